@@ -1,0 +1,82 @@
+"""Metrics by kind of target, as collections of torchmetrics; all of them take flat units, one a row."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric, MetricCollection
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MulticlassF1Score,
+    MultilabelExactMatch,
+    MultilabelF1Score,
+)
+from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError
+from torchmetrics.wrappers import ClasswiseWrapper
+
+
+class MeanLoss(Metric):
+    """The mean loss a unit over all batches and ranks: the sum of the losses over the number of units."""
+
+    full_state_update = False
+    higher_is_better = False
+    total: Tensor
+    units: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("units", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, total: Tensor, units: Tensor) -> None:
+        """Add a batch's sum and number of units."""
+        self.total += total.detach().to(self.total.dtype)
+        self.units += units
+
+    def compute(self) -> Tensor:
+        """The mean loss a unit."""
+        return (self.total / self.units).float()
+
+
+def classification_metrics(
+    names: Sequence[str], *, per_class: bool = False, ignore_index: int = -100
+) -> MetricCollection:
+    """Accuracy per unit and macro F1, for logits (N, C) against class ids (N,).
+
+    Args:
+        names: The C class names.
+        per_class: Report the F1 of each class, too, as ``f1_NAME``.
+        ignore_index: A target that does not count.
+    """
+    classes = len(names)
+    metrics: dict[str, Metric | MetricCollection] = {
+        "accuracy": MulticlassAccuracy(classes, average="micro", ignore_index=ignore_index),
+        "f1": MulticlassF1Score(classes, average="macro", ignore_index=ignore_index),
+    }
+    if per_class:
+        each = MulticlassF1Score(classes, average="none", ignore_index=ignore_index)
+        metrics["per_class"] = ClasswiseWrapper(each, labels=list(names), prefix="f1_")
+    return MetricCollection(metrics)
+
+
+def multilabel_metrics(names: Sequence[str], *, per_class: bool = False) -> MetricCollection:
+    """Share of units with all labels right, and macro F1, for logits (N, C) against multi-hot targets (N, C).
+
+    Args:
+        names: The C label names.
+        per_class: Report the F1 of each label, too, as ``f1_NAME``.
+    """
+    labels = len(names)
+    metrics: dict[str, Metric | MetricCollection] = {
+        "accuracy": MultilabelExactMatch(labels),
+        "f1": MultilabelF1Score(labels, average="macro"),
+    }
+    if per_class:
+        each = MultilabelF1Score(labels, average="none")
+        metrics["per_class"] = ClasswiseWrapper(each, labels=list(names), prefix="f1_")
+    return MetricCollection(metrics)
+
+
+def regression_metrics() -> MetricCollection:
+    """Root of the mean squared error and mean absolute error, in units of the target."""
+    return MetricCollection({"rmse": MeanSquaredError(squared=False), "mae": MeanAbsoluteError()})
