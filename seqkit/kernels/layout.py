@@ -1,0 +1,82 @@
+"""What the implementations share: the cells, where tokens lie in packed data, and a layer's weights."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+Mode = Literal["LSTM", "GRU", "RNN_TANH", "RNN_RELU"]
+
+GATES: dict[Mode, int] = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
+
+
+class Steps:
+    """Where the N tokens of B packed sequences lie; made once a batch and shared by all layers.
+
+    Token *j* of step *t* (of the *j*-th longest sequence) stands in row ``offsets[t] + j`` of the data.
+
+    Args:
+        batch_sizes: (T,) int64 on the CPU, the number of sequences that are still running at each step.
+    """
+
+    def __init__(self, batch_sizes: Tensor) -> None:
+        self.batch_sizes = batch_sizes.contiguous()
+        self.sizes: list[int] = batch_sizes.tolist()
+
+    @cached_property
+    def tokens(self) -> int:
+        """N, the number of tokens."""
+        return sum(self.sizes)
+
+    @cached_property
+    def offsets(self) -> Tensor:
+        """(T,) the row of each step's first token."""
+        return self.batch_sizes.cumsum(0) - self.batch_sizes
+
+    @cached_property
+    def positions(self) -> Tensor:
+        """(N,) the step of each token."""
+        return torch.arange(len(self.sizes)).repeat_interleave(self.batch_sizes, output_size=self.tokens)
+
+    @cached_property
+    def sequences(self) -> Tensor:
+        """(N,) the sequence of each token, counted from the longest."""
+        return torch.arange(self.tokens) - self.offsets[self.positions]
+
+    @cached_property
+    def lengths(self) -> Tensor:
+        """(number of sequences with a token,) the length of each sequence, longest first."""
+        return self.sequences.bincount()
+
+    @cached_property
+    def reversal(self) -> Tensor:
+        """(N,) the row of the token that takes each place when all sequences are reversed; its inverse."""
+        mirrored = self.lengths[self.sequences] - 1 - self.positions
+        return self.offsets[mirrored] + self.sequences
+
+    @cached_property
+    def previous(self) -> Tensor:
+        """(N,) the row of the token before each; before the first of sequence *j* stands row N + *j*."""
+        before = self.offsets[(self.positions - 1).clamp_(min=0)] + self.sequences
+        return torch.where(self.positions == 0, self.tokens + self.sequences, before)
+
+
+class Weights(NamedTuple):
+    """The weights of one direction of a layer; G is the number of gates, P the size of the output."""
+
+    input: Tensor  # (G·H, I)
+    hidden: Tensor  # (G·H, P)
+    input_bias: Tensor | None  # (G·H,)
+    hidden_bias: Tensor | None  # (G·H,)
+    projection: Tensor | None  # (P, H)
+
+
+def by_direction(weights: Sequence[Tensor], directions: int) -> list[Weights]:
+    """Splits a layer's flat weights, in the order of ``torch.nn.RNNBase.all_weights``, by direction."""
+    count = len(weights) // directions
+    groups = [list(weights[d * count : (d + 1) * count]) for d in range(directions)]
+    if count in (2, 3):  # without biases
+        return [Weights(g[0], g[1], None, None, g[2] if count == 3 else None) for g in groups]
+    return [Weights(g[0], g[1], g[2], g[3], g[4] if count == 5 else None) for g in groups]

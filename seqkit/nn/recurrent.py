@@ -1,0 +1,293 @@
+"""`LSTM`, `GRU` and `RNN`: torch's modules, with packed data at full speed on a CPU."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import PackedSequence
+
+from seqkit import kernels
+
+__all__ = ["GRU", "LSTM", "RNN"]
+
+State = Tensor | tuple[Tensor, Tensor]
+
+
+class _Recurrent(nn.RNNBase):
+    """The forward that the three share; weights, initialisation and checks are those of `torch.nn.RNNBase`.
+
+    Attributes:
+        output_size: Features of the output, (proj_size or hidden_size) × number of directions.
+        backend: Which implementation runs (see `seqkit.kernels`); None leaves the choice open.
+    """
+
+    backend: kernels.Backend | None = None
+
+    @property
+    def output_size(self) -> int:
+        """Features of the output, (proj_size or hidden_size) × number of directions."""
+        return (self.proj_size or self.hidden_size) * (2 if self.bidirectional else 1)
+
+    def _run(self, values: PackedSequence | Tensor, hx: State | None) -> Any:
+        if isinstance(values, PackedSequence):
+            return self._run_packed(values, hx)
+        if values.dim() not in (2, 3):
+            raise ValueError(
+                f"{type(self).__name__}: Expected input to be 2D or 3D, got {values.dim()}D instead"
+            )
+        batched = values.dim() == 3
+        if not batched:
+            values = values.unsqueeze(self.batch_first)
+        if hx is not None:
+            hx = _each(hx, lambda s: _batched(s, batched))
+        if self.batch_first:
+            values = values.transpose(0, 1)
+        length, sequences = values.shape[:2]
+        state = self._state(values, sequences, hx)
+        self.check_forward_args(values, cast(Any, state), None)
+        sizes = torch.full((length if sequences else 0,), sequences, dtype=torch.int64)
+        output, state = self._layers(values.reshape(-1, values.size(2)), kernels.Steps(sizes), state)
+        output = output.view(length, sequences, -1)
+        if self.batch_first:
+            output = output.transpose(0, 1)
+        if batched:
+            return output, state
+        return output.squeeze(self.batch_first), _each(state, lambda s: s.squeeze(1))
+
+    def _run_packed(self, packed: PackedSequence, hx: State | None) -> tuple[PackedSequence, State]:
+        data, batch_sizes, sorted_indices, unsorted_indices = packed
+        sequences = int(batch_sizes[0]) if len(batch_sizes) else 0
+        state = self._state(data, sequences, hx)
+        if hx is not None:
+            state = _permuted(state, sorted_indices)
+        self.check_forward_args(data, cast(Any, state), batch_sizes)
+        output, state = self._layers(data, kernels.Steps(batch_sizes), state)
+        return PackedSequence(output, batch_sizes, sorted_indices, unsorted_indices), _permuted(
+            state, unsorted_indices
+        )
+
+    def _state(self, values: Tensor, sequences: int, hx: State | None) -> State:
+        if hx is not None:
+            return hx
+        layers = self.num_layers * (2 if self.bidirectional else 1)
+        dtype = cast(Tensor, self._flat_weights[0]).dtype
+        hidden = values.new_zeros(layers, sequences, self.proj_size or self.hidden_size, dtype=dtype)
+        if self.mode != "LSTM":
+            return hidden
+        return hidden, values.new_zeros(layers, sequences, self.hidden_size, dtype=dtype)
+
+    def _layers(self, data: Tensor, steps: kernels.Steps, state: State) -> tuple[Tensor, State]:
+        directions = 2 if self.bidirectional else 1
+        per_layer = len(self._flat_weights) // self.num_layers
+        states = state if isinstance(state, tuple) else (state,)
+        finals = []
+        for k in range(self.num_layers):
+            if k > 0 and self.dropout > 0:
+                data = F.dropout(data, self.dropout, self.training)
+            data, final = kernels.layer(
+                cast(kernels.Mode, self.mode),
+                data,
+                steps,
+                [s[k * directions : (k + 1) * directions] for s in states],
+                cast(Sequence[Tensor], self._flat_weights[k * per_layer : (k + 1) * per_layer]),
+                backend=self.backend,
+            )
+            finals.append(final)
+        joined = [f[0] if self.num_layers == 1 else torch.cat(f) for f in zip(*finals, strict=True)]
+        return data, ((joined[0], joined[1]) if self.mode == "LSTM" else joined[0])
+
+
+class LSTM(_Recurrent, nn.LSTM):
+    """`torch.nn.LSTM`: the same arguments, weights, state dict and returns; packed data at full speed.
+
+    Args:
+        input_size: I, features of a token.
+        hidden_size: H, units of a direction.
+        num_layers: Stacked layers.
+        bias: Whether the gates have biases.
+        batch_first: Padded tensors are (B, T, ·) instead of (T, B, ·). Packed data has no such order.
+        dropout: Probability, on the output of each layer but the last.
+        bidirectional: Whether a second direction reads from the last token to the first.
+        proj_size: Size of a projection of the hidden state; 0 for none.
+        device: Of the weights.
+        dtype: Of the weights.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers=num_layers,
+            bias=bias,
+            batch_first=batch_first,
+            dropout=dropout,
+            bidirectional=bidirectional,
+            proj_size=proj_size,
+            device=device,
+            dtype=dtype,
+        )
+
+    def forward(
+        self, input: Any, hx: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Any, tuple[Tensor, Tensor]]:
+        """Runs all layers.
+
+        Args:
+            input: Packed, data (N, I); or padded (T, B, I); or one sequence (T, I).
+            hx: h_0 (layers × directions, B, proj_size or H) and c_0 (layers × directions, B, H), in the order
+                in which the sequences were given to the packing function; zeros if None.
+
+        Returns:
+            The output in the form of `input`, features (proj_size or H) × directions, and (h_n, c_n).
+        """
+        if _is_cuda(input):
+            return nn.LSTM.forward(self, input, hx)
+        return self._run(input, hx)  # type: ignore[no-any-return]
+
+
+class GRU(_Recurrent, nn.GRU):
+    """`torch.nn.GRU`: the same arguments, weights, state dict and returns; packed data at full speed.
+
+    Args:
+        input_size: I, features of a token.
+        hidden_size: H, units of a direction.
+        num_layers: Stacked layers.
+        bias: Whether the gates have biases.
+        batch_first: Padded tensors are (B, T, ·) instead of (T, B, ·). Packed data has no such order.
+        dropout: Probability, on the output of each layer but the last.
+        bidirectional: Whether a second direction reads from the last token to the first.
+        device: Of the weights.
+        dtype: Of the weights.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers=num_layers,
+            bias=bias,
+            batch_first=batch_first,
+            dropout=dropout,
+            bidirectional=bidirectional,
+            device=device,
+            dtype=dtype,
+        )
+
+    def forward(self, input: Any, hx: Tensor | None = None) -> tuple[Any, Tensor]:
+        """Runs all layers.
+
+        Args:
+            input: Packed, data (N, I); or padded (T, B, I); or one sequence (T, I).
+            hx: h_0 (layers × directions, B, H), in the order in which the sequences were given to the packing
+                function; zeros if None.
+
+        Returns:
+            The output in the form of `input`, features H × directions, and the final h_n.
+        """
+        if _is_cuda(input):
+            return nn.GRU.forward(self, input, hx)
+        return self._run(input, hx)  # type: ignore[no-any-return]
+
+
+class RNN(_Recurrent, nn.RNN):
+    """`torch.nn.RNN`: the same arguments, weights, state dict and returns; packed data at full speed.
+
+    Args:
+        input_size: I, features of a token.
+        hidden_size: H, units of a direction.
+        num_layers: Stacked layers.
+        nonlinearity: ``"tanh"`` or ``"relu"``.
+        bias: Whether the units have biases.
+        batch_first: Padded tensors are (B, T, ·) instead of (T, B, ·). Packed data has no such order.
+        dropout: Probability, on the output of each layer but the last.
+        bidirectional: Whether a second direction reads from the last token to the first.
+        device: Of the weights.
+        dtype: Of the weights.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: Literal["tanh", "relu"] = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers=num_layers,
+            nonlinearity=nonlinearity,
+            bias=bias,
+            batch_first=batch_first,
+            dropout=dropout,
+            bidirectional=bidirectional,
+            device=device,
+            dtype=dtype,
+        )
+
+    def forward(self, input: Any, hx: Tensor | None = None) -> tuple[Any, Tensor]:
+        """Runs all layers.
+
+        Args:
+            input: Packed, data (N, I); or padded (T, B, I); or one sequence (T, I).
+            hx: h_0 (layers × directions, B, H), in the order in which the sequences were given to the packing
+                function; zeros if None.
+
+        Returns:
+            The output in the form of `input`, features H × directions, and the final h_n.
+        """
+        if _is_cuda(input):
+            return nn.RNN.forward(self, input, hx)
+        return self._run(input, hx)  # type: ignore[no-any-return]
+
+
+def _is_cuda(input: PackedSequence | Tensor) -> bool:
+    """Whether torch's own (cuDNN) runs; it refuses data without a token."""
+    data = input.data if isinstance(input, PackedSequence) else input
+    return data.is_cuda and data.numel() > 0
+
+
+def _each(state: State, function: Any) -> Any:
+    return tuple(function(s) for s in state) if isinstance(state, tuple) else function(state)
+
+
+def _permuted(state: State, order: Tensor | None) -> State:
+    return state if order is None else cast(State, _each(state, lambda s: s.index_select(1, order)))
+
+
+def _batched(state: Tensor, batched: bool) -> Tensor:
+    if state.dim() != (3 if batched else 2):
+        kind, dims = ("batched 3-D", "3-D") if batched else ("unbatched 2-D", "2-D")
+        raise RuntimeError(f"For {kind} input, hx should also be {dims} but got {state.dim()}-D tensor")
+    return state if batched else state.unsqueeze(1)
