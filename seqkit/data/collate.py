@@ -1,0 +1,236 @@
+"""Examples to a packed batch: ``DataLoader(dataset, collate_fn=PackCollate("tokens", targets="tags"))``."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from seqkit.batch import Batch
+
+
+class PackCollate:
+    """Turns examples into a :class:`~seqkit.batch.Batch`: sorted by length once, packed without padding.
+
+    All columns along the sequence are written by one index, so they share one ``batch_sizes``. What holds the
+    values does not matter (lists, numpy arrays, tensors, a Hugging Face format); their kind decides the dtype:
+    integers become int64, floats of any width float32, booleans stay. ``Trainer(precision="64-true")`` makes
+    the float32 features float64.
+
+    Args:
+        inputs: Columns with one sequence an example, (T,) or (T, ...); the first one is the main one, whose
+            lengths sort the batch and which the others must match.
+        targets: Columns with either one value an example (a tensor (B,) in the batch) or one for each token of
+            the main input (packed).
+        sequence_targets: Columns with a vector an example, such as multi-hot labels: a tensor (B, C).
+        row: The column that holds an example's row in its dataset; without one, ``Batch.rows`` holds its
+            position among the examples given.
+        max_length: Cut each sequence to its first ``max_length`` tokens.
+
+    Raises:
+        ValueError: When called, for a column that is missing, an empty sequence, columns of different lengths,
+            a null, and values that are no numbers or no rectangle; the message names row and remedy.
+
+    Example:
+        >>> collate = PackCollate("tokens", targets="tags")
+        >>> collate([{"tokens": [1, 2], "tags": [0, 1]}, {"tokens": [3, 4, 5], "tags": [1, 1, 0]}]).rows
+        tensor([1, 0])
+    """
+
+    def __init__(
+        self,
+        inputs: str | Sequence[str],
+        targets: str | Sequence[str] = (),
+        *,
+        sequence_targets: str | Sequence[str] = (),
+        row: str | None = None,
+        max_length: int | None = None,
+    ):
+        self.inputs = _names(inputs)
+        self.targets = _names(targets)
+        self.sequence_targets = _names(sequence_targets)
+        self.row = row
+        self.max_length = max_length
+        if not self.inputs:
+            raise ValueError(
+                "inputs names no column; PackCollate needs at least one, whose lengths sort the batch"
+            )
+        if max_length is not None and max_length < 1:
+            raise ValueError(f"max_length is {max_length}; it must be at least 1, or None to cut nothing")
+
+    def __call__(self, examples: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> Batch:
+        """Packs a list of examples, or the dict of columns that ``dataset[[5, 2, 9]]`` gives."""
+        names = [*self.inputs, *self.targets, *self.sequence_targets, *([self.row] if self.row else [])]
+        first: Mapping[str, Any] = examples if isinstance(examples, Mapping) else next(iter(examples), {})
+        if not first:
+            raise ValueError("there is no example to collate; a batch without sequences has no dtype")
+        check_columns(names, first)
+        if isinstance(examples, Mapping):
+            columns = {name: examples[name] for name in names}
+        else:
+            columns = {name: [example[name] for example in examples] for name in names}
+        rows = columns[self.row] if self.row else range(len(columns[self.inputs[0]]))
+        return self.collate(columns, np.asarray(rows, dtype=np.int64))
+
+    def collate(self, columns: Mapping[str, Iterable[Any]], rows: np.ndarray) -> Batch:
+        """Packs columns of examples that stand in the given dataset rows.
+
+        Args:
+            columns: By name, one value an example.
+            rows: (B,) int64, what messages and ``Batch.rows`` call the examples.
+        """
+        arrays = {
+            name: [_array(value, name, row) for value, row in zip(values, rows, strict=True)]
+            for name, values in columns.items()
+            if name != self.row
+        }
+        main = self.inputs[0]
+        per_token = [
+            *self.inputs,
+            *(name for name in self.targets if any(array.ndim for array in arrays[name])),
+        ]
+        lengths = _lengths(arrays[main], main, rows)
+        for name in per_token[1:]:
+            check_lengths(main, lengths, name, _lengths(arrays[name], name, rows), rows)
+        check_empty(main, lengths, rows)
+        for name, values in arrays.items():
+            _check_shapes(values, name, rows, per_token=name in per_token)
+
+        starts = lengths.cumsum() - lengths
+        layout = PackedLayout(lengths if self.max_length is None else np.minimum(lengths, self.max_length))
+        index = layout.index(starts)
+
+        def packed(name: str) -> PackedSequence:
+            return layout.packed(to_tensor(np.concatenate(arrays[name])[index], name))
+
+        def stacked(name: str) -> Tensor:
+            return to_tensor(np.stack(arrays[name])[layout.order], name)
+
+        targets = {name: packed(name) if name in per_token else stacked(name) for name in self.targets}
+        return Batch(
+            rows=torch.from_numpy(rows[layout.order]),
+            inputs={name: packed(name) for name in self.inputs},
+            targets=targets | {name: stacked(name) for name in self.sequence_targets},
+        )
+
+
+class PackedLayout:
+    """Where the tokens of a batch stand when packed: longest sequence first (stable), then step by step.
+
+    Args:
+        lengths: (B,) tokens of each sequence, in the order given.
+
+    Attributes:
+        order: (B,) the sequences, longest first.
+        batch_sizes: (T,) int64 on the CPU, as in a PackedSequence.
+        sequence: (N,) the place in ``order`` of each packed token's sequence.
+        step: (N,) each packed token's time step.
+    """
+
+    def __init__(self, lengths: np.ndarray):
+        self.order = np.argsort(-lengths, kind="stable")
+        sizes = len(lengths) - np.bincount(lengths).cumsum()[:-1]  # sequences that are longer than each step
+        self.batch_sizes = torch.from_numpy(sizes)
+        self.step = np.repeat(np.arange(len(sizes)), sizes)
+        self.sequence = np.arange(len(self.step)) - np.repeat(sizes.cumsum() - sizes, sizes)
+
+    def index(self, starts: np.ndarray, stride: int = 1) -> np.ndarray:
+        """(N,) the place of each packed token, for sequences that begin at ``starts`` (B,), in the order given."""
+        return starts[self.order][self.sequence] + self.step * stride
+
+    def packed(self, data: Tensor) -> PackedSequence:
+        """The values of one column, (N, ...) in packed order, as a PackedSequence."""
+        return PackedSequence(data, self.batch_sizes)
+
+
+def to_tensor(values: np.ndarray, column: str) -> Tensor:
+    """The one rule of dtypes: integers to int64, floats to float32, booleans as they are."""
+    if values.dtype.kind == "f":
+        return torch.from_numpy(values).to(torch.float32)
+    if values.dtype == np.uint64 and values.max(initial=0) > np.iinfo(np.int64).max:
+        raise ValueError(
+            f"column {column!r} holds {values.max()}, more than int64 can; map it to smaller numbers"
+        )
+    return torch.from_numpy(values if values.dtype == np.bool_ else values.astype(np.int64, copy=False))
+
+
+def check_columns(names: Iterable[str], existing: Iterable[str]) -> None:
+    """Raises ValueError for the first of the columns that is missing."""
+    existing = list(existing)
+    for name in names:
+        if name not in existing:
+            raise ValueError(f"column {name!r} is missing; there are {', '.join(map(repr, existing))}")
+
+
+def check_lengths(main: str, lengths: np.ndarray, column: str, others: np.ndarray, rows: np.ndarray) -> None:
+    """Raises ValueError for the first sequence whose length differs from the main one's; lengths (B,)."""
+    for place in np.flatnonzero(lengths != others)[:1]:
+        raise ValueError(
+            f"row {rows[place]}: column {main!r} has {lengths[place]} tokens but {column!r} has {others[place]}; "
+            f"one value per token is needed: repair the row or drop it with dataset.filter"
+        )
+
+
+def check_empty(column: str, lengths: np.ndarray, rows: np.ndarray) -> None:
+    """Raises ValueError for the first sequence without tokens; lengths (B,)."""
+    for place in np.flatnonzero(lengths == 0)[:1]:
+        raise ValueError(
+            f"row {rows[place]}: column {column!r} is an empty sequence, which cannot be packed; drop such rows "
+            f'with dataset.filter, or let the sampler do it with empty="drop"'
+        )
+
+
+def null_error(column: str, row: int) -> ValueError:
+    """The error for a null in a row, at any depth."""
+    return ValueError(
+        f"row {row}: column {column!r} is null or holds a null; fill it or drop the row with dataset.filter"
+    )
+
+
+def _names(names: str | Sequence[str]) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)
+
+
+def _array(value: Any, column: str, row: int) -> np.ndarray:
+    """One example's value as an array of numbers."""
+    if isinstance(value, Tensor) and value.dtype == torch.bfloat16:
+        value = value.float()  # numpy has no bfloat16
+    try:
+        array = np.asarray(value)
+    except ValueError:  # numpy's word for lists of different lengths
+        array = np.asarray(None)
+    if array.dtype.kind in "biuf":
+        return array
+    if _holds_null(value):
+        raise null_error(column, row)
+    if array.dtype == np.object_:
+        raise ValueError(
+            f"row {row}: column {column!r} holds lists of different lengths within one sequence; "
+            f"every token needs the same shape"
+        )
+    raise ValueError(
+        f"row {row}: column {column!r} holds values of dtype {array.dtype}, not numbers; encode them first"
+    )
+
+
+def _holds_null(value: Any) -> bool:
+    return value is None or (isinstance(value, list | tuple | np.ndarray) and any(map(_holds_null, value)))
+
+
+def _lengths(arrays: list[np.ndarray], column: str, rows: np.ndarray) -> np.ndarray:
+    for array, row in zip(arrays, rows, strict=True):
+        if array.ndim == 0:
+            raise ValueError(f"row {row}: column {column!r} holds the single value {array}, not a sequence")
+    return np.array([len(array) for array in arrays], dtype=np.int64)
+
+
+def _check_shapes(arrays: list[np.ndarray], column: str, rows: np.ndarray, *, per_token: bool) -> None:
+    shapes = [array.shape[1:] if per_token else array.shape for array in arrays]
+    for shape, row in zip(shapes, rows, strict=True):
+        if shape != shapes[0]:
+            raise ValueError(
+                f"row {row}: column {column!r} has values of shape {shape} but {shapes[0]} in row {rows[0]}; "
+                f"every {'token' if per_token else 'row'} needs the same shape"
+            )

@@ -1,0 +1,182 @@
+"""Rows of a dataset to a packed batch, straight from its Arrow buffers."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+from torch.utils.data import Dataset
+
+from seqkit.batch import Batch
+from seqkit.data.arrow import ArrowColumn, UnsupportedColumnError, is_list, table_column, table_rows
+from seqkit.data.collate import PackCollate, PackedLayout, check_empty, check_lengths, to_tensor
+from seqkit.data.lengths import lengths as column_lengths
+
+
+class RaggedRows(Dataset[Batch]):
+    """A Hugging Face dataset whose items are packed batches: ``rows[[5, 2, 9]]`` is a Batch of three sequences.
+
+    The values are gathered from the (memory-mapped) Arrow buffers by one index that all columns share, in packed
+    order: no object is made of a row or a token, nothing is padded, and of the dataset only the rows asked for
+    are read. Batches equal those of :class:`~seqkit.data.PackCollate` on the same rows bit for bit, dtypes
+    included. Columns whose values cannot be reached so are decoded and collated, with the same result.
+
+    It pickles as cheaply as the dataset does, and so works with workers, forked or spawned. Each item being a
+    whole batch, the loader is told not to make batches::
+
+        DataLoader(RaggedRows(dataset, ["tokens"], ["tags"]), sampler=sampler, batch_size=None)
+
+    Args:
+        dataset: In memory or on disk, of any number of chunks, or a view on one. Its format is of no account.
+        inputs: Columns with one sequence a row, (T,) or (T, D); the first one is the main one.
+        targets: Columns with one value a row, or with one for each token of the main input.
+        sequence_targets: Columns with a vector a row, all of one length.
+        max_length: Cut each sequence to its first ``max_length`` tokens.
+
+    Attributes:
+        lengths: (rows,) int64, tokens of each row, after the cut.
+
+    Raises:
+        ValueError: For a column that is missing, columns whose lengths differ in some row, a null, inner lists
+            of different lengths, a transform; and, when the row is asked for, for an empty sequence.
+    """
+
+    def __init__(
+        self,
+        dataset: datasets.Dataset,
+        inputs: Sequence[str],
+        targets: Sequence[str] = (),
+        *,
+        sequence_targets: Sequence[str] = (),
+        max_length: int | None = None,
+    ):
+        self._collate = PackCollate(inputs, targets, sequence_targets=sequence_targets, max_length=max_length)
+        names = [*self._collate.inputs, *self._collate.targets, *self._collate.sequence_targets]
+        for name in names:
+            table_column(dataset, name)  # refuses what cannot be read
+        self.dataset = dataset.select_columns(list(dict.fromkeys(names))).with_format(None)
+        self._open()
+        self._check()
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, rows: int | Sequence[int]) -> Batch:
+        """The batch of some rows, in any order, repeats allowed; of none, a batch without sequences."""
+        numbers = np.atleast_1d(np.asarray(rows, dtype=np.int64))  # (B,)
+        for row in numbers[(numbers < 0) | (numbers >= len(self))]:
+            raise IndexError(f"row {row} is out of range: the dataset has {len(self)} rows")
+        if not numbers.size:  # what any row holds tells dtypes and shapes
+            return _emptied(self[np.flatnonzero(self.lengths)[:1]])
+        return self._gathered(numbers) if self._in_reach else self._decoded(numbers)
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        lengths = column_lengths(self.dataset, self._collate.inputs[0])
+        return lengths if self._collate.max_length is None else np.minimum(lengths, self._collate.max_length)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "dataset": self.dataset,
+            "_collate": self._collate,
+        }  # addresses mean nothing to another process
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._open()
+
+    def _open(self) -> None:
+        names = self.dataset.column_names
+        try:
+            self._columns = {name: ArrowColumn(table_column(self.dataset, name)) for name in names}
+        except UnsupportedColumnError:
+            self._columns = {}
+        self._in_reach = bool(self._columns) and not any(c.ragged_rows.size for c in self._columns.values())
+        indices = table_rows(self.dataset)
+        self._table_rows = None if indices is None else ArrowColumn(indices)
+
+    def _check(self) -> None:
+        """Finds what is wrong with any row now rather than in mid-epoch; collating such a row words the error."""
+        main, *others = self._collate.inputs
+        lengths = column_lengths(self.dataset, main)
+        others += [name for name in self._collate.targets if self._is_list(name)]
+        for name in others:
+            check_lengths(main, lengths, name, column_lengths(self.dataset, name), range(len(self)))
+
+        suspects = [column.null_rows for column in self._columns.values()]
+        suspects += [column.ragged_rows for column in self._columns.values()]
+        rows = [self._rows_of(suspect)[:1] for suspect in suspects]
+        for name in filter(self._is_list, self._collate.sequence_targets):
+            widths = column_lengths(self.dataset, name)
+            rows.append(np.flatnonzero(widths != widths[:1])[:1])
+        reference = np.flatnonzero(lengths)[:1]
+        if not self._in_reach:
+            rows.append(reference)
+        for row in rows:
+            if row.size:
+                self._decoded(np.concatenate([reference, row]))
+
+    def _is_list(self, name: str) -> bool:
+        return is_list(table_column(self.dataset, name).type)
+
+    def _rows_of(self, table_rows: np.ndarray) -> np.ndarray:
+        """The rows of the dataset that show some rows of the table."""
+        if self._table_rows is None or not table_rows.size:
+            return table_rows
+        return np.flatnonzero(np.isin(self._table_rows.gather(np.arange(len(self))), table_rows))
+
+    def _gathered(self, rows: np.ndarray) -> Batch:
+        table_rows = rows
+        if self._table_rows is not None:
+            places, _ = self._table_rows.locate(rows)
+            table_rows = self._table_rows.gather(places).astype(np.int64)
+        main = self._collate.inputs[0]
+        starts, lengths = self._columns[main].locate(table_rows)
+        check_empty(main, lengths, rows)
+        limit = self._collate.max_length
+        layout = PackedLayout(lengths if limit is None else np.minimum(lengths, limit))
+
+        def packed(name: str) -> PackedSequence:
+            column = self._columns[name]
+            begins = starts if name == main else column.locate(table_rows)[0]
+            return layout.packed(to_tensor(column.gather(layout.index(begins, column.stride)), name))
+
+        def stacked(name: str) -> Tensor:
+            column = self._columns[name]
+            begins, widths = column.locate(table_rows[layout.order])  # (B,)
+            if not column.is_list:
+                return to_tensor(column.gather(begins), name)  # (B,)
+            places = begins[:, None] + np.arange(widths.max(initial=0)) * column.stride  # (B, C)
+            return to_tensor(column.gather(places.ravel()).reshape(*places.shape, *column.shape), name)
+
+        targets = {
+            name: packed(name) if self._columns[name].is_list else stacked(name)
+            for name in self._collate.targets
+        }
+        return Batch(
+            rows=torch.from_numpy(rows[layout.order]),
+            inputs={name: packed(name) for name in self._collate.inputs},
+            targets=targets | {name: stacked(name) for name in self._collate.sequence_targets},
+        )
+
+    def _decoded(self, rows: np.ndarray) -> Batch:
+        return self._collate.collate(self.dataset[rows.tolist()], rows)
+
+
+def _emptied(batch: Batch) -> Batch:
+    """A batch of the same columns, dtypes and shapes without sequences."""
+
+    def emptied(values: PackedSequence | Tensor) -> Any:
+        if isinstance(values, PackedSequence):
+            return PackedSequence(values.data[:0], values.batch_sizes[:0])
+        return values[:0]
+
+    return Batch(
+        rows=batch.rows[:0],
+        inputs={name: emptied(values) for name, values in batch.inputs.items()},
+        targets={name: emptied(values) for name, values in batch.targets.items()},
+    )
