@@ -1,0 +1,11 @@
+"""Sources: where rows come from. One file each; all have ``load() -> DatasetDict``."""
+
+from seqkit.data.sources.base import Source
+from seqkit.data.sources.cmapss import CMAPSS
+from seqkit.data.sources.conll import CoNLL
+from seqkit.data.sources.files import Files, SavedDataset
+from seqkit.data.sources.hub import Hub
+from seqkit.data.sources.python_code import PythonCode
+from seqkit.data.sources.time_series import TimeSeries
+
+__all__ = ["CMAPSS", "CoNLL", "Files", "Hub", "PythonCode", "SavedDataset", "Source", "TimeSeries"]

@@ -1,0 +1,25 @@
+"""Encoders: from a dataset's columns to the numbers that a net reads or is to predict."""
+
+from seqkit.data.encoders.base import IGNORE_INDEX, Encoder, RowError
+from seqkit.data.encoders.labels import Labels, MultiLabels
+from seqkit.data.encoders.numbers import Features, Ids, Values
+from seqkit.data.encoders.spec import Spec, encode_dataset, learn_spec, target_encoder
+from seqkit.data.encoders.text import Characters, TokenizerFile, Words
+
+__all__ = [
+    "IGNORE_INDEX",
+    "Characters",
+    "Encoder",
+    "Features",
+    "Ids",
+    "Labels",
+    "MultiLabels",
+    "RowError",
+    "Spec",
+    "TokenizerFile",
+    "Values",
+    "Words",
+    "encode_dataset",
+    "learn_spec",
+    "target_encoder",
+]

@@ -1,0 +1,199 @@
+"""The spec: what the data decides, as one plain-typed object, and the encoding of datasets by it."""
+
+import importlib
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from seqkit.data.encoders.base import Encoder, RowError, is_list
+from seqkit.data.encoders.labels import Labels, MultiLabels
+from seqkit.data.encoders.numbers import Features, Ids, Values
+from seqkit.data.encoders.text import Characters, Words
+
+Spec = dict[str, dict[str, dict[str, Any]]]
+
+
+def learn_spec(
+    train: datasets.Dataset, inputs: Mapping[str, Encoder | None], targets: Mapping[str, Encoder | None]
+) -> Spec:
+    """Learn every encoder from the training split and write down what came of it.
+
+    Args:
+        train: The training split.
+        inputs: By column, the encoder, or None for the one that suits the column's type. The first is the main input.
+        targets: By column, likewise.
+
+    Returns:
+        ``{"inputs": {column: entry}, "targets": {column: entry}}``. An entry holds ``class_path`` and ``init_args`` of
+        the learned encoder, its ``kind`` and ``size``; a target's also ``per`` (``"token"`` or ``"sequence"``) and, if
+        it has classes, their ``names``. Nothing but str, int, float, bool, None, list and dict, so that it can travel
+        in a checkpoint or as JSON.
+
+    Raises:
+        ValueError: If a column is missing, if its type has no default encoder, or if it cannot be learned from; names
+            the column.
+    """
+    _check_columns(train, [*inputs, *targets], "train")
+    spec: Spec = {"inputs": {}, "targets": {}}
+    for group, encoders, default in (("inputs", inputs, _input_encoder), ("targets", targets, _target_encoder)):
+        for column, given in encoders.items():
+            feature = train.features[column]
+            encoder = given if given is not None else default(column, feature)
+            try:
+                learned = encoder.fit(train, column)
+            except RowError as error:
+                raise ValueError(f"train row {error.row}, column {column!r}: {error.message}") from error
+            entry = {
+                "class_path": _class_path(type(learned)),
+                "init_args": learned.init_args(),
+                "kind": learned.kind,
+                "size": learned.size,
+            }
+            if group == "targets":
+                entry["per"] = "token" if _depth(feature) > isinstance(learned, MultiLabels) else "sequence"
+                if isinstance(learned, Labels | MultiLabels):
+                    entry["names"] = learned.names
+            spec[group][column] = entry
+    return spec
+
+
+def encode_dataset(
+    dataset: datasets.Dataset, spec: Spec, split: str, with_targets: bool = True
+) -> datasets.Dataset:
+    """Encode a split: its rows in their order, its columns those of the spec.
+
+    One ``map``, which `datasets` caches on disk if the dataset itself lies there.
+
+    Args:
+        dataset: The split.
+        spec: What `learn_spec` returned.
+        split: Its name, for errors.
+        with_targets: Whether targets are encoded too; predicting needs none.
+
+    Raises:
+        ValueError: At a missing column, at a value that cannot be encoded, or where a target per token is not as long
+            as the main input; names split, row and column.
+    """
+    entries = spec["inputs"] | (spec["targets"] if with_targets else {})
+    _check_columns(dataset, list(entries), split)
+    features = {}
+    for column, entry in entries.items():
+        features[column] = _built(json.dumps(entry)).feature(entry.get("per") == "token")
+    chosen = dataset.select_columns(list(entries))
+    encoded = chosen.with_format("arrow").map(
+        _encode_batch,
+        with_indices=True,
+        batched=True,
+        features=datasets.Features(features),
+        fn_kwargs={"entries": entries, "types": json.dumps(chosen.features.to_dict()), "split": split},
+        desc=f"encoding {split}",
+    )
+    return encoded.with_format(None)
+
+
+def target_encoder(spec: Spec, column: str) -> Encoder:
+    """Return the learned encoder of a target, to decode predictions."""
+    return _built(json.dumps(spec["targets"][column]))
+
+
+def _encode_batch(
+    table: pa.Table, rows: list[int], *, entries: dict[str, dict[str, Any]], types: str, split: str
+) -> pa.Table:
+    features = datasets.Features.from_dict(json.loads(types))
+    columns: dict[str, pa.Array] = {}
+    for column, entry in entries.items():
+        encoder = _built(json.dumps(entry))
+        try:
+            columns[column] = encoder.encode_array(table.column(column).combine_chunks(), features[column])
+        except RowError as error:
+            raise ValueError(f"{split} row {rows[error.row]}, column {column!r}: {error.message}") from error
+    main, *others = entries
+    lengths = pc.list_value_length(columns[main]).to_numpy()
+    for column in others:
+        if entries[column].get("per") != "token":
+            continue
+        own = pc.list_value_length(columns[column]).to_numpy()
+        if (own != lengths).any():
+            row = int(np.flatnonzero(own != lengths)[0])
+            raise ValueError(
+                f"{split} row {rows[row]}: {lengths[row]} tokens in {main!r} but {own[row]} targets in {column!r};"
+                " a target per token needs one for each"
+            )
+    return pa.table(columns)
+
+
+@lru_cache(maxsize=64)
+def _built(entry: str) -> Encoder:
+    """Build an encoder from its entry in the spec, as JSON."""
+    content = json.loads(entry)
+    module, _, name = content["class_path"].rpartition(".")
+    built = getattr(importlib.import_module(module), name)(**content["init_args"])
+    if not isinstance(built, Encoder):
+        raise TypeError(f"{content['class_path']} is not a seqkit.data.encoders.Encoder")
+    return built
+
+
+def _class_path(encoder: type[Encoder]) -> str:
+    # Our own by the package, so that checkpoints outlive a move between its files.
+    package = __name__.rpartition(".")[0]
+    module = package if encoder.__module__.startswith(f"{package}.") else encoder.__module__
+    return f"{module}.{encoder.__qualname__}"
+
+
+def _check_columns(dataset: datasets.Dataset, columns: list[str], split: str) -> None:
+    for column in columns:
+        if column not in dataset.column_names:
+            raise ValueError(f"{split} has no column {column!r}; it has {', '.join(dataset.column_names)}")
+
+
+def _depth(feature: Any) -> int:
+    return 1 + _depth(feature.feature) if is_list(feature) else 0
+
+
+def _sort(feature: Any) -> str:
+    """Return what a column holds, within its lists."""
+    while is_list(feature):
+        feature = feature.feature
+    if isinstance(feature, datasets.ClassLabel):
+        return "label"
+    if isinstance(feature, datasets.Value):
+        for sort in ("string", "float", "int", "bool"):
+            if sort in feature.dtype:
+                return sort
+    return ""
+
+
+def _input_encoder(column: str, feature: Any) -> Encoder:
+    depth, sort = _depth(feature), _sort(feature)
+    if (depth, sort) == (1, "string"):
+        return Words()
+    if (depth, sort) == (0, "string"):
+        return Characters()
+    if depth == 1 and sort in ("int", "label"):
+        return Ids()
+    if depth in (1, 2) and sort == "float":
+        return Features()
+    raise ValueError(
+        f"input column {column!r} holds {feature}, for which there is no default encoder; name one (Words, Characters,"
+        " TokenizerFile, Ids, Features) or another column"
+    )
+
+
+def _target_encoder(column: str, feature: Any) -> Encoder:
+    depth, sort = _depth(feature), _sort(feature)
+    if depth <= 1 and sort in ("string", "label", "int", "bool"):
+        return Labels()
+    if depth <= 1 and sort == "float":
+        return Values()
+    if depth == 2 and sort in ("string", "label", "int"):
+        return MultiLabels()
+    raise ValueError(
+        f"target column {column!r} holds {feature}, for which there is no default encoder; name one (Labels,"
+        " MultiLabels, Values) or another column"
+    )

@@ -1,0 +1,79 @@
+"""What a source is, and the Arrow files in which sources keep what they parsed."""
+
+import hashlib
+import inspect
+import os
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+from datasets.arrow_writer import ArrowWriter
+
+SPLITS = ("train", "validation", "test")
+
+
+class Source(ABC):
+    """Where rows come from. Any object with this ``load`` is a source; a config names it by ``class_path``."""
+
+    @abstractmethod
+    def load(self) -> datasets.DatasetDict:
+        """Return the splits that exist, keyed ``train``, ``validation`` and ``test``."""
+
+
+def named_splits(
+    train: str | None = None, validation: str | None = None, test: str | None = None
+) -> dict[str, str]:
+    """Return the given files by split.
+
+    Raises:
+        ValueError: If none is given.
+    """
+    paths = {split: path for split, path in zip(SPLITS, (train, validation, test), strict=True) if path}
+    if not paths:
+        raise ValueError("no file given: name at least one of train, validation and test")
+    return paths
+
+
+def parsed(
+    parse: Callable[..., Mapping[str, Any]],
+    paths: Sequence[str | Path],
+    options: Mapping[str, Any],
+    features: datasets.Features,
+    split: str,
+) -> datasets.Dataset:
+    """Return ``Dataset.from_dict(parse(*paths, **options), features)``, memory-mapped and kept on disk.
+
+    The Arrow file lies in the cache folder of `datasets` under a hash of the files' contents, the options, the
+    features and the parser's own code, so an unchanged file is parsed once. That hash is also the dataset's
+    fingerprint: what is later ``map``-ped over it is cached too, which a dataset in memory would not be.
+
+    Args:
+        parse: Module-level function from the paths to columns (lists or Arrow arrays).
+        paths: The files that it reads.
+        options: Its other arguments, by name; plain types.
+        features: The columns' types.
+        split: The name that the dataset gets.
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    digest.update(Path(inspect.getfile(parse)).read_bytes())
+    digest.update(repr((parse.__name__, sorted(options.items()), features)).encode())
+    for path in paths:
+        content = Path(path).read_bytes()
+        digest.update(len(content).to_bytes(8, "little"))
+        digest.update(content)
+    folder = Path(datasets.config.HF_DATASETS_CACHE, "seqkit")
+    file = folder / f"{digest.hexdigest()}.arrow"
+    if not file.exists():
+        columns = datasets.Dataset.from_dict(dict(parse(*paths, **options)), features=features)
+        folder.mkdir(parents=True, exist_ok=True)
+        # A second process may parse the same file: each writes its own, the rename is atomic.
+        with tempfile.TemporaryDirectory(dir=folder) as temporary:
+            partial = Path(temporary, file.name)
+            with ArrowWriter(features=features, path=str(partial), fingerprint=digest.hexdigest()) as writer:
+                writer.write_table(columns.data.table)
+                writer.finalize()
+            os.replace(partial, file)
+    return datasets.Dataset.from_file(str(file), split=datasets.NamedSplit(split))
