@@ -3,7 +3,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence, pad_packed_sequence
@@ -11,8 +11,6 @@ from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from seqkit import packed
-
-draws = settings(deadline=None, max_examples=50)
 
 DTYPES = [
     torch.bool,
@@ -95,11 +93,8 @@ class TestPack:
         assert result.batch_sizes.tolist() == [2, 2, 1]
 
     @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-    @draws
     @given(sizes=lengths(), shape=shapes)
-    def test_equals_torch_bit_for_bit(
-        self, dtype: torch.dtype, sizes: list[int], shape: tuple[int, ...]
-    ) -> None:
+    def test_equals_torch_bit_for_bit(self, dtype: torch.dtype, sizes: list[int], shape: tuple[int, ...]) -> None:
         for enforce_sorted in (False, True):
             rows = ragged(in_order(sizes, enforce_sorted), shape, dtype)
             wanted = pack_sequence(rows, enforce_sorted=enforce_sorted)
@@ -125,9 +120,7 @@ class TestPack:
         assert torch.autograd.gradcheck(lambda *xs: pack(xs, enforce_sorted=enforce_sorted).data, rows)
         values = torch.cat(rows).detach().requires_grad_()
         counts = [len(row) for row in rows]
-        assert torch.autograd.gradcheck(
-            lambda x: pack(x, counts, enforce_sorted=enforce_sorted).data, (values,)
-        )
+        assert torch.autograd.gradcheck(lambda x: pack(x, counts, enforce_sorted=enforce_sorted).data, (values,))
 
     def test_is_never_padded_and_never_loops(self) -> None:
         def cost(sizes: list[int]) -> tuple[int, int]:
@@ -200,25 +193,19 @@ class TestPack:
 
 
 class TestUnpack:
-    @draws
     @given(sizes=lengths(), shape=shapes)
     def test_inverts_pack(self, sizes: list[int], shape: tuple[int, ...]) -> None:
         for enforce_sorted in (False, True):
             rows = ragged(in_order(sizes, enforce_sorted), shape)
-            assert_close(
-                packed.unpack(packed.pack(rows, enforce_sorted=enforce_sorted)), rows, rtol=0, atol=0
-            )
+            assert_close(packed.unpack(packed.pack(rows, enforce_sorted=enforce_sorted)), rows, rtol=0, atol=0)
 
     def test_gradient(self, enforce_sorted: bool) -> None:
-        pack = packed.pack(
-            ragged(in_order([2, 3, 1, 3], enforce_sorted), (2,)), enforce_sorted=enforce_sorted
-        )
+        pack = packed.pack(ragged(in_order([2, 3, 1, 3], enforce_sorted), (2,)), enforce_sorted=enforce_sorted)
         data = pack.data.requires_grad_()
         assert torch.autograd.gradcheck(lambda x: packed.unpack(pack._replace(data=x)), (data,))
 
 
 class TestPadded:
-    @draws
     @given(sizes=lengths(), shape=shapes, surplus=st.integers(0, 2))
     def test_to_padded_equals_torch(self, sizes: list[int], shape: tuple[int, ...], surplus: int) -> None:
         pack = packed.pack(ragged(sizes, shape))
@@ -226,7 +213,6 @@ class TestPadded:
         wanted, _ = pad_packed_sequence(pack, batch_first=True, padding_value=-1.0, total_length=total)
         assert_close(packed.to_padded(pack, -1.0, total), wanted, rtol=0, atol=0)
 
-    @draws
     @given(sizes=lengths(), shape=shapes, surplus=st.integers(0, 2))
     def test_from_padded_equals_torch(self, sizes: list[int], shape: tuple[int, ...], surplus: int) -> None:
         for enforce_sorted in (False, True):
@@ -273,7 +259,6 @@ class TestPadded:
 
 
 class TestStructure:
-    @draws
     @given(sizes=lengths())
     def test_tells_lengths_positions_and_sequences(self, sizes: list[int]) -> None:
         for enforce_sorted in (False, True):
@@ -296,7 +281,6 @@ def check_gradient(got: Tensor, inputs: list[Tensor], wanted: Tensor, rows: list
 
 class TestAgainstThePlainLoop:
     @pytest.mark.parametrize("name", PER_TOKEN)
-    @draws
     @given(sizes=lengths(), shape=shapes)
     def test_per_token(self, name: str, sizes: list[int], shape: tuple[int, ...]) -> None:
         function, plain = PER_TOKEN[name]
@@ -309,7 +293,6 @@ class TestAgainstThePlainLoop:
             check_gradient(result.data, rows, wanted.data, rows)
 
     @pytest.mark.parametrize("name", PER_SEQUENCE)
-    @draws
     @given(sizes=lengths(), shape=shapes)
     def test_per_sequence(self, name: str, sizes: list[int], shape: tuple[int, ...]) -> None:
         function, plain = PER_SEQUENCE[name]
@@ -346,7 +329,6 @@ class TestAgainstThePlainLoop:
 
 
 class TestCat:
-    @draws
     @given(sizes=lengths())
     def test_joins_features(self, sizes: list[int]) -> None:
         one, other = ragged(sizes, (2, 3)), ragged(sizes, (2, 1))
@@ -402,7 +384,6 @@ class TestShift:
         assert [row.tolist() for row in packed.unpack(packed.shift(pack, -1, -100))] == [[2, 3, -100], [-100]]
         assert [row.tolist() for row in packed.unpack(packed.shift(pack, 1, 0))] == [[0, 1, 2], [0]]
 
-    @draws
     @given(sizes=lengths(6), steps=st.integers(-12, 12))
     def test_any_number_of_steps(self, sizes: list[int], steps: int) -> None:
         rows = ragged(sizes, (), torch.int64)
@@ -448,7 +429,6 @@ class TestReductions:
         result = packed.unpack(packed.softmax(packed.pack(rows)))
         assert_close(result, [row.softmax(0) for row in rows])
 
-    @draws
     @given(sizes=lengths(), shape=shapes)
     def test_attend_weighs_values_by_scores(self, sizes: list[int], shape: tuple[int, ...]) -> None:
         values, scores = ragged(sizes, shape), ragged([size + 1 for size in sizes])
@@ -464,8 +444,7 @@ class TestReductions:
         values, scores = ragged([3, 1, 4], (2, 5)), ragged([3, 1, 4], (2,))
         result = packed.attend(packed.pack(values), packed.pack(scores))
         wanted = [
-            torch.einsum("lk,lkd->kd", score.softmax(0), value)
-            for score, value in zip(scores, values, strict=True)
+            torch.einsum("lk,lkd->kd", score.softmax(0), value) for score, value in zip(scores, values, strict=True)
         ]
         assert_close(result, torch.stack(wanted))
         one_column = packed.pack([score[:, :1] for score in scores])  # (N, 1), as nn.Linear(D, 1) gives it
@@ -477,9 +456,7 @@ class TestReductions:
 
     def test_attend_refuses_what_does_not_belong(self) -> None:
         values, scores = packed.pack(torch.zeros(5, 4), [3, 2]), packed.pack(torch.zeros(5, 3), [3, 2])
-        with pytest.raises(
-            ValueError, match="attend: pack 0 holds 5 tokens in 2 sequences and pack 1 5 in 3"
-        ):
+        with pytest.raises(ValueError, match="attend: pack 0 holds 5 tokens in 2 sequences and pack 1 5 in 3"):
             packed.attend(values, packed.pack(torch.zeros(5), [3, 1, 1]))
         with pytest.raises(RuntimeError, match="expanded size"):
             packed.attend(values, scores)

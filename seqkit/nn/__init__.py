@@ -1,5 +1,20 @@
 """Modules on packed data: what torch.nn has for padded tensors, without the padding."""
 
+from seqkit.nn.dropout import Dropout, LockedDropout
+from seqkit.nn.embedding import Embedding, Projection
+from seqkit.nn.pooling import AttentionPool, LastPool, MaxPool, MeanPool
 from seqkit.nn.recurrent import GRU, LSTM, RNN
 
-__all__ = ["GRU", "LSTM", "RNN"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "AttentionPool",
+    "Dropout",
+    "Embedding",
+    "LastPool",
+    "LockedDropout",
+    "MaxPool",
+    "MeanPool",
+    "Projection",
+]

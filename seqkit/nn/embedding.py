@@ -1,0 +1,73 @@
+"""From ids or raw features to the features an encoder reads, token by token."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import PackedSequence
+
+from seqkit.nn.dropout import Dropout
+
+__all__ = ["Embedding", "Projection"]
+
+
+class Embedding(nn.Module):
+    """Look up a learned vector for each id; its ``weight`` is that of a ``torch.nn.Embedding``.
+
+    Args:
+        num_embeddings: Number of ids.
+        embedding_dim: D, the features of a vector.
+        dropout: Probability of dropping a feature of a token's vector.
+
+    Attributes:
+        input_size: ``num_embeddings``.
+        output_size: ``embedding_dim``.
+
+    Raises:
+        ValueError: ``dropout`` is no probability.
+    """
+
+    def __init__(self, num_embeddings: int, embedding_dim: int, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.input_size = num_embeddings
+        self.output_size = embedding_dim
+        self.weight = nn.Parameter(torch.empty(num_embeddings, embedding_dim))
+        self.dropout = Dropout(dropout)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the vectors from the standard normal distribution, as ``torch.nn.Embedding`` does."""
+        nn.init.normal_(self.weight)
+
+    def forward(self, ids: PackedSequence) -> PackedSequence:
+        """Turn data (N, ...) of ids into data (N, ..., D)."""
+        vectors: PackedSequence = self.dropout(ids._replace(data=F.embedding(ids.data, self.weight)))
+        return vectors
+
+    def extra_repr(self) -> str:
+        """Show both sizes."""
+        return f"{self.input_size}, {self.output_size}"
+
+
+class Projection(nn.Module):
+    """Map each token's features linearly.
+
+    Args:
+        input_size: D, the features of a token.
+        output_size: The features of a token afterwards.
+        dropout: Probability of dropping one of these.
+
+    Raises:
+        ValueError: ``dropout`` is no probability.
+    """
+
+    def __init__(self, input_size: int, output_size: int, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.input_size = input_size
+        self.output_size = output_size
+        self.linear = nn.Linear(input_size, output_size)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, features: PackedSequence) -> PackedSequence:
+        """Turn data (N, ..., D) into data (N, ..., output_size)."""
+        projected: PackedSequence = self.dropout(features._replace(data=self.linear(features.data)))
+        return projected

@@ -1,0 +1,62 @@
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from seqkit.nn import Embedding, Projection
+from seqkit.packed import pack, unpack
+
+
+def test_embedding_looks_up_each_token() -> None:
+    ids = [torch.tensor([3, 1]), torch.tensor([0, 4, 4])]
+    embedding = Embedding(5, 7)
+    assert (embedding.input_size, embedding.output_size) == (5, 7)
+    plain = nn.Embedding(5, 7)
+    plain.load_state_dict(embedding.state_dict())
+    assert_close(unpack(embedding(pack(ids))), [plain(row) for row in ids], rtol=0, atol=0)
+
+
+def test_embedding_is_drawn_as_torchs() -> None:
+    torch.manual_seed(3)
+    wanted = nn.Embedding(5, 7).weight
+    torch.manual_seed(3)
+    assert_close(Embedding(5, 7).weight, wanted, rtol=0, atol=0)
+
+
+def test_embedding_of_several_ids_a_token() -> None:
+    assert Embedding(5, 7)(pack(torch.zeros(6, 2, dtype=torch.int64), [4, 2])).data.shape == (6, 2, 7)
+
+
+def test_projection_maps_each_token() -> None:
+    rows = [torch.randn(2, 3), torch.randn(4, 3)]
+    projection = Projection(3, 8)
+    assert (projection.input_size, projection.output_size) == (3, 8)
+    assert_close(unpack(projection(pack(rows))), [projection.linear(row) for row in rows])
+
+
+@pytest.mark.parametrize(
+    ("module", "data"),
+    [
+        (Embedding(5, 100, dropout=0.5), torch.zeros(6, dtype=torch.int64)),
+        (Projection(3, 100, dropout=0.5), torch.randn(6, 3)),
+    ],
+)
+def test_drops_in_training_only(module: nn.Module, data: torch.Tensor) -> None:
+    values = pack(data, [4, 2])
+    trained, evaluated = module.train()(values).data, module.eval()(values).data
+    dropped = trained == 0
+    assert 0 < dropped.float().mean() < 1
+    assert not (evaluated == 0).any()
+    assert_close(trained, evaluated.masked_fill(dropped, 0) * 2)
+
+
+def test_gradients_reach_the_weights() -> None:
+    embedding, projection = Embedding(5, 7), Projection(7, 3)
+    projection(embedding(pack(torch.tensor([0, 1, 1]), [2, 1]))).data.sum().backward()
+    assert embedding.weight.grad is not None
+    assert embedding.weight.grad.ne(0).any(1).tolist() == [True, True, False, False, False]
+    assert all(parameter.grad is not None for parameter in projection.parameters())
+
+
+def test_sizes_are_shown() -> None:
+    assert repr(Embedding(5, 7, dropout=0.5)).startswith("Embedding(\n  5, 7\n")
