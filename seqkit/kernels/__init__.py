@@ -14,7 +14,7 @@ from seqkit.kernels import closed_form, reference
 from seqkit.kernels.layer_function import LayerFunction
 from seqkit.kernels.layout import Mode, Steps
 
-__all__ = ["Backend", "Mode", "Steps", "choose", "layer"]
+__all__ = ["Backend", "Mode", "Steps", "available", "choose", "layer"]
 
 Backend = Literal["reference", "closed_form"]
 
@@ -53,14 +53,19 @@ def layer(
         data, state = data.to(dtype), tuple(s.to(dtype) for s in state)
         if backend == "reference":
             return reference.layer(mode, data, steps, state, weights)
-        if backend != "closed_form":
-            raise ValueError(f"backend is {backend!r}; it is one of 'reference', 'closed_form'")
+        if backend not in available():
+            raise ValueError(f"backend is {backend!r}; it is one of {available()}")
         if projected:
             raise ValueError("backend 'closed_form' has no proj_size; leave it open or take 'reference'")
         outputs: tuple[Tensor, ...] = LayerFunction.apply(  # type: ignore[no-untyped-call]
             closed_form, mode, steps, len(state), data, *state, *weights
         )
         return outputs[0], outputs[1:]
+
+
+def available() -> tuple[Backend, ...]:
+    """The backends that are present on this machine, the fastest first."""
+    return ("closed_form", "reference")
 
 
 def choose(*, projected: bool) -> Backend:

@@ -66,7 +66,7 @@ def forward(
         for f, s in zip(final, states, strict=True):
             f[:, : len(last)] = s[:, last.to(s.device)]
     hidden = _flip(states[0], steps)
-    output = hidden.transpose(0, 1).reshape(steps.tokens, -1)
+    output = hidden.transpose(0, 1).flatten(1)
     return output, tuple(final), ((gates, states[1]) if mode == "LSTM" else (gates,))
 
 
@@ -99,7 +99,7 @@ def backward(
     width = state[0].size(2)
     directions, tokens = len(hidden_weights), steps.tokens
     previous = steps.previous.to(gradient.device)
-    gates = saved[0].view(directions, tokens, -1, width)
+    gates = saved[0].view(directions, tokens, saved[0].size(2) // width, width)
     hidden = _flip(output.view(tokens, directions, width).transpose(0, 1).contiguous(), steps)
     above = _flip(gradient.view(tokens, directions, width).transpose(0, 1).contiguous(), steps)
     hidden_before = torch.cat([hidden, state[0]], dim=1).index_select(1, previous)

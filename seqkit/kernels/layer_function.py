@@ -166,7 +166,5 @@ def _differentiable(
     """The gradients as functions of the inputs and of `gradients`, through the plain loop."""
     inputs = [t for t, n in zip((data, *state, *flat), needed, strict=True) if n]
     output, final = reference.layer(mode, data, steps, state, flat)
-    found = iter(
-        torch.autograd.grad((output, *final), inputs, gradients, create_graph=True, allow_unused=True)
-    )
+    found = iter(torch.autograd.grad((output, *final), inputs, gradients, create_graph=True, allow_unused=True))
     return tuple(next(found) if n else None for n in needed)

@@ -14,17 +14,18 @@ def layer(
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Runs one layer; arguments and returns are those of `seqkit.kernels.layer`."""
     directions = by_direction(weights, state[0].size(0))
+    sizes = steps.sizes or [0]  # an empty step keeps the graph of a batch without a token
     outputs, finals = [], []
     for d, direction in enumerate(directions):
-        inputs = torch.split(F.linear(data, direction.input, direction.input_bias), steps.sizes)
+        inputs = torch.split(F.linear(data, direction.input, direction.input_bias), sizes)
         hidden = tuple(s[d] for s in state)  # (B, P) and, of an LSTM, (B, H)
-        output = [data.new_empty(0, state[0].size(2))] * len(inputs)
-        for t in range(len(inputs)) if d == 0 else reversed(range(len(inputs))):
-            size = steps.sizes[t]  # the sequences that run at this step are the first ones
+        output = list(inputs)
+        for t in range(len(sizes)) if d == 0 else reversed(range(len(sizes))):
+            size = sizes[t]  # the sequences that run at this step are the first ones
             new = cell(mode, inputs[t], tuple(h[:size] for h in hidden), direction)
             hidden = tuple(torch.cat([n, h[size:]]) for n, h in zip(new, hidden, strict=True))
             output[t] = new[0]
-        outputs.append(torch.cat(output) if output else data.new_empty(0, state[0].size(2)))
+        outputs.append(torch.cat(output))
         finals.append(hidden)
     return torch.cat(outputs, dim=1), tuple(torch.stack(f) for f in zip(*finals, strict=True))
 

@@ -34,27 +34,25 @@ class _Recurrent(nn.RNNBase):
         if isinstance(values, PackedSequence):
             return self._run_packed(values, hx)
         if values.dim() not in (2, 3):
-            raise ValueError(
-                f"{type(self).__name__}: Expected input to be 2D or 3D, got {values.dim()}D instead"
-            )
+            raise ValueError(f"{type(self).__name__}: Expected input to be 2D or 3D, got {values.dim()}D instead")
         batched = values.dim() == 3
         if not batched:
-            values = values.unsqueeze(self.batch_first)
+            values = values.unsqueeze(0 if self.batch_first else 1)
         if hx is not None:
             hx = _each(hx, lambda s: _batched(s, batched))
+        state = self._state(values, values.size(0 if self.batch_first else 1), hx)
+        self.check_forward_args(values, cast(Any, state), None)
         if self.batch_first:
             values = values.transpose(0, 1)
         length, sequences = values.shape[:2]
-        state = self._state(values, sequences, hx)
-        self.check_forward_args(values, cast(Any, state), None)
         sizes = torch.full((length if sequences else 0,), sequences, dtype=torch.int64)
         output, state = self._layers(values.reshape(-1, values.size(2)), kernels.Steps(sizes), state)
-        output = output.view(length, sequences, -1)
+        output = output.view(length, sequences, self.output_size)
         if self.batch_first:
             output = output.transpose(0, 1)
         if batched:
             return output, state
-        return output.squeeze(self.batch_first), _each(state, lambda s: s.squeeze(1))
+        return output.squeeze(0 if self.batch_first else 1), _each(state, lambda s: s.squeeze(1))
 
     def _run_packed(self, packed: PackedSequence, hx: State | None) -> tuple[PackedSequence, State]:
         data, batch_sizes, sorted_indices, unsorted_indices = packed
@@ -62,7 +60,9 @@ class _Recurrent(nn.RNNBase):
         state = self._state(data, sequences, hx)
         if hx is not None:
             state = _permuted(state, sorted_indices)
-        self.check_forward_args(data, cast(Any, state), batch_sizes)
+        self.check_input(data, batch_sizes)
+        if sequences:
+            self.check_forward_args(data, cast(Any, state), batch_sizes)
         output, state = self._layers(data, kernels.Steps(batch_sizes), state)
         return PackedSequence(output, batch_sizes, sorted_indices, unsorted_indices), _permuted(
             state, unsorted_indices
@@ -141,9 +141,7 @@ class LSTM(_Recurrent, nn.LSTM):
             dtype=dtype,
         )
 
-    def forward(
-        self, input: Any, hx: tuple[Tensor, Tensor] | None = None
-    ) -> tuple[Any, tuple[Tensor, Tensor]]:
+    def forward(self, input: Any, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Any, tuple[Tensor, Tensor]]:
         """Runs all layers.
 
         Args:
