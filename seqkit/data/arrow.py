@@ -24,8 +24,8 @@ class ArrowColumn:
     between two chunks belongs to others and is never indexed. A *place* is an item of that array.
 
     Args:
-        column: Numbers or booleans, or lists of them (``list``, ``large_list``, fixed-size), nested to any depth
-            as long as the lists inside a row's list are all of one length.
+        column: Numbers or booleans, or lists of them (``list``, ``large_list``, fixed-size), nested to any
+            depth as long as the lists inside a row's list are all of one length.
 
     Attributes:
         is_list: Whether a row holds a sequence of values rather than one value.
@@ -75,7 +75,7 @@ class ArrowColumn:
         )
 
     def locate(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Where rows (B,) of the table begin: the places of their first values, and their lengths, (B,) each."""
+        """The places where rows (B,) of the table begin, and their lengths, (B,) each."""
         chunks = np.searchsorted(self._first_rows, rows, side="right") - 1
         rows = rows - self._first_rows[chunks]
         if self._offsets is None:
@@ -101,7 +101,8 @@ class ArrowColumn:
                 strides=(itemsize,),
             )
             values = every[places].view(self._items.dtype)
-        return values.reshape(len(places), *self.shape)
+        shaped: np.ndarray = values.reshape(len(places), *self.shape)
+        return shaped
 
 
 def table_column(dataset: Dataset, column: str) -> pa.ChunkedArray:
@@ -113,8 +114,8 @@ def table_column(dataset: Dataset, column: str) -> pa.ChunkedArray:
     check_columns([column], dataset.column_names)
     if dataset.format["type"] == "custom":
         raise ValueError(
-            f"column {column!r} passes through a transform (set_transform) when it is read, so its Arrow data "
-            f"are not what a row holds; apply the transform with dataset.map, or use a DataLoader with PackCollate"
+            f"column {column!r} passes through a transform (set_transform) on its way out, so a row holds "
+            f"other values than Arrow does; apply it with dataset.map, or use a DataLoader with PackCollate"
         )
     values: pa.ChunkedArray = dataset.data.column(column)
     if isinstance(values.type, pa.BaseExtensionType):
@@ -130,66 +131,65 @@ def table_rows(dataset: Dataset) -> pa.ChunkedArray | None:
 class _Part(NamedTuple):
     """One chunk of a column: where its numbers are, and what is wrong with them."""
 
-    buffer: pa.Buffer | None  # None if the chunk has no value
-    offset: int  # item of the buffer with which the first value begins
-    first: int  # number of that value, as the chunk's offsets count
-    shape: tuple[int, ...] | None  # of one value; None if there is none
-    null_rows: np.ndarray  # of the chunk
-    ragged_rows: np.ndarray
+    buffer: pa.Buffer | None = None  # None if there is nothing to read
+    offset: int = 0  # item of the buffer with which the first value begins
+    first: int = 0  # number of that value, as the chunk's offsets count
+    shape: tuple[int, ...] | None = None  # of one value
+    null_rows: np.ndarray = np.empty(0, dtype=np.int64)  # of the chunk
+    ragged_rows: np.ndarray = np.empty(0, dtype=np.int64)
 
 
 def _part(chunk: pa.Array) -> _Part:
     values, first = _window(chunk) if is_list(chunk.type) else (chunk, 0)
     shape: list[int] = []
-    nulls = ragged = np.empty(0, dtype=np.int64)  # values, counted from the first one
+    nulls = _nulls(values)  # numbers of values, counted from the first
     while len(values) and is_list(values.type):
         lengths = np.asarray(pc.list_value_length(values).fill_null(0))
-        nulls = np.append(nulls, _null_places(values) // prod(shape))
-        ragged = np.append(ragged, np.flatnonzero(lengths != lengths[0]) // prod(shape))
-        if not lengths[0]:
+        width = int(lengths.max())
+        if not width:
             raise UnsupportedColumnError("values without a number")
-        shape.append(int(lengths[0]))
+        ragged = np.flatnonzero(lengths != width) // prod(shape)
+        if ragged.size:
+            return _Part(null_rows=_rows(chunk, nulls + first), ragged_rows=_rows(chunk, ragged + first))
+        shape.append(width)
         values, _ = _window(values)
+        nulls = np.append(nulls, _nulls(values) // prod(shape))
     if not len(values):
-        return _Part(None, 0, 0, None, nulls, ragged)
-    nulls = np.append(nulls, _null_places(values) // prod(shape))
-
-    def rows(numbers: np.ndarray) -> np.ndarray:
-        if pa.types.is_fixed_size_list(chunk.type):
-            return numbers // chunk.type.list_size
-        return (
-            np.searchsorted(chunk.offsets, numbers + first, side="right") - 1
-            if is_list(chunk.type)
-            else numbers
-        )
-
-    first = 0 if pa.types.is_fixed_size_list(chunk.type) else first
-    return _Part(values.buffers()[1], values.offset, first, tuple(shape), rows(nulls), rows(ragged))
+        return _Part()
+    return _Part(values.buffers()[1], values.offset, first, tuple(shape), _rows(chunk, nulls + first))
 
 
-def _null_places(values: pa.Array) -> np.ndarray:
+def _nulls(values: pa.Array) -> np.ndarray:
     return np.flatnonzero(values.is_null()) if values.null_count else np.empty(0, dtype=np.int64)
 
 
+def _rows(chunk: pa.Array, numbers: np.ndarray) -> np.ndarray:
+    """The rows of a chunk to which values belong, by the values' numbers as its offsets count."""
+    if pa.types.is_fixed_size_list(chunk.type):
+        numbers = numbers // chunk.type.list_size
+    elif is_list(chunk.type):
+        numbers = np.searchsorted(chunk.offsets, numbers, side="right") - 1
+    return numbers
+
+
 def _window(lists: pa.Array) -> tuple[pa.Array, int]:
-    """The values that belong to the rows of a list array, and the number of the first of them."""
+    """The values in the rows of a list array, and the number of the first as its offsets count (0 without)."""
     if pa.types.is_fixed_size_list(lists.type):
-        first, count = lists.offset * lists.type.list_size, len(lists) * lists.type.list_size
-    else:
-        first = lists.offsets[0].as_py()
-        count = lists.offsets[-1].as_py() - first
-    return _storage(lists.values.slice(first, count)), first
+        size = lists.type.list_size
+        return _storage(lists.values.slice(lists.offset * size, len(lists) * size)), 0
+    first, end = lists.offsets[0].as_py(), lists.offsets[-1].as_py()
+    return _storage(lists.values.slice(first, end - first)), first
 
 
 def _joined(buffers: Sequence[pa.Buffer | None], dtype: np.dtype[Any]) -> tuple[np.ndarray, np.ndarray]:
-    """One read-only array over the memory that holds all buffers, and the item with which each of them begins."""
+    """One read-only array over the memory that holds all buffers, and the items with which they begin."""
     present = [buffer for buffer in buffers if buffer is not None and buffer.size]
     if not present:
         return np.empty(0, dtype=dtype), np.zeros(len(buffers), dtype=np.int64)
     begin = min(buffer.address for buffer in present)
     end = max(buffer.address + buffer.size for buffer in present)
     distances = np.array([buffer.address - begin if buffer else 0 for buffer in buffers], dtype=np.int64)
-    if (distances % dtype.itemsize).any():
+    if begin % dtype.itemsize or (distances % dtype.itemsize).any():  # numpy would copy all of it first
         raise UnsupportedColumnError(f"buffers that are not aligned to {dtype.itemsize} bytes")
     items = (end - begin) // dtype.itemsize
     memory = pa.foreign_buffer(begin, items * dtype.itemsize, base=present)  # keeps the buffers alive

@@ -15,23 +15,23 @@ class PackCollate:
     """Turns examples into a :class:`~seqkit.batch.Batch`: sorted by length once, packed without padding.
 
     All columns along the sequence are written by one index, so they share one ``batch_sizes``. What holds the
-    values does not matter (lists, numpy arrays, tensors, a Hugging Face format); their kind decides the dtype:
-    integers become int64, floats of any width float32, booleans stay. ``Trainer(precision="64-true")`` makes
-    the float32 features float64.
+    values is of no account (lists, numpy arrays, tensors, any Hugging Face format), only their kind is:
+    integers become int64, floats of every width float32, booleans stay. Lightning's ``precision="64-true"``
+    widens the floats again.
 
     Args:
-        inputs: Columns with one sequence an example, (T,) or (T, ...); the first one is the main one, whose
-            lengths sort the batch and which the others must match.
-        targets: Columns with either one value an example (a tensor (B,) in the batch) or one for each token of
-            the main input (packed).
+        inputs: Columns with one sequence an example, (T,) or (T, ...). The first is the main one: its lengths
+            sort the batch and the others' must match them.
+        targets: Columns with either one value an example (a tensor (B,) in the batch) or one for each token
+            of the main input (packed).
         sequence_targets: Columns with a vector an example, such as multi-hot labels: a tensor (B, C).
         row: The column that holds an example's row in its dataset; without one, ``Batch.rows`` holds its
             position among the examples given.
         max_length: Cut each sequence to its first ``max_length`` tokens.
 
     Raises:
-        ValueError: When called, for a column that is missing, an empty sequence, columns of different lengths,
-            a null, and values that are no numbers or no rectangle; the message names row and remedy.
+        ValueError: When called, for a missing column, an empty sequence, columns of different lengths, a null,
+            values that are not numbers or not of one shape; the message names the row and the remedy.
 
     Example:
         >>> collate = PackCollate("tokens", targets="tags")
@@ -54,9 +54,7 @@ class PackCollate:
         self.row = row
         self.max_length = max_length
         if not self.inputs:
-            raise ValueError(
-                "inputs names no column; PackCollate needs at least one, whose lengths sort the batch"
-            )
+            raise ValueError("inputs names no column; PackCollate needs at least one, whose lengths sort the batch")
         if max_length is not None and max_length < 1:
             raise ValueError(f"max_length is {max_length}; it must be at least 1, or None to cut nothing")
 
@@ -137,8 +135,9 @@ class PackedLayout:
         self.sequence = np.arange(len(self.step)) - np.repeat(sizes.cumsum() - sizes, sizes)
 
     def index(self, starts: np.ndarray, stride: int = 1) -> np.ndarray:
-        """(N,) the place of each packed token, for sequences that begin at ``starts`` (B,), in the order given."""
-        return starts[self.order][self.sequence] + self.step * stride
+        """Where each packed token (N,) stands in values whose sequences begin at ``starts`` (B,), as given."""
+        index: np.ndarray = starts[self.order][self.sequence] + self.step * stride
+        return index
 
     def packed(self, data: Tensor) -> PackedSequence:
         """The values of one column, (N, ...) in packed order, as a PackedSequence."""
@@ -150,9 +149,7 @@ def to_tensor(values: np.ndarray, column: str) -> Tensor:
     if values.dtype.kind == "f":
         return torch.from_numpy(values).to(torch.float32)
     if values.dtype == np.uint64 and values.max(initial=0) > np.iinfo(np.int64).max:
-        raise ValueError(
-            f"column {column!r} holds {values.max()}, more than int64 can; map it to smaller numbers"
-        )
+        raise ValueError(f"column {column!r} holds {values.max()}, more than int64 can; map it to smaller numbers")
     return torch.from_numpy(values if values.dtype == np.bool_ else values.astype(np.int64, copy=False))
 
 
@@ -165,20 +162,20 @@ def check_columns(names: Iterable[str], existing: Iterable[str]) -> None:
 
 
 def check_lengths(main: str, lengths: np.ndarray, column: str, others: np.ndarray, rows: np.ndarray) -> None:
-    """Raises ValueError for the first sequence whose length differs from the main one's; lengths (B,)."""
+    """Raises ValueError for the first row (B,) whose length differs from its length in the main input."""
     for place in np.flatnonzero(lengths != others)[:1]:
         raise ValueError(
-            f"row {rows[place]}: column {main!r} has {lengths[place]} tokens but {column!r} has {others[place]}; "
-            f"one value per token is needed: repair the row or drop it with dataset.filter"
+            f"row {rows[place]}: {lengths[place]} tokens in column {main!r} but {others[place]} values in "
+            f"{column!r}; one for each token is needed, so repair the row or drop it with dataset.filter"
         )
 
 
 def check_empty(column: str, lengths: np.ndarray, rows: np.ndarray) -> None:
-    """Raises ValueError for the first sequence without tokens; lengths (B,)."""
+    """Raises ValueError for the first row (B,) without tokens."""
     for place in np.flatnonzero(lengths == 0)[:1]:
         raise ValueError(
-            f"row {rows[place]}: column {column!r} is an empty sequence, which cannot be packed; drop such rows "
-            f'with dataset.filter, or let the sampler do it with empty="drop"'
+            f"row {rows[place]}: column {column!r} is an empty sequence, which cannot be packed; drop such "
+            f'rows with dataset.filter, or let the sampler do it with empty="drop"'
         )
 
 

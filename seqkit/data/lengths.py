@@ -35,4 +35,5 @@ def lengths(dataset: Dataset, column: str) -> np.ndarray:
         counts = counts.take(indices)
     if counts.null_count:
         raise null_error(column, int(np.flatnonzero(counts.is_null().to_numpy())[0]))
-    return counts.to_numpy().astype(np.int64)
+    result: np.ndarray = counts.to_numpy().astype(np.int64, copy=False)
+    return result

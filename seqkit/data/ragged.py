@@ -18,31 +18,29 @@ from seqkit.data.lengths import lengths as column_lengths
 
 
 class RaggedRows(Dataset[Batch]):
-    """A Hugging Face dataset whose items are packed batches: ``rows[[5, 2, 9]]`` is a Batch of three sequences.
+    """A Hugging Face dataset whose items are packed batches: ``rows[[5, 2, 9]]`` is a Batch of three rows.
 
-    The values are gathered from the (memory-mapped) Arrow buffers by one index that all columns share, in packed
-    order: no object is made of a row or a token, nothing is padded, and of the dataset only the rows asked for
-    are read. Batches equal those of :class:`~seqkit.data.PackCollate` on the same rows bit for bit, dtypes
-    included. Columns whose values cannot be reached so are decoded and collated, with the same result.
+    The values are gathered from the (memory-mapped) Arrow buffers by one index that all columns share, in
+    packed order: no object is made of a row or a token, nothing is padded, and of the dataset only the rows
+    asked for are read. The batch equals that of :class:`~seqkit.data.PackCollate` on the same rows bit for bit,
+    dtypes included. Columns that cannot be read so are decoded and collated, with the same result.
 
-    It pickles as cheaply as the dataset does, and so works with workers, forked or spawned. Each item being a
-    whole batch, the loader is told not to make batches::
+    It pickles as cheaply as the dataset does, so that workers may be forked or spawned. An item being a whole
+    batch, the loader is told to make none::
 
         DataLoader(RaggedRows(dataset, ["tokens"], ["tags"]), sampler=sampler, batch_size=None)
 
     Args:
-        dataset: In memory or on disk, of any number of chunks, or a view on one. Its format is of no account.
+        dataset: In memory or on disk, or a view on one; its format is of no account.
         inputs: Columns with one sequence a row, (T,) or (T, D); the first one is the main one.
         targets: Columns with one value a row, or with one for each token of the main input.
         sequence_targets: Columns with a vector a row, all of one length.
         max_length: Cut each sequence to its first ``max_length`` tokens.
 
-    Attributes:
-        lengths: (rows,) int64, tokens of each row, after the cut.
-
     Raises:
-        ValueError: For a column that is missing, columns whose lengths differ in some row, a null, inner lists
-            of different lengths, a transform; and, when the row is asked for, for an empty sequence.
+        ValueError: For a missing column, columns of different lengths in some row, a null, inner lists of
+            different lengths, values that are not numbers, a transform. When a row is asked for: if it is an
+            empty sequence.
     """
 
     def __init__(
@@ -71,13 +69,15 @@ class RaggedRows(Dataset[Batch]):
         for row in numbers[(numbers < 0) | (numbers >= len(self))]:
             raise IndexError(f"row {row} is out of range: the dataset has {len(self)} rows")
         if not numbers.size:  # what any row holds tells dtypes and shapes
-            return _emptied(self[np.flatnonzero(self.lengths)[:1]])
+            if not self.lengths.any():
+                raise ValueError("a batch of no rows has no dtype here: the dataset has no row with a token")
+            return _emptied(self[int(self.lengths.argmax())])
         return self._gathered(numbers) if self._in_reach else self._decoded(numbers)
 
     @cached_property
     def lengths(self) -> np.ndarray:
-        lengths = column_lengths(self.dataset, self._collate.inputs[0])
-        return lengths if self._collate.max_length is None else np.minimum(lengths, self._collate.max_length)
+        """Tokens of each row, (rows,) int64, after the cut."""
+        return self._cut(column_lengths(self.dataset, self._collate.inputs[0]))
 
     def __getstate__(self) -> dict[str, Any]:
         return {
@@ -100,45 +100,52 @@ class RaggedRows(Dataset[Batch]):
         self._table_rows = None if indices is None else ArrowColumn(indices)
 
     def _check(self) -> None:
-        """Finds what is wrong with any row now rather than in mid-epoch; collating such a row words the error."""
+        """Finds what is wrong with any row now, not in mid-epoch; collating that row words the error."""
         main, *others = self._collate.inputs
         lengths = column_lengths(self.dataset, main)
         others += [name for name in self._collate.targets if self._is_list(name)]
         for name in others:
-            check_lengths(main, lengths, name, column_lengths(self.dataset, name), range(len(self)))
+            check_lengths(main, lengths, name, column_lengths(self.dataset, name), np.arange(len(self)))
+        if not lengths.any():
+            return
 
-        suspects = [column.null_rows for column in self._columns.values()]
-        suspects += [column.ragged_rows for column in self._columns.values()]
-        rows = [self._rows_of(suspect)[:1] for suspect in suspects]
+        sound = int(np.argmax(lengths > 0))  # a row to compare with
+        suspects = [self._shown(column.null_rows) for column in self._columns.values()]
+        suspects += [self._shown(column.ragged_rows) for column in self._columns.values()]
         for name in filter(self._is_list, self._collate.sequence_targets):
             widths = column_lengths(self.dataset, name)
-            rows.append(np.flatnonzero(widths != widths[:1])[:1])
-        reference = np.flatnonzero(lengths)[:1]
-        if not self._in_reach:
-            rows.append(reference)
-        for row in rows:
-            if row.size:
-                self._decoded(np.concatenate([reference, row]))
+            suspects.append(np.flatnonzero(widths != widths[sound]))
+        if not self._columns:
+            suspects.append(np.array([sound]))
+        for rows in suspects:
+            for row in rows[lengths[rows] > 0][:1]:
+                self._decoded(np.array([sound, row]))
 
     def _is_list(self, name: str) -> bool:
         return is_list(table_column(self.dataset, name).type)
 
-    def _rows_of(self, table_rows: np.ndarray) -> np.ndarray:
-        """The rows of the dataset that show some rows of the table."""
+    def _shown(self, table_rows: np.ndarray) -> np.ndarray:
+        """The rows of the dataset that show some rows of its table."""
         if self._table_rows is None or not table_rows.size:
             return table_rows
-        return np.flatnonzero(np.isin(self._table_rows.gather(np.arange(len(self))), table_rows))
+        return np.flatnonzero(np.isin(self._rows_in_table(np.arange(len(self))), table_rows))
+
+    def _rows_in_table(self, rows: np.ndarray) -> np.ndarray:
+        if self._table_rows is None:
+            return rows
+        places, _ = self._table_rows.locate(rows)
+        return self._table_rows.gather(places).astype(np.int64)
+
+    def _cut(self, lengths: np.ndarray) -> np.ndarray:
+        limit = self._collate.max_length
+        return lengths if limit is None else np.minimum(lengths, limit)
 
     def _gathered(self, rows: np.ndarray) -> Batch:
-        table_rows = rows
-        if self._table_rows is not None:
-            places, _ = self._table_rows.locate(rows)
-            table_rows = self._table_rows.gather(places).astype(np.int64)
         main = self._collate.inputs[0]
-        starts, lengths = self._columns[main].locate(table_rows)
+        table_rows = self._rows_in_table(rows)
+        starts, lengths = self._columns[main].locate(table_rows)  # (B,)
         check_empty(main, lengths, rows)
-        limit = self._collate.max_length
-        layout = PackedLayout(lengths if limit is None else np.minimum(lengths, limit))
+        layout = PackedLayout(self._cut(lengths))
 
         def packed(name: str) -> PackedSequence:
             column = self._columns[name]
@@ -149,13 +156,12 @@ class RaggedRows(Dataset[Batch]):
             column = self._columns[name]
             begins, widths = column.locate(table_rows[layout.order])  # (B,)
             if not column.is_list:
-                return to_tensor(column.gather(begins), name)  # (B,)
-            places = begins[:, None] + np.arange(widths.max(initial=0)) * column.stride  # (B, C)
+                return to_tensor(column.gather(begins), name)
+            places = begins[:, None] + np.arange(widths[0]) * column.stride  # (B, C)
             return to_tensor(column.gather(places.ravel()).reshape(*places.shape, *column.shape), name)
 
         targets = {
-            name: packed(name) if self._columns[name].is_list else stacked(name)
-            for name in self._collate.targets
+            name: packed(name) if self._columns[name].is_list else stacked(name) for name in self._collate.targets
         }
         return Batch(
             rows=torch.from_numpy(rows[layout.order]),
