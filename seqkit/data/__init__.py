@@ -1,7 +1,6 @@
 
+from seqkit.data.buckets import StepCost as StepCost
 from seqkit.data.collate import PackCollate as PackCollate
-from seqkit.data.lengths import lengths as lengths
-from seqkit.data.ragged import RaggedRows as RaggedRows
 from seqkit.data.encoders import Characters as Characters
 from seqkit.data.encoders import Encoder as Encoder
 from seqkit.data.encoders import Features as Features
@@ -14,6 +13,9 @@ from seqkit.data.encoders import Words as Words
 from seqkit.data.encoders import encode_dataset as encode_dataset
 from seqkit.data.encoders import learn_spec as learn_spec
 from seqkit.data.encoders import target_encoder as target_encoder
+from seqkit.data.lengths import lengths as lengths
+from seqkit.data.ragged import RaggedRows as RaggedRows
+from seqkit.data.sampler import LengthBucketSampler as LengthBucketSampler
 from seqkit.data.sources import CMAPSS as CMAPSS
 from seqkit.data.sources import CoNLL as CoNLL
 from seqkit.data.sources import Files as Files

@@ -1,0 +1,117 @@
+"""Random access to a shuffled epoch: any step of it without computing the others."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from seqkit.data.buckets import Buckets
+
+Ints = npt.NDArray[np.int64]
+Words = npt.NDArray[np.uint64]
+
+_ROUNDS = 6
+_ODD = np.uint64(0x9E3779B97F4A7C15)  # splitmix64's multipliers: consecutive words come out unrelated
+_MIX = np.uint64(0xBF58476D1CE4E5B9)
+
+
+def permutation_keys(seed: int, epoch: int, count: int) -> Words:
+    """Keys of ``count`` independent permutations, a pure function of ``(seed, epoch)``: (count, rounds)."""
+    words = np.random.SeedSequence((seed, epoch)).generate_state(count * _ROUNDS, np.uint64)
+    return words.reshape(count, _ROUNDS).astype(np.uint64, copy=False)
+
+
+def permute(index: Ints, size: Ints, which: Ints, keys: Words) -> Ints:
+    """Image of each ``index`` under the pseudo-random permutation ``which`` of ``range(size)``.
+
+    A Feistel network over the smallest power of two that holds ``size``, walked along its cycle until the value
+    falls inside ``range(size)`` (Black and Rogaway, "Ciphers with arbitrary finite domains", 2002): less than
+    two passes an element, no memory beyond the arguments.
+
+    Args:
+        index: (M,) elements, each in ``range(size)``.
+        size: (M,) size of the domain that each element belongs to, at most 2**62.
+        which: (M,) row of ``keys`` for each element; elements of one domain share it.
+        keys: (count, rounds), from :func:`permutation_keys`.
+    """
+    out = index.copy()
+    walking = np.flatnonzero(size > 1)
+    while walking.size:
+        image = _feistel(out[walking], size[walking], which[walking], keys)
+        out[walking] = image
+        walking = walking[image >= size[walking]]
+    return out
+
+
+def _feistel(index: Ints, size: Ints, which: Ints, keys: Words) -> Ints:
+    bits = np.frexp((size - 1).astype(np.float64))[1].astype(np.uint64)  # of the largest element
+    shift = bits >> np.uint64(1)
+    masks = (np.uint64(1) << (bits - shift)) - np.uint64(1), (np.uint64(1) << shift) - np.uint64(1)
+    halves = [index.astype(np.uint64) >> shift, index.astype(np.uint64) & masks[1]]
+    for turn in range(_ROUNDS):
+        side = turn % 2
+        word = (halves[1 - side] ^ keys[which, turn]) * _ODD
+        word = (word ^ (word >> np.uint64(29))) * _MIX
+        halves[side] = halves[side] ^ ((word >> np.uint64(32)) & masks[side])
+    return (halves[0] << shift | halves[1]).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The global batches of one epoch of a plan, each computed when it is asked for.
+
+    Attributes:
+        buckets: The plan.
+        keys: (K + 1, rounds) of :func:`permutation_keys`: for the order of the steps and for each bucket; None
+            for no shuffle.
+        first: Global batch (counted through the buckets) that comes first; None for any.
+    """
+
+    buckets: Buckets
+    keys: Words | None
+    first: int | None
+
+    def batches(self, start: int, stop: int) -> tuple[Ints, Ints]:
+        """Global batches of the steps ``start`` to ``stop``.
+
+        Returns:
+            Their sizes (steps,), and the positions of their rows one batch after the other, ascending in each.
+        """
+        plan = self.buckets
+        offset = np.cumsum(plan.steps) - plan.steps
+        batch = self._order(np.arange(start, stop))
+        if self.first is not None:  # turning the whole order leaves it as random as it was
+            batch = (batch - self._order(np.zeros(1, np.int64)) + self.first) % plan.num_steps
+        bucket = np.searchsorted(offset, batch, "right") - 1
+        begin = (batch - offset[bucket]) * plan.global_sequences[bucket]
+        sizes = np.minimum(plan.global_sequences[bucket], plan.rows[bucket] - begin)
+        step = np.repeat(np.arange(sizes.size), sizes)
+        bucket = bucket[step]
+        member = begin[step] + within(sizes)
+        if self.keys is not None:
+            member = permute(member, plan.rows[bucket], bucket + 1, self.keys)
+        positions = plan.starts[bucket] + member
+        if self.keys is not None:
+            rows = int(plan.starts[-1])
+            positions = np.sort(step * rows + positions) - step * rows
+        return sizes, positions
+
+    def _order(self, step: Ints) -> Ints:
+        if self.keys is None:
+            return step
+        return permute(step, np.full_like(step, self.buckets.num_steps), np.zeros_like(step), self.keys)
+
+
+def within(sizes: Ints) -> Ints:
+    """Counts 0, 1, … anew for each group of the given sizes: (sum of sizes,)."""
+    return np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+
+
+def deal(index: Ints, hands: int) -> Ints:
+    """Whose hand the cards dealt at ``index`` = 0, 1, … go to, forth and back.
+
+    Of values dealt in descending order, the sums of any two hands of equally many differ by at most the largest
+    value less the smallest: the rounds' differences alternate in sign and cover disjoint ranges of values.
+    """
+    turn, place = np.divmod(index, hands)
+    return np.where(turn % 2, hands - 1 - place, place)
