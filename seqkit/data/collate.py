@@ -1,6 +1,6 @@
 """Examples to a packed batch: ``DataLoader(dataset, collate_fn=PackCollate("tokens", targets="tags"))``."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,13 +61,12 @@ class PackCollate:
     def __call__(self, examples: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> Batch:
         """Packs a list of examples, or the dict of columns that ``dataset[[5, 2, 9]]`` gives."""
         names = [*self.inputs, *self.targets, *self.sequence_targets, *([self.row] if self.row else [])]
-        first: Mapping[str, Any] = examples if isinstance(examples, Mapping) else next(iter(examples), {})
-        if not first:
-            raise ValueError("there is no example to collate; a batch without sequences has no dtype")
-        check_columns(names, first)
         if isinstance(examples, Mapping):
+            check_columns(names, examples)
             columns = {name: examples[name] for name in names}
         else:
+            for example in examples:
+                check_columns(names, example)
             columns = {name: [example[name] for example in examples] for name in names}
         rows = columns[self.row] if self.row else range(len(columns[self.inputs[0]]))
         return self.collate(columns, np.asarray(rows, dtype=np.int64))
@@ -79,6 +78,8 @@ class PackCollate:
             columns: By name, one value an example.
             rows: (B,) int64, what messages and ``Batch.rows`` call the examples.
         """
+        if not rows.size:
+            raise ValueError("there is no example to collate; a batch without sequences has no dtype")
         arrays = {
             name: [_array(value, name, row) for value, row in zip(values, rows, strict=True)]
             for name, values in columns.items()
@@ -153,12 +154,12 @@ def to_tensor(values: np.ndarray, column: str) -> Tensor:
     return torch.from_numpy(values if values.dtype == np.bool_ else values.astype(np.int64, copy=False))
 
 
-def check_columns(names: Iterable[str], existing: Iterable[str]) -> None:
+def check_columns(names: Iterable[str], existing: Collection[str]) -> None:
     """Raises ValueError for the first of the columns that is missing."""
-    existing = list(existing)
     for name in names:
         if name not in existing:
-            raise ValueError(f"column {name!r} is missing; there are {', '.join(map(repr, existing))}")
+            there = f"there are {', '.join(map(repr, existing))}" if existing else "there is none"
+            raise ValueError(f"column {name!r} is missing; {there}")
 
 
 def check_lengths(main: str, lengths: np.ndarray, column: str, others: np.ndarray, rows: np.ndarray) -> None:

@@ -1,0 +1,252 @@
+import pickle
+import re
+
+import numpy as np
+import pytest
+import torch
+from datasets import Array2D, Dataset, Features
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn.utils.rnn import PackedSequence, pack_sequence
+from torch.utils.data import DataLoader
+
+from seqkit.data import PackCollate
+
+LENGTHS = st.lists(st.integers(1, 9) | st.sampled_from([1, 4, 4, 40]), min_size=1, max_size=12)
+CONTAINERS = {
+    "list": lambda values: values.tolist(),
+    "numpy": lambda values: values,
+    "tensor": torch.from_numpy,
+}
+
+
+def draw(rng, length, kind):
+    if kind == "ids":
+        return rng.integers(-5, 1000, length)
+    return rng.standard_normal((length, 3) if kind == "vectors" else length).astype(np.float32)
+
+
+def dataset(lengths=(3, 1, 4, 1, 5)):
+    rng = np.random.default_rng(0)
+    columns = {
+        "tokens": [rng.integers(0, 99, length).tolist() for length in lengths],
+        "frames": [rng.standard_normal((length, 2)).tolist() for length in lengths],
+        "tags": [rng.integers(0, 9, length).tolist() for length in lengths],
+        "label": list(range(len(lengths))),
+        "topics": [(rng.random(3) > 0.5).tolist() for _ in lengths],
+    }
+    return Dataset.from_dict(columns)
+
+
+def assert_same(batch, other):
+    assert torch.equal(batch.rows, other.rows)
+    for columns, others in [(batch.inputs, other.inputs), (batch.targets, other.targets)]:
+        assert list(columns) == list(others)
+        for name, values in columns.items():
+            assert type(values) is type(others[name])
+            assert values.data.dtype == others[name].data.dtype
+            assert torch.equal(values.data, others[name].data)
+            if isinstance(values, PackedSequence):
+                assert torch.equal(values.batch_sizes, others[name].batch_sizes)
+
+
+class TestPacking:
+    @given(LENGTHS, st.sampled_from(["ids", "values", "vectors"]), st.sampled_from(list(CONTAINERS)))
+    def test_equals_pack_sequence(self, lengths, kind, container):
+        rng = np.random.default_rng(len(lengths))
+        rows = [draw(rng, length, kind) for length in lengths]
+        batch = PackCollate("x")([{"x": CONTAINERS[container](row)} for row in rows])
+        order = sorted(range(len(rows)), key=lambda row: -lengths[row])  # stable
+        expected = pack_sequence([torch.from_numpy(rows[row]) for row in order])
+        assert batch.rows.tolist() == order
+        assert batch.inputs["x"].sorted_indices is None
+        assert batch.inputs["x"].data.dtype == expected.data.dtype
+        assert torch.equal(batch.inputs["x"].data, expected.data)
+        assert torch.equal(batch.inputs["x"].batch_sizes, expected.batch_sizes)
+
+    def test_columns_share_one_order(self):
+        collate = PackCollate(["tokens", "frames"], ["tags", "label"], sequence_targets="topics")
+        examples = list(dataset())
+        batch = collate(examples)
+        assert batch.rows.tolist() == [4, 2, 0, 1, 3]
+        for packed in [*batch.inputs.values(), batch.targets["tags"]]:
+            assert packed.batch_sizes.tolist() == [5, 3, 3, 2, 1]
+        for row in range(5):  # a packed batch of one is the sequence itself
+            alone = collate([examples[batch.rows[row]]])
+            steps = [
+                row + sum(batch.inputs["tokens"].batch_sizes[:t].tolist())
+                for t in range(len(alone.inputs["tokens"].data))
+            ]
+            for name in ["tokens", "frames"]:
+                assert torch.equal(batch.inputs[name].data[steps], alone.inputs[name].data)
+            assert torch.equal(batch.targets["tags"].data[steps], alone.targets["tags"].data)
+            assert torch.equal(batch.targets["topics"][row], alone.targets["topics"][0])
+        assert batch.targets["label"].tolist() == batch.rows.tolist()
+        assert list(batch.targets) == ["tags", "label", "topics"]
+
+    def test_max_length_cuts_tokens_and_their_targets(self):
+        examples = [{"x": [1, 2, 3], "y": [4, 5, 6]}, {"x": [7], "y": [8]}]
+        batch = PackCollate("x", "y", max_length=2)(examples)
+        assert batch.inputs["x"].data.tolist() == [1, 7, 2]
+        assert batch.targets["y"].data.tolist() == [4, 8, 5]
+
+    def test_row_column_names_the_rows(self):
+        examples = [{"x": [1], "row": 70}, {"x": [1, 2], "row": 30}]
+        assert PackCollate("x", row="row")(examples).rows.tolist() == [30, 70]
+
+    @pytest.mark.parametrize(
+        ("value", "dtype"),
+        [
+            ([1, 2], torch.int64),
+            ([1.0, 2.0], torch.float32),
+            ([True, False], torch.bool),
+            (np.array([1, 2], dtype=np.uint8), torch.int64),
+            (np.array([1, 2], dtype=np.float64), torch.float32),
+            (np.array([1, 2], dtype=np.float16), torch.float32),
+            (torch.tensor([1, 2], dtype=torch.int16), torch.int64),
+            (torch.tensor([1.0, 2.0], dtype=torch.float64), torch.float32),
+            (torch.tensor([1.0, 2.0], dtype=torch.bfloat16), torch.float32),
+        ],
+        ids=str,
+    )
+    def test_dtype_follows_the_kind_of_number(self, value, dtype):
+        batch = PackCollate("x", ["x"])([{"x": value}])
+        assert batch.inputs["x"].data.dtype == dtype
+        assert batch.inputs["x"].data.tolist() == [float(v) for v in value]
+
+    def test_float_beyond_float32_is_infinite_as_in_torch(self):
+        assert PackCollate("x")([{"x": [1e300]}]).inputs["x"].data.tolist() == [float("inf")]
+
+
+class TestInDataLoader:
+    COLLATE = PackCollate(["tokens", "frames"], ["tags", "label"], sequence_targets="topics")
+
+    @pytest.mark.parametrize("form", [None, "numpy", "torch"])
+    @pytest.mark.parametrize("lengths", [(3, 1, 4, 1, 5), (2, 2, 2)], ids=["different", "equal"])
+    def test_any_format_gives_the_same_batch(self, form, lengths):
+        data = dataset(lengths)
+        expected = self.COLLATE(list(data))
+        data = data.with_format(form)
+        (batch,) = DataLoader(data, batch_size=len(data), collate_fn=self.COLLATE)
+        assert_same(batch, expected)
+        assert_same(self.COLLATE(data[list(range(len(data)))]), expected)  # dict of columns
+
+    def test_sampler_of_whole_batches(self):
+        loader = DataLoader(dataset(), sampler=[[0, 2], [4, 1, 3]], batch_size=None, collate_fn=self.COLLATE)
+        assert [batch.targets["label"].tolist() for batch in loader] == [[2, 0], [4, 1, 3]]
+
+    @pytest.mark.parametrize("form", [None, "numpy", "torch"])
+    def test_array2d_features(self, form):
+        frames = [np.ones((3, 4), np.float32), np.zeros((2, 4), np.float32)]
+        data = Dataset.from_dict({"x": frames}, features=Features({"x": Array2D((None, 4), "float32")}))
+        batch = PackCollate("x")(data.with_format(form)[[0, 1]])
+        assert torch.equal(batch.inputs["x"].data, pack_sequence([torch.from_numpy(f) for f in frames]).data)
+
+    def test_pickles(self):
+        assert_same(pickle.loads(pickle.dumps(self.COLLATE))(list(dataset())), self.COLLATE(list(dataset())))
+
+    @pytest.mark.slow
+    def test_spawned_workers(self):
+        loader = DataLoader(
+            dataset(), batch_size=2, collate_fn=self.COLLATE, num_workers=2, multiprocessing_context="spawn"
+        )
+        for batch, expected in zip(
+            loader, DataLoader(dataset(), batch_size=2, collate_fn=self.COLLATE), strict=True
+        ):
+            assert_same(batch, expected)
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("rows", "message"),
+        [
+            (
+                [{"x": [1], "y": [1]}, {"x": [1, 2], "y": [1]}],
+                "row 1: 2 tokens in column 'x' but 1 values in 'y'; one for each token is needed, "
+                "so repair the row or drop it with dataset.filter",
+            ),
+            (
+                [{"x": [1], "y": [1]}, {"x": [1, 2], "y": [1, 2, 3]}],
+                "row 1: 2 tokens in column 'x' but 3 values in 'y'; one for each token is needed, "
+                "so repair the row or drop it with dataset.filter",
+            ),
+            (
+                [{"x": [1], "y": [1]}, {"x": [], "y": []}],
+                "row 1: column 'x' is an empty sequence, which cannot be packed; drop such rows with "
+                'dataset.filter, or let the sampler do it with empty="drop"',
+            ),
+            (
+                [{"x": [1], "y": [1]}, {"x": [1], "tags": [1]}],
+                "column 'y' is missing; there are 'x', 'tags'",
+            ),
+            (
+                [{"x": [1], "y": 1}, {"x": None, "y": 1}],
+                "row 1: column 'x' is null or holds a null; fill it or drop the row with dataset.filter",
+            ),
+            (
+                [{"x": [1, None], "y": 1}],
+                "row 0: column 'x' is null or holds a null; fill it or drop the row with dataset.filter",
+            ),
+            (
+                [{"x": [[1, 2], [3, None]], "y": 1}],
+                "row 0: column 'x' is null or holds a null; fill it or drop the row with dataset.filter",
+            ),
+            (
+                [{"x": [1], "y": 1}, {"x": [1], "y": None}],
+                "row 1: column 'y' is null or holds a null; fill it or drop the row with dataset.filter",
+            ),
+            (
+                [{"x": [[1, 2], [3]], "y": 1}],
+                "row 0: column 'x' holds lists of different lengths within one sequence; "
+                "every token needs the same shape",
+            ),
+            (
+                [{"x": [torch.ones(2), torch.ones(3)], "y": 1}],
+                "row 0: column 'x' holds lists of different lengths within one sequence; "
+                "every token needs the same shape",
+            ),
+            (
+                [{"x": [[1, 2]], "y": 1}, {"x": [[1, 2, 3]], "y": 1}],
+                "row 1: column 'x' has values of shape (3,) but (2,) in row 0; every token needs the same shape",
+            ),
+            (
+                [{"x": ["a", "b"], "y": 1}],
+                "row 0: column 'x' holds values of dtype <U1, not numbers; encode them first",
+            ),
+            (
+                [{"x": 3, "y": 1}],
+                "row 0: column 'x' holds the single value 3, not a sequence",
+            ),
+            (
+                [{"x": [1], "y": [1]}, {"x": [1], "y": 1}],
+                "row 1: column 'y' holds the single value 1, not a sequence",
+            ),
+            (
+                [{"x": np.array([2**63], dtype=np.uint64), "y": 1}],
+                "column 'x' holds 9223372036854775808, more than int64 can; map it to smaller numbers",
+            ),
+        ],
+    )
+    def test_bad_rows(self, rows, message):
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            PackCollate("x", "y")(rows)
+
+    def test_vectors_of_different_lengths(self):
+        message = "row 1: column 'y' has values of shape (1,) but (2,) in row 0; every row needs the same shape"
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            PackCollate("x", sequence_targets="y")([{"x": [1], "y": [0, 1]}, {"x": [1], "y": [0]}])
+
+    @pytest.mark.parametrize("examples", [[], {"x": []}], ids=str)
+    def test_no_examples(self, examples):
+        with pytest.raises(ValueError, match="there is no example to collate"):
+            PackCollate("x")(examples)
+
+    def test_no_columns(self):
+        with pytest.raises(ValueError, match=r"^column 'x' is missing; there is none$"):
+            PackCollate("x")({})
+
+    def test_constructor(self):
+        with pytest.raises(ValueError, match="inputs names no column"):
+            PackCollate([])
+        with pytest.raises(ValueError, match="max_length is 0; it must be at least 1"):
+            PackCollate("x", max_length=0)
