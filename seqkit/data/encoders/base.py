@@ -1,8 +1,8 @@
 """What an encoder is, and how encoders read Arrow columns."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal, Self
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, Self, TypeVar
 
 import datasets
 import numpy as np
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 Kind = Literal["ids", "features", "class", "multilabel", "value"]
 
 IGNORE_INDEX = -100
+
+T = TypeVar("T")
 
 
 class RowError(ValueError):
@@ -63,27 +65,35 @@ class Encoder(ABC):
             RowError: At a value that cannot be encoded.
         """
 
+    @property
     @abstractmethod
-    def feature(self, per_token: bool) -> Any:
-        """Return the encoded column's type, as `datasets` declares it."""
+    def item(self) -> Any:
+        """The type of one encoded token, or of one sequence's target, as `datasets` declares it."""
 
     def encode(self, values: Sequence[Any]) -> list[Any]:
         """Encode values given as Python objects, numpy arrays or tensors, one per row."""
-        plain = [value.tolist() if hasattr(value, "tolist") else value for value in values]
-        array = pa.array(plain)
-        encoded: list[Any] = self.encode_array(array, datasets.Features.from_arrow_schema(pa.schema({"c": array.type}))["c"]).to_pylist()
-        return encoded
+        column = pa.array([value.tolist() if hasattr(value, "tolist") else value for value in values])
+        feature = datasets.features.features.generate_from_arrow_type(column.type)
+        return list(self.encode_array(column, feature).to_pylist())
 
     def decode(self, values: Sequence[Any]) -> list[Any]:
         """Return what the encoded values stand for, one per row; here the values themselves."""
         return list(values)
 
 
-def batches(dataset: datasets.Dataset, name: str) -> Iterator[tuple[int, pa.Array]]:
-    """Yield the column in pieces: the first row of each and its values."""
+def read(dataset: datasets.Dataset, name: str, reader: Callable[[pa.Array], T]) -> Iterator[T]:
+    """Yield what ``reader`` makes of each piece of a column.
+
+    Raises:
+        RowError: As ``reader`` does; it names the dataset's row.
+    """
     first = 0
     for table in dataset.select_columns(name).with_format("arrow").iter(batch_size=1000):
-        yield first, table.column(name).combine_chunks()
+        try:
+            result = reader(table.column(name).combine_chunks())
+        except RowError as error:
+            raise RowError(first + error.row, error.message) from error
+        yield result
         first += len(table)
 
 

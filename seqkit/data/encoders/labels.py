@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 from numpy.typing import NDArray
 
-from seqkit.data.encoders.base import IGNORE_INDEX, Encoder, RowError, batches, flat, is_list, place, ragged, require
+from seqkit.data.encoders.base import IGNORE_INDEX, Encoder, RowError, flat, is_list, place, ragged, read, require
 
 
 class Labels(Encoder):
@@ -55,9 +55,10 @@ class Labels(Encoder):
         ids = _ids(values, feature, _known(self.names, "Labels"), self.ignore, lengths)
         return pa.array(ids) if lengths is None else ragged(pa.array(ids), lengths)
 
-    def feature(self, per_token: bool) -> Any:
-        """Return the type of class ids, or of lists of them."""
-        return datasets.List(datasets.Value("int64")) if per_token else datasets.Value("int64")
+    @property
+    def item(self) -> Any:
+        """The type of a class id."""
+        return datasets.Value("int64")
 
     def decode(self, values: Sequence[Any]) -> list[Any]:
         """Return the name for each id, or the names for each row of ids; None for -100."""
@@ -96,7 +97,8 @@ class MultiLabels(Encoder):
         """Return an encoder that knows the column's labels."""
         if self.names is not None:
             return self
-        depth = 2 if is_list(column.features[name].feature) else 1
+        feature = column.features[name]
+        depth = 2 if is_list(feature) and is_list(feature.feature) else 1
         return type(self)(_learned_names(column, name, None, depth))
 
     def encode_array(self, values: pa.Array, feature: Any) -> pa.Array:
@@ -117,10 +119,10 @@ class MultiLabels(Encoder):
         vectors = pa.FixedSizeListArray.from_arrays(pa.array(hot.ravel()), self.size)
         return vectors if tokens is None else ragged(vectors, tokens)
 
-    def feature(self, per_token: bool) -> Any:
-        """Return the type of vectors of C numbers, or of lists of them."""
-        vector = datasets.List(datasets.Value("float32"), length=self.size)
-        return datasets.List(vector) if per_token else vector
+    @property
+    def item(self) -> Any:
+        """The type of a vector of C numbers."""
+        return datasets.List(datasets.Value("float32"), length=self.size)
 
     def decode(self, values: Sequence[Any]) -> list[Any]:
         """Return the names whose number is above one half, for each vector or each row of vectors."""
@@ -164,13 +166,16 @@ def _learned_names(column: datasets.Dataset, name: str, ignore: list[str] | None
         feature = feature.feature
     if isinstance(feature, datasets.ClassLabel):
         return [label for label in feature.names if label not in (ignore or ())]
-    found: set[Any] = set()
-    for _, values in batches(column, name):
+
+    def distinct(values: pa.Array) -> list[Any]:
         for _ in range(depth):
             values = flat(values)[0]
-        found.update(pc.unique(values).to_pylist())
-    names = [_name(label, feature) for label in sorted(found - {None})]
-    names = [label for label in names if label is not None and label not in (ignore or ())]
+        _check_labels(values, feature)
+        return list(pc.unique(values).to_pylist())
+
+    found = {label for labels in read(column, name, distinct) for label in labels}
+    every = [_name(label, feature) for label in sorted(found - {None})]
+    names = [label for label in every if label is not None and label not in (ignore or ())]
     if not names:
         raise ValueError(f"column {name!r} holds no label, so there is nothing to learn")
     return names
@@ -180,8 +185,7 @@ def _ids(
     labels: pa.Array, feature: Any, names: list[str], ignore: list[str] | None, lengths: NDArray[np.int64] | None
 ) -> NDArray[np.int64]:
     """Return the class of each label, -100 for a missing one."""
-    if pt.is_floating(labels.type):
-        raise RowError(0, f"labels are strings or whole numbers, not {feature}; use Values for numbers to predict")
+    _check_labels(labels, feature)
     index: dict[str | None, int] = {name: number for number, name in enumerate(names)}
     index |= {None: IGNORE_INDEX} | dict.fromkeys(ignore or (), IGNORE_INDEX)
     coded = pc.dictionary_encode(labels, null_encoding="encode")
@@ -193,7 +197,18 @@ def _ids(
             row, token = (position, None) if lengths is None else place(position, lengths)
             where = "" if token is None else f" at position {token}"
             raise RowError(row, f"label {label!r}{where} is not one of the known labels: {_listed(names)}")
-    return np.array([index[label] for label in found], dtype=np.int64)[codes]
+    ids: NDArray[np.int64] = np.array([index[label] for label in found], dtype=np.int64)[codes]
+    return ids
+
+
+def _check_labels(labels: pa.Array, feature: Any) -> None:
+    checks = (pt.is_string, pt.is_large_string, pt.is_integer, pt.is_boolean, pt.is_null)
+    if not any(check(labels.type) for check in checks):
+        raise RowError(
+            0,
+            f"a label is a string, a whole number or a truth value, not {feature}; use Values for numbers to"
+            " predict, MultiLabels for several labels at once",
+        )
 
 
 def _listed(names: list[str]) -> str:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.types as pt
 from numpy.typing import NDArray
 
-from seqkit.data.encoders.base import Encoder, RowError, batches, flat, is_list, place, ragged, require
+from seqkit.data.encoders.base import Encoder, RowError, flat, is_list, place, ragged, read, require
 
 
 class Ids(Encoder):
@@ -39,20 +39,17 @@ class Ids(Encoder):
         if self._size is not None:
             return self
         largest = -1
-        for _, values in batches(column, name):
-            ids = flat(values)[0].drop_null().to_numpy()
+        for ids, _ in read(column, name, lambda values: _whole(values, column.features[name])):
             largest = max(largest, int(ids.max(initial=-1)))
         if largest < 0:
-            raise ValueError(f"column {name!r} holds no id, so there is nothing to learn its size from; give Ids(size=...)")
+            raise ValueError(
+                f"column {name!r} holds no id, so there is nothing to learn its size from; give Ids(size=...)"
+            )
         return type(self)(largest + 1)
 
     def encode_array(self, values: pa.Array, feature: Any) -> pa.Array:
         """Check lists of integers; see the base class."""
-        array, lengths = flat(values)
-        require(array, lengths)
-        if len(array) and not pt.is_integer(array.type):
-            raise RowError(0, f"Ids reads lists of whole numbers, not {feature}")
-        ids = array.to_numpy()
+        ids, lengths = _whole(values, feature)
         outside = (ids < 0) | (ids >= self.size)
         if outside.any():
             position = int(np.flatnonzero(outside)[0])
@@ -62,9 +59,10 @@ class Ids(Encoder):
             )
         return ragged(pa.array(ids.astype(np.int32)), lengths)
 
-    def feature(self, per_token: bool) -> Any:
-        """Return the type of lists of ids."""
-        return datasets.List(datasets.Value("int32"))
+    @property
+    def item(self) -> Any:
+        """The type of an id."""
+        return datasets.Value("int32")
 
 
 class Features(Encoder):
@@ -101,55 +99,54 @@ class Features(Encoder):
         return {"standardize": self.standardize, "mean": self.mean, "std": self.std}
 
     def fit(self, column: datasets.Dataset, name: str) -> Self:
-        """Return an encoder with the mean and standard deviation of every channel of a column of series.
-
-        In float64; the moments of pieces are joined as in Chan, Golub and LeVeque (1983), so a large mean costs no
-        digits.
-        """
+        """Return an encoder with the mean and standard deviation of every channel of a column of series."""
         if self.mean is not None:
             return self
         count, mean, squares = 0, np.zeros(0), np.zeros(0)
-        for first, values in batches(column, name):
-            try:
-                series, lengths = _series(values, mean.size or None)
-                _check_finite(series, lengths)
-            except RowError as error:
-                raise RowError(first + error.row, error.message) from error
-            if not len(series):
-                continue
-            if not count:
-                mean, squares = np.zeros(series.shape[1]), np.zeros(series.shape[1])
-            own = series.mean(axis=0)
-            total = count + len(series)
-            squares += ((series - own) ** 2).sum(axis=0) + (own - mean) ** 2 * (count * len(series) / total)
-            mean += (own - mean) * (len(series) / total)
-            count = total
+
+        def finite_series(values: pa.Array) -> NDArray[np.float64]:
+            return _finite_series(values, len(mean) or None)[0]
+
+        for series in read(column, name, finite_series):
+            if len(series):
+                count, mean, squares = _joined(count, mean, squares, series)
         if not count:
             raise ValueError(f"column {name!r} holds no time step, so there is nothing to learn from")
-        std = np.sqrt(squares / count)
-        # The rounding of a constant channel's mean is no variation.
-        std[std <= 1e-12 * np.abs(mean)] = 1.0
+        std = _deviation(count, mean, squares)
         if not self.standardize:
             mean, std = np.zeros_like(mean), np.ones_like(std)
         return type(self)(self.standardize, mean.tolist(), std.tolist())
 
-    def encode_array(self, values: pa.Array, feature: Any) -> pa.Array:
+    def encode_array(self, values: pa.Array, feature: Any) -> pa.Array:  # noqa: ARG002
         """Standardise series; see the base class."""
-        series, lengths = _series(values, self.size)
-        _check_finite(series, lengths)
+        series, lengths = _finite_series(values, self.size)
         series = (series - np.array(self.mean)) / np.array(self.std)
         frames = pa.FixedSizeListArray.from_arrays(pa.array(series.astype(np.float32).ravel()), self.size)
         return ragged(frames, lengths)
 
-    def feature(self, per_token: bool) -> Any:
-        """Return the type of series of D channels."""
-        return datasets.List(datasets.List(datasets.Value("float32"), length=self.size))
+    @property
+    def item(self) -> Any:
+        """The type of D channels."""
+        return datasets.List(datasets.Value("float32"), length=self.size)
 
 
 class Values(Encoder):
-    """Numbers to predict, per token or per sequence, as they are."""
+    """Numbers to predict, per token or per sequence, as they are.
+
+    Their mean and standard deviation are learned for the task, which predicts standardised values.
+
+    Args:
+        mean: The training mean, learned if None.
+        std: The training standard deviation, learned if None; 1 where the values are constant.
+    """
 
     kind = "value"
+
+    def __init__(self, mean: float | None = None, std: float | None = None) -> None:
+        if (mean is None) != (std is None):
+            raise ValueError(f"mean and std belong together; got {mean} and {std}")
+        self.mean = mean
+        self.std = std
 
     @property
     def size(self) -> int:
@@ -157,30 +154,65 @@ class Values(Encoder):
         return 1
 
     def init_args(self) -> dict[str, Any]:
-        """Return the constructor's arguments: none."""
-        return {}
+        """Return the constructor's arguments, with what was learned."""
+        return {"mean": self.mean, "std": self.std}
 
     def fit(self, column: datasets.Dataset, name: str) -> Self:
-        """Return this encoder; there is nothing to learn."""
-        return self
+        """Return an encoder with the mean and standard deviation of a column of numbers, or of lists of them."""
+        if self.mean is not None:
+            return self
+        count, mean, squares = 0, np.zeros(1), np.zeros(1)
+        for numbers, _ in read(column, name, lambda values: _finite_numbers(values, column.features[name])):
+            if len(numbers):
+                count, mean, squares = _joined(count, mean, squares, numbers[:, None])
+        if not count:
+            raise ValueError(f"column {name!r} holds no value, so there is nothing to learn from")
+        return type(self)(float(mean[0]), float(_deviation(count, mean, squares)[0]))
 
     def encode_array(self, values: pa.Array, feature: Any) -> pa.Array:
         """Check numbers, or lists of them; see the base class."""
-        lengths = None
-        if is_list(feature):
-            values, lengths = flat(values)
-        require(values, lengths)
-        numbers = values.to_numpy(zero_copy_only=False).astype(np.float32)
-        if not np.isfinite(numbers).all():
-            position = int(np.flatnonzero(~np.isfinite(numbers))[0])
-            row, token = (position, None) if lengths is None else place(position, lengths)
-            where = "" if token is None else f" at position {token}"
-            raise RowError(row, f"the target{where} is {numbers[position]}; fill it in or drop the row")
-        return pa.array(numbers) if lengths is None else ragged(pa.array(numbers), lengths)
+        numbers, lengths = _finite_numbers(values, feature)
+        array = pa.array(numbers.astype(np.float32))
+        return array if lengths is None else ragged(array, lengths)
 
-    def feature(self, per_token: bool) -> Any:
-        """Return the type of numbers, or of lists of them."""
-        return datasets.List(datasets.Value("float32")) if per_token else datasets.Value("float32")
+    @property
+    def item(self) -> Any:
+        """The type of a number."""
+        return datasets.Value("float32")
+
+
+def _joined(
+    count: int, mean: NDArray[np.float64], squares: NDArray[np.float64], series: NDArray[np.float64]
+) -> tuple[int, NDArray[np.float64], NDArray[np.float64]]:
+    """Return the number, mean and squared deviation of each channel with those of a further piece (n, D).
+
+    In float64 and joined as in Chan, Golub and LeVeque (1983), so a large mean costs no digits.
+    """
+    if not count:
+        mean, squares = np.zeros(series.shape[1]), np.zeros(series.shape[1])
+    own = series.mean(axis=0)
+    total = count + len(series)
+    squares = squares + ((series - own) ** 2).sum(axis=0) + (own - mean) ** 2 * (count * len(series) / total)
+    return total, mean + (own - mean) * (len(series) / total), squares
+
+
+def _deviation(count: int, mean: NDArray[np.float64], squares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the standard deviation of each channel, 1 for a constant one."""
+    std: NDArray[np.float64] = np.sqrt(squares / count)
+    # The rounding of a constant channel's mean is no variation.
+    std[std <= 1e-12 * np.abs(mean)] = 1.0
+    return std
+
+
+def _whole(values: pa.Array, feature: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the whole numbers of all rows, and the length of each row."""
+    if not is_list(feature):
+        raise RowError(0, f"Ids reads lists of whole numbers, not {feature}")
+    array, lengths = flat(values)
+    require(array, lengths)
+    if len(array) and not pt.is_integer(array.type):
+        raise RowError(0, f"Ids reads lists of whole numbers, not {feature}")
+    return array.to_numpy(zero_copy_only=False).astype(np.int64), lengths
 
 
 def _series(values: pa.Array, size: int | None) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -203,11 +235,29 @@ def _series(values: pa.Array, size: int | None) -> tuple[NDArray[np.float64], ND
     return channels.to_numpy(zero_copy_only=False).astype(np.float64).reshape(len(array), expected), lengths
 
 
-def _check_finite(series: NDArray[np.float64], lengths: NDArray[np.int64]) -> None:
+def _finite_numbers(values: pa.Array, feature: Any) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
+    """Return the numbers of all rows, and the length of each row if a row is a list."""
+    lengths = None
+    if is_list(feature):
+        values, lengths = flat(values)
+    require(values, lengths)
+    if not (pt.is_floating(values.type) or pt.is_integer(values.type) or pt.is_boolean(values.type)):
+        raise RowError(0, f"Values reads numbers or lists of numbers, not {feature}; use Labels for classes")
+    numbers = values.to_numpy(zero_copy_only=False).astype(np.float64)
+    if not np.isfinite(numbers).all():
+        position = int(np.flatnonzero(~np.isfinite(numbers))[0])
+        row, token = (position, None) if lengths is None else place(position, lengths)
+        where = "" if token is None else f" at position {token}"
+        raise RowError(row, f"the target{where} is {numbers[position]}; fill it in or drop the row")
+    return numbers, lengths
+
+
+def _finite_series(values: pa.Array, size: int | None) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    series, lengths = _series(values, size)
     finite = np.isfinite(series)
     if not finite.all():
         position, channel = (int(axis[0]) for axis in np.nonzero(~finite))
         row, step = place(position, lengths)
-        raise RowError(
-            row, f"channel {channel} is {series[position, channel]} at step {step}; fill it in or drop the row"
-        )
+        found = series[position, channel]
+        raise RowError(row, f"channel {channel} is {found} at step {step}; fill it in or drop the row")
+    return series, lengths

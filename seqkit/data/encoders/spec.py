@@ -3,13 +3,15 @@
 import importlib
 import json
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
+from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from datasets.fingerprint import Hasher
 
 from seqkit.data.encoders.base import Encoder, RowError, is_list
 from seqkit.data.encoders.labels import Labels, MultiLabels
@@ -26,18 +28,19 @@ def learn_spec(
 
     Args:
         train: The training split.
-        inputs: By column, the encoder, or None for the one that suits the column's type. The first is the main input.
+        inputs: By column, the encoder, or None for the one that suits the column's type. The first is the main
+            input.
         targets: By column, likewise.
 
     Returns:
-        ``{"inputs": {column: entry}, "targets": {column: entry}}``. An entry holds ``class_path`` and ``init_args`` of
-        the learned encoder, its ``kind`` and ``size``; a target's also ``per`` (``"token"`` or ``"sequence"``) and, if
-        it has classes, their ``names``. Nothing but str, int, float, bool, None, list and dict, so that it can travel
-        in a checkpoint or as JSON.
+        ``{"inputs": {column: entry}, "targets": {column: entry}}``. An entry holds ``class_path`` and ``init_args``
+        of the learned encoder, its ``kind`` and ``size``; a target's also ``per`` (``"token"`` or ``"sequence"``)
+        and, if it has classes, their ``names``. Nothing but str, int, float, bool, None, list and dict, so that it
+        can travel in a checkpoint or as JSON.
 
     Raises:
-        ValueError: If a column is missing, if its type has no default encoder, or if it cannot be learned from; names
-            the column.
+        ValueError: If a column is missing, if its type has no default encoder, or if it cannot be learned from;
+            names the column.
     """
     _check_columns(train, [*inputs, *targets], "train")
     spec: Spec = {"inputs": {}, "targets": {}}
@@ -77,14 +80,17 @@ def encode_dataset(
         with_targets: Whether targets are encoded too; predicting needs none.
 
     Raises:
-        ValueError: At a missing column, at a value that cannot be encoded, or where a target per token is not as long
-            as the main input; names split, row and column.
+        ValueError: At a missing column, at a value that cannot be encoded, or where a target per token is not as
+            long as the main input; names split, row and column.
     """
     entries = spec["inputs"] | (spec["targets"] if with_targets else {})
     _check_columns(dataset, list(entries), split)
     features = {}
     for column, entry in entries.items():
-        features[column] = _built(json.dumps(entry)).feature(entry.get("per") == "token")
+        item = _built(json.dumps(entry)).item
+        features[column] = item if entry.get("per") == "sequence" else datasets.List(item)
+    if not len(dataset):  # nothing would be mapped, and the types stay as they were
+        return datasets.Dataset.from_dict({column: [] for column in entries}, datasets.Features(features))
     chosen = dataset.select_columns(list(entries))
     encoded = chosen.with_format("arrow").map(
         _encode_batch,
@@ -92,6 +98,7 @@ def encode_dataset(
         batched=True,
         features=datasets.Features(features),
         fn_kwargs={"entries": entries, "types": json.dumps(chosen.features.to_dict()), "split": split},
+        new_fingerprint=Hasher.hash([chosen._fingerprint, entries, _code()]),
         desc=f"encoding {split}",
     )
     return encoded.with_format(None)
@@ -126,6 +133,12 @@ def _encode_batch(
                 " a target per token needs one for each"
             )
     return pa.table(columns)
+
+
+@cache
+def _code() -> str:
+    """Return a hash of this package's code: what an older version encoded is not taken from the cache."""
+    return str(Hasher.hash([file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py"))]))
 
 
 @lru_cache(maxsize=64)
@@ -180,8 +193,8 @@ def _input_encoder(column: str, feature: Any) -> Encoder:
     if depth in (1, 2) and sort == "float":
         return Features()
     raise ValueError(
-        f"input column {column!r} holds {feature}, for which there is no default encoder; name one (Words, Characters,"
-        " TokenizerFile, Ids, Features) or another column"
+        f"input column {column!r} holds {feature}, for which there is no default encoder; name one (Words,"
+        " Characters, TokenizerFile, Ids, Features) or another column"
     )
 
 

@@ -14,7 +14,7 @@ import tokenizers
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from seqkit.data.encoders.base import Encoder, RowError, batches, flat, is_list, ragged, require
+from seqkit.data.encoders.base import Encoder, RowError, flat, is_list, place, ragged, read, require
 
 UNKNOWN = "<unk>"
 
@@ -59,8 +59,8 @@ class Words(Encoder):
         if self.lowercase:
             model.normalizer = tokenizers.normalizers.Lowercase()
         counts: Counter[str] = Counter()
-        for _, values in batches(column, name):
-            for word, count in _counts(flat(values)[0]):
+        for words, _ in read(column, name, flat):
+            for word, count in _counts(words):
                 counts[_normalized(model, word)] += count
         return type(self)(self.min_frequency, self.lowercase, _with_vocabulary(model, counts, self.min_frequency))
 
@@ -75,9 +75,10 @@ class Words(Encoder):
         ids = [self.model.token_to_id(_normalized(self.model, word)) or 0 for word in coded.dictionary.to_pylist()]
         return ragged(pa.array(np.array(ids, dtype=np.int32)[coded.indices.to_numpy()]), lengths)
 
-    def feature(self, per_token: bool) -> Any:
-        """Return the type of lists of ids."""
-        return datasets.List(datasets.Value("int32"))
+    @property
+    def item(self) -> Any:
+        """The type of an id."""
+        return datasets.Value("int32")
 
     def decode(self, values: Sequence[Any]) -> list[Any]:
         """Return the words of each row of ids."""
@@ -107,8 +108,7 @@ class Characters(Encoder):
 
     @cached_property
     def ids(self) -> NDArray[np.int32]:
-        """(0x110000,), the id of each code point. It is some ten times faster than the tokenizer, which tests
-        compare it with."""
+        """(0x110000,), the id of each code point; the same ids as the tokenizer's, looked up much faster."""
         table = np.zeros(0x110000, dtype=np.int32)
         for character, number in self.model.get_vocab().items():
             if len(character) == 1:
@@ -131,8 +131,8 @@ class Characters(Encoder):
         model = Tokenizer(tokenizers.models.WordLevel({UNKNOWN: 0}, unk_token=UNKNOWN))
         model.pre_tokenizer = tokenizers.pre_tokenizers.Split(tokenizers.Regex(r"[\s\S]"), behavior="isolated")
         counts = np.zeros(0x110000, dtype=np.int64)
-        for _, values in batches(column, name):
-            counts += np.bincount(_code_points(_characters(values, column.features[name])[0]), minlength=0x110000)
+        for characters, _ in read(column, name, lambda values: _characters(values, column.features[name])):
+            counts += np.bincount(_code_points(characters), minlength=0x110000)
         by_character = {chr(code): int(counts[code]) for code in np.flatnonzero(counts)}
         return type(self)(self.min_frequency, _with_vocabulary(model, by_character, self.min_frequency))
 
@@ -141,13 +141,14 @@ class Characters(Encoder):
         characters, lengths = _characters(values, feature)
         return ragged(pa.array(self.ids[_code_points(characters)]), lengths)
 
-    def feature(self, per_token: bool) -> Any:
-        """Return the type of lists of ids."""
-        return datasets.List(datasets.Value("int32"))
+    @property
+    def item(self) -> Any:
+        """The type of an id."""
+        return datasets.Value("int32")
 
     def decode(self, values: Sequence[Any]) -> list[Any]:
         """Return the text of each row of ids."""
-        return ["".join(self.model.id_to_token(int(number)) for number in row) for row in values]
+        return ["".join(str(self.model.id_to_token(int(number))) for number in row) for row in values]
 
 
 class TokenizerFile(Encoder):
@@ -156,24 +157,22 @@ class TokenizerFile(Encoder):
     Args:
         path: Its JSON file (``tokenizer.json``).
         special_tokens: Whether to add the special tokens that the file's post-processor knows.
-        tokenizer: The file's content; kept so that a checkpoint needs no file.
+        tokenizer: The file's content instead, as a checkpoint keeps it.
     """
 
     kind = "ids"
 
-    def __init__(
-        self, path: str | None = None, special_tokens: bool = True, tokenizer: str | None = None
-    ) -> None:
-        if path is None and tokenizer is None:
-            raise ValueError("TokenizerFile needs the path of a tokenizer's JSON file")
+    def __init__(self, path: str | None = None, special_tokens: bool = True, tokenizer: str | None = None) -> None:
+        if (path is None) == (tokenizer is None):
+            raise ValueError("TokenizerFile needs the path of a tokenizer's JSON file, or its content")
         self.path = path
         self.special_tokens = special_tokens
-        self.tokenizer = tokenizer
+        self.tokenizer = tokenizer if path is None else Path(path).read_text(encoding="utf-8")
 
     @cached_property
     def model(self) -> Tokenizer:
         """The tokenizer. Nothing is padded here, so what the file says about it is set aside."""
-        model = Tokenizer.from_str(self.tokenizer) if self.tokenizer else Tokenizer.from_file(self.path)
+        model = _learned(self.tokenizer, "TokenizerFile")
         model.no_padding()
         return model
 
@@ -184,14 +183,11 @@ class TokenizerFile(Encoder):
 
     def init_args(self) -> dict[str, Any]:
         """Return the constructor's arguments, with the file's content."""
-        return {"path": self.path, "special_tokens": self.special_tokens, "tokenizer": self.tokenizer}
+        return {"special_tokens": self.special_tokens, "tokenizer": self.tokenizer}
 
-    def fit(self, column: datasets.Dataset, name: str) -> Self:
-        """Return an encoder that holds the file's content."""
-        if self.tokenizer is not None:
-            return self
-        assert self.path is not None
-        return type(self)(self.path, self.special_tokens, Path(self.path).read_text(encoding="utf-8"))
+    def fit(self, column: datasets.Dataset, name: str) -> Self:  # noqa: ARG002
+        """Return this encoder; there is nothing to learn."""
+        return self
 
     def encode_array(self, values: pa.Array, feature: Any) -> pa.Array:
         """Encode strings; see the base class."""
@@ -203,9 +199,10 @@ class TokenizerFile(Encoder):
         ids = np.fromiter((number for row in encoded for number in row.ids), dtype=np.int32, count=lengths.sum())
         return ragged(pa.array(ids), lengths)
 
-    def feature(self, per_token: bool) -> Any:
-        """Return the type of lists of ids."""
-        return datasets.List(datasets.Value("int32"))
+    @property
+    def item(self) -> Any:
+        """The type of an id."""
+        return datasets.Value("int32")
 
     def decode(self, values: Sequence[Any]) -> list[Any]:
         """Return the text of each row of ids."""
@@ -253,10 +250,9 @@ def _characters(values: pa.Array, feature: Any) -> tuple[pa.Array, NDArray[np.in
     sizes = pc.utf8_length(characters).to_numpy()
     if (sizes != 1).any():
         position = int(np.flatnonzero(sizes != 1)[0])
-        raise RowError(
-            int(np.searchsorted(np.cumsum(lengths), position, side="right")),
-            f"{characters[position].as_py()!r} is not one character; use Words for lists of words",
-        )
+        row, at = place(position, lengths)
+        found = characters[position].as_py()
+        raise RowError(row, f"{found!r} at position {at} is not one character; use Words for lists of words")
     return characters, lengths
 
 

@@ -57,23 +57,24 @@ def parsed(
         features: The columns' types.
         split: The name that the dataset gets.
     """
-    digest = hashlib.blake2b(digest_size=8)
-    digest.update(Path(inspect.getfile(parse)).read_bytes())
-    digest.update(repr((parse.__name__, sorted(options.items()), features)).encode())
-    for path in paths:
-        content = Path(path).read_bytes()
-        digest.update(len(content).to_bytes(8, "little"))
-        digest.update(content)
+    contents = [_digest(path) for path in (inspect.getfile(parse), *paths)]
+    key = repr((parse.__name__, contents, sorted(options.items()), features))
+    fingerprint = hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
     folder = Path(datasets.config.HF_DATASETS_CACHE, "seqkit")
-    file = folder / f"{digest.hexdigest()}.arrow"
+    file = folder / f"{fingerprint}.arrow"
     if not file.exists():
         columns = datasets.Dataset.from_dict(dict(parse(*paths, **options)), features=features)
         folder.mkdir(parents=True, exist_ok=True)
         # A second process may parse the same file: each writes its own, the rename is atomic.
         with tempfile.TemporaryDirectory(dir=folder) as temporary:
             partial = Path(temporary, file.name)
-            with ArrowWriter(features=features, path=str(partial), fingerprint=digest.hexdigest()) as writer:
+            with ArrowWriter(features=features, path=str(partial), fingerprint=fingerprint) as writer:
                 writer.write_table(columns.data.table)
                 writer.finalize()
             os.replace(partial, file)
     return datasets.Dataset.from_file(str(file), split=datasets.NamedSplit(split))
+
+
+def _digest(path: str | Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()

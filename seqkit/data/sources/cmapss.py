@@ -17,9 +17,9 @@ CHANNELS = 24  # 3 operational settings and 21 sensors
 class CMAPSS(Source):
     """Sensor series of turbofan engines and their remaining useful life (Saxena and others, PHM 2008).
 
-    One row per engine: ``unit``, its number; ``channels``, (T, 24) float32, 3 operational settings and 21 sensors per
-    cycle; ``rul``, (T,) float32, how many cycles remain, at most ``cap``. Training engines run to failure. Test
-    engines stop before it, and ``rul_file`` says how many cycles each still had.
+    One row per engine: ``unit``, its number; ``channels``, (T, 24) float32, 3 operational settings and 21 sensors
+    per cycle; ``rul``, (T,) float32, how many cycles remain, at most ``cap``. Training engines run to failure. Test
+    engines stop before it, and ``rul`` says how many cycles each still had.
 
     A net that reads both directions sees how far a training engine is from its end: use one direction.
 
@@ -52,9 +52,7 @@ class CMAPSS(Source):
         splits = {}
         for split, path in self.paths.items():
             channels = datasets.List(datasets.Value("float32"), length=CHANNELS)
-            features = datasets.Features(
-                {"unit": datasets.Value("int32"), "channels": datasets.List(channels)}
-            )
+            features = datasets.Features({"unit": datasets.Value("int32"), "channels": datasets.List(channels)})
             if split == "train" or self.rul:
                 features["rul"] = datasets.List(datasets.Value("float32"))
             paths = [path, self.rul] if split == "test" and self.rul else [path]
@@ -113,9 +111,7 @@ def _remaining(path: str | Path, engines: int) -> list[float]:
 def _numbers(path: str | Path, number: int, line: str, count: int) -> list[float]:
     fields = line.split()
     if len(fields) != count:
-        raise ValueError(
-            f"{path}:{number}: {len(fields)} columns, expected {count}; is the file cut off here?"
-        )
+        raise ValueError(f"{path}:{number}: {len(fields)} columns, expected {count}; is the file cut off here?")
     try:
         return [float(field) for field in fields]
     except ValueError as error:

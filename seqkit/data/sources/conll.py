@@ -17,9 +17,9 @@ class CoNLL(Source):
 
     Every column becomes a list of strings, one per token.
 
-    Files named ``.conllu`` (``.conllu.gz``) are CoNLL-U (https://universaldependencies.org/format.html): ten columns
-    separated by tabs, comments beginning with ``#``; the lines of multiword tokens (id ``1-2``) and of empty
-    nodes (``1.1``) are skipped, so the syntactic words remain.
+    Files named ``.conllu`` (``.conllu.gz``) are CoNLL-U (https://universaldependencies.org/format.html): ten
+    columns separated by tabs, comments beginning with ``#``; the lines of multiword tokens (id ``1-2``) and of
+    empty nodes (``1.1``) are skipped, so the syntactic words remain.
 
     Other files need ``columns``. A line with a tab is separated by tabs, another by spaces. A line of
     spaces and tabs ends a sentence; ``-DOCSTART-`` lines are skipped. As ``#`` can be a word there, a line
@@ -115,8 +115,7 @@ def read_conll(
     if not sentences:
         raise ValueError(f"{path}: no sentence in this file")
     return {
-        name: [[token[column] for token in sentence] for sentence in sentences]
-        for column, name in enumerate(names)
+        name: [[token[column] for token in sentence] for sentence in sentences] for column, name in enumerate(names)
     }
 
 
@@ -125,6 +124,4 @@ def _remedy(conllu: bool, more: bool, line: str) -> str:
         return "is the file cut off here, or are its tabs spaces?"
     if line.startswith("#"):
         return "if this is a comment, say what comments begin with (comment: '# ')"
-    return (
-        'name all columns, or extra: "drop" for those on the right' if more else "is the file cut off here?"
-    )
+    return 'name all columns, or extra: "drop" for those on the right' if more else "is the file cut off here?"

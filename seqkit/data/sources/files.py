@@ -28,9 +28,7 @@ class Files(Source):
         test: The test file.
     """
 
-    def __init__(
-        self, train: str | None = None, validation: str | None = None, test: str | None = None
-    ) -> None:
+    def __init__(self, train: str | None = None, validation: str | None = None, test: str | None = None) -> None:
         self.paths = named_splits(train, validation, test)
         self.readers = {split: _reader(path) for split, path in self.paths.items()}
 

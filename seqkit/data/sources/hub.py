@@ -46,6 +46,7 @@ class Hub(Source):
         found = {split: every[split] for split in SPLITS if split in every}
         if not found:
             raise ValueError(
-                f"{self.name} has the splits {', '.join(every)}; say which to take, e.g. splits: {{train: {next(iter(every))}}}"
+                f"{self.name} has the splits {', '.join(every)}; say which to take, e.g."
+                f" splits: {{train: {next(iter(every))}}}"
             )
         return datasets.DatasetDict(found)

@@ -27,6 +27,5 @@ def numbered_lines(path: str | Path) -> Iterator[tuple[int, str]]:
             ) from error
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise ValueError(
-                f"{path}:{number + 1}: the gzip file is broken after {number} whole lines ({error}); fetch it"
-                " again"
+                f"{path}:{number + 1}: the gzip file is broken after {number} whole lines ({error}); fetch it again"
             ) from error

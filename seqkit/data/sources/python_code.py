@@ -36,9 +36,7 @@ KINDS = (
     "comment",
 )
 
-_, _KEYWORD, _NAME, _BUILTIN, _DEFINITION, _DECORATOR, _STRING, _NUMBER, _OPERATOR, _COMMENT = range(
-    len(KINDS)
-)
+_, _KEYWORD, _NAME, _BUILTIN, _DEFINITION, _DECORATOR, _STRING, _NUMBER, _OPERATOR, _COMMENT = range(len(KINDS))
 _BLANK = {tokenize.NL, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 _BUILTINS = {name for name in dir(builtins) if not name.startswith("_")}
 _SOFT = {"match", "case", "type"}
@@ -47,10 +45,9 @@ _STRING_START = {getattr(token, name) for name in ("FSTRING_START", "TSTRING_STA
 _STRING_END = {getattr(token, name) for name in ("FSTRING_END", "TSTRING_END") if hasattr(token, name)}
 
 # Installed packages, tests (some of them broken on purpose), and files that are one large table.
-_SKIPPED_FOLDERS = {
-    "__pycache__", "dist-packages", "encodings", "idle_test", "lib2to3", "pydoc_data", "site-packages", "test", "tests"
-}  # fmt: skip
-
+_SKIPPED_FOLDERS = frozenset(
+    "__pycache__ dist-packages encodings idle_test lib2to3 pydoc_data site-packages test tests".split()
+)
 
 _log = logging.getLogger(__name__)
 
@@ -66,8 +63,8 @@ class PythonCode(Source):
     line in the log.
 
     Args:
-        paths: Files, and folders searched for ``*.py``. By default the standard library of this interpreter, without
-            its tests.
+        paths: Files, and folders searched for ``*.py``. By default the standard library of this interpreter,
+            without its tests.
         max_characters: How much to read, in all splits together; None: everything.
         min_length: Shorter blocks are left out.
         max_length: Longer blocks are cut after the last line that fits; left out if not even the first line does.
@@ -135,18 +132,18 @@ class PythonCode(Source):
 
 
 def character_kinds(source: str) -> NDArray[np.uint8]:
-    """Return the kind of each character of a Python source, (len(source),), as indices into `KINDS`.
+    r"""Return the kind of each character of a Python source, (len(source),), as indices into `KINDS`.
 
-    The kinds are those of the `tokenize` module; besides, names are parted into those being defined (after ``def`` and
-    ``class``), decorators (with their ``@``), builtins (unless an attribute) and the rest; ``match``, ``case`` and
-    ``type`` are keywords where they begin a statement; an f-string is one string, with all that stands in it.
-    Line ends are ``\\n`` alone.
+    The kinds are those of the `tokenize` module; besides, names are parted into those being defined (after ``def``
+    and ``class``), decorators (with their ``@``), builtins (unless an attribute) and the rest; ``match``, ``case``
+    and ``type`` are keywords where they begin a statement; an f-string is one string, with all that stands in it.
+    Line ends are ``\n`` alone.
 
     Raises:
         tokenize.TokenError, SyntaxError: If this is not Python.
     """
     kinds = np.zeros(len(source), dtype=np.uint8)
-    line_starts = [0, *itertools.accumulate(len(line) for line in io.StringIO(source))]
+    line_starts = [0, *itertools.accumulate(map(len, io.StringIO(source)))]
     # A backslash at a line's end is no token.
     kinds[np.frombuffer(source.encode("utf-32-le"), dtype=np.uint32) == ord("\\")] = _OPERATOR
     for kind, (first_line, first), (last_line, last) in _tagged(source):
@@ -256,7 +253,8 @@ def _statements(body: list[ast.stmt], lines: list[str]) -> Iterator[tuple[int, i
 
 
 def _first_line(node: ast.stmt) -> int:
-    return min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))]) - 1
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min([node.lineno, *(decorator.lineno for decorator in decorators)]) - 1
 
 
 def _tagged(source: str) -> Iterator[tuple[int, tuple[int, int], tuple[int, int]]]:

@@ -25,9 +25,7 @@ class TimeSeries(Source):
         test: The test file.
     """
 
-    def __init__(
-        self, train: str | None = None, validation: str | None = None, test: str | None = None
-    ) -> None:
+    def __init__(self, train: str | None = None, validation: str | None = None, test: str | None = None) -> None:
         self.paths = named_splits(train, validation, test)
 
     def load(self) -> datasets.DatasetDict:
@@ -60,8 +58,8 @@ class Header:
         length: T of every series, if declared.
 
     Raises:
-        ValueError: If there is no ``@data`` or no series after it, if a tag is malformed, or if the series carry time
-            stamps; names file and line.
+        ValueError: If there is no ``@data`` or no series after it, if a tag is malformed, or if the series carry
+            time stamps; names file and line.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -76,9 +74,7 @@ class Header:
             name, *values = line[1:].split()
             self._tags[name.lower()] = number, values
         else:
-            raise ValueError(
-                f"{path}: " + ("no series after @data" if self._tags.get("data") else "no line @data")
-            )
+            raise ValueError(f"{path}: " + ("no series after @data" if self._tags.get("data") else "no line @data"))
 
         if self._flag("timeStamps"):
             raise self._error("timeStamps", "series with time stamps are not read; write plain values")
@@ -140,9 +136,7 @@ def read_series(path: str | Path) -> dict[str, Any]:
         if header.labels is not None:
             if label not in header.labels:
                 known = " ".join(header.labels)
-                raise ValueError(
-                    f"{path}:{number}: label {label!r} is not one that @classLabel declares ({known})"
-                )
+                raise ValueError(f"{path}:{number}: label {label!r} is not one that @classLabel declares ({known})")
             labels.append(header.labels.index(label))
         elif header.target:
             labels.append(_number(path, number, label))
