@@ -1,1 +1,40 @@
 """seqkit: recurrent nets on sequences of different lengths, packed from the dataset to the loss."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from seqkit.batch import Batch
+    from seqkit.data.collate import PackCollate
+    from seqkit.data.module import SequenceDataModule
+    from seqkit.data.sampler import LengthBucketSampler
+    from seqkit.tasks import Classifier, Regressor, Tagger, Task
+
+__all__ = [
+    "Batch",
+    "Classifier",
+    "LengthBucketSampler",
+    "PackCollate",
+    "Regressor",
+    "SequenceDataModule",
+    "Tagger",
+    "Task",
+]
+
+_HOMES = {
+    "Batch": "seqkit.batch",
+    "Classifier": "seqkit.tasks",
+    "LengthBucketSampler": "seqkit.data.sampler",
+    "PackCollate": "seqkit.data.collate",
+    "Regressor": "seqkit.tasks",
+    "SequenceDataModule": "seqkit.data.module",
+    "Tagger": "seqkit.tasks",
+    "Task": "seqkit.tasks",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # On demand, so that seqkit.nn, seqkit.packed and seqkit.data in a loop of one's own do not import Lightning.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'seqkit' has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(import_module(_HOMES[name]), name)

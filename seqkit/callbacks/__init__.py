@@ -1,0 +1,8 @@
+"""Lightning callbacks."""
+
+from seqkit.callbacks.checkpoint import BestCheckpoint
+from seqkit.callbacks.predictions import PredictionWriter
+from seqkit.callbacks.summary import Summary
+from seqkit.callbacks.throughput import Throughput
+
+__all__ = ["BestCheckpoint", "PredictionWriter", "Summary", "Throughput"]

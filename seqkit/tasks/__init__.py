@@ -1,0 +1,8 @@
+"""Lightning modules: what is computed from a batch, how it is scored and learned."""
+
+from seqkit.tasks.base import Predictions, Task
+from seqkit.tasks.classifier import Classifier
+from seqkit.tasks.regressor import Regressor
+from seqkit.tasks.tagger import Tagger
+
+__all__ = ["Classifier", "Predictions", "Regressor", "Tagger", "Task"]

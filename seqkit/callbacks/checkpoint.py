@@ -1,0 +1,27 @@
+"""The checkpoint of the best epoch, by the task's own measure."""
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from seqkit.tasks.base import Task
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keep the checkpoint with the best value of the task's ``monitor``, and the last one.
+
+    A :class:`~lightning.pytorch.callbacks.ModelCheckpoint` that asks the task what to watch. Without a validation
+    split there is nothing to watch, and the last checkpoint is kept.
+
+    Args:
+        dirpath: The folder; by default ``checkpoints`` in the logger's.
+        filename: The best checkpoint's name, without ``.ckpt``.
+    """
+
+    def __init__(self, dirpath: str | None = None, filename: str = "best") -> None:
+        super().__init__(dirpath=dirpath, filename=filename, save_last=True)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Ask the task what to watch."""
+        if isinstance(pl_module, Task) and trainer.enable_validation:
+            self.monitor, self.mode = pl_module.monitor
+        super().setup(trainer, pl_module, stage)

@@ -1,0 +1,83 @@
+"""Predictions to a file, one line a row, in the dataset's order."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import BasePredictionWriter
+
+from seqkit.batch import Batch
+from seqkit.tasks.base import Predictions
+
+
+class PredictionWriter(BasePredictionWriter):
+    """Write what ``predict_step`` returns, sorted by dataset row, as JSON lines or parquet.
+
+    Each rank writes its batches beside the file as they come; at the end the first rank puts them in order and
+    renames the result, so that a file of that name is always whole. A row that the data module dropped has no line.
+
+    Args:
+        path: The file; its ending (``.jsonl``, ``.json`` or ``.parquet``) says the format.
+
+    Raises:
+        ValueError: The ending is another one.
+    """
+
+    def __init__(self, path: str = "predictions.jsonl") -> None:
+        super().__init__(write_interval="batch")
+        self.path = Path(path)
+        if self.path.suffix not in (".jsonl", ".json", ".parquet"):
+            raise ValueError(f"PredictionWriter got path={path!r}; let it end in .jsonl, .json or .parquet")
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Start this rank's part anew."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._part(trainer.global_rank).write_text("")
+
+    def write_on_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,  # noqa: ARG002
+        prediction: Predictions,
+        batch_indices: Sequence[int] | None,  # noqa: ARG002
+        batch: Batch,  # noqa: ARG002
+        batch_idx: int,  # noqa: ARG002
+        dataloader_idx: int,  # noqa: ARG002
+    ) -> None:
+        """Add a batch to this rank's part."""
+        rows, columns = prediction
+        with self._part(trainer.global_rank).open("a", encoding="utf-8") as part:
+            for i, row in enumerate(rows):
+                line = {"row": row} | {name: values[i] for name, values in columns.items()}
+                part.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Put all parts in order and give the file its name."""
+        trainer.strategy.barrier("predictions written")
+        if trainer.is_global_zero:
+            parts = [self._part(rank) for rank in range(trainer.world_size)]
+            lines = sorted(_read(parts), key=lambda line: line["row"])
+            whole = self.path.with_name(f"{self.path.name}.whole")
+            if self.path.suffix == ".parquet":
+                pq.write_table(pa.Table.from_pylist(lines), whole)
+            else:
+                with whole.open("w", encoding="utf-8") as file:
+                    file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+            os.replace(whole, self.path)
+            for part in parts:
+                part.unlink()
+        trainer.strategy.barrier("predictions sorted")
+
+    def _part(self, rank: int) -> Path:
+        return self.path.with_name(f"{self.path.name}.part{rank}")
+
+
+def _read(parts: Sequence[Path]) -> Iterator[dict[str, Any]]:
+    for part in parts:
+        with part.open(encoding="utf-8") as file:
+            yield from map(json.loads, file)

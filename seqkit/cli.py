@@ -1,0 +1,139 @@
+"""``python -m seqkit {fit,validate,test,predict,inspect}``: the LightningCLI of this toolkit."""
+
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+
+from seqkit.callbacks import BestCheckpoint, PredictionWriter, Summary, Throughput
+from seqkit.data.module import SequenceDataModule
+from seqkit.inspection import inspect
+from seqkit.tasks import Task
+
+
+class SequenceTrainer(Trainer):
+    """A Trainer with one more verb."""
+
+    def inspect(
+        self,
+        model: LightningModule,  # noqa: ARG002
+        datamodule: SequenceDataModule,
+        picture: str = "inspect.png",
+    ) -> None:
+        """Print and draw what the data of a config is made of, and what its bucketing saves.
+
+        Args:
+            model: The configuration's model; not used.
+            datamodule: The configuration's data.
+            picture: The PNG file to draw.
+        """
+        inspect(datamodule, Path(picture))
+
+
+class KeepConfig(SaveConfigCallback):
+    """Save the configuration beside the logs, and that of the data in every checkpoint."""
+
+    def on_save_checkpoint(
+        self,
+        trainer: Trainer,  # noqa: ARG002
+        pl_module: LightningModule,  # noqa: ARG002
+        checkpoint: dict[str, Any],
+    ) -> None:
+        """Put the data's configuration into the checkpoint; the spec is there with the model's arguments."""
+        config = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+        checkpoint["seqkit_data"] = config["data"] | {"spec": None}
+
+
+class SequenceCLI(LightningCLI):
+    """The LightningCLI with one link, one more verb, and checkpoints that suffice alone."""
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Lightning's, and ``inspect``."""
+        return LightningCLI.subcommands() | {"inspect": {"model", "datamodule"}}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Link what the data decides to the model, and let ``predict`` say where it writes."""
+        parser.link_arguments("data.spec", "model.init_args.spec", apply_on="instantiate")
+        parser.add_lightning_class_args(PredictionWriter, "predictions")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse, on top of the model and the data of the checkpoint where one is given."""
+        words = list(sys.argv[1:] if args is None else args)
+        saved = _saved_config(words)
+        if saved is None:
+            super().parse_arguments(parser, args)
+            return
+        config, spec = saved
+        # Right after the verb, so that whatever else is given overrides it.
+        self.config = parser.parse_args([words[0], "--config", yaml.safe_dump(config), *words[1:]])
+        self.config[words[0]]["data"]["spec"] = spec
+
+    def _parse_ckpt_path(self) -> None:
+        """Nothing: ``parse_arguments`` has taken from the checkpoint what it needs."""
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Add the callbacks and loggers that are not turned off or given otherwise."""
+        config = self._get(self.config, "trainer")
+        callbacks: list[Callback] = [Throughput(), Summary()]
+        if config["enable_progress_bar"] is not False:
+            callbacks.append(RichProgressBar())
+        if config["enable_checkpointing"] is not False:
+            callbacks.append(BestCheckpoint())
+        self.trainer_defaults["callbacks"] = callbacks
+        if config["logger"] is None:
+            kwargs["logger"] = self._loggers(config["default_root_dir"] or "runs")
+        return super().instantiate_trainer(**kwargs)
+
+    def _loggers(self, folder: str) -> list[Logger] | bool:
+        """CSV and TensorBoard, in one folder a run."""
+        if self.subcommand in ("predict", "inspect"):
+            return False
+        csv = CSVLogger(folder, name=None)
+        return [csv, TensorBoardLogger(folder, name=None, version=csv.version)]
+
+
+def _saved_config(words: list[str]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """The configuration in the checkpoint that ``--ckpt_path`` names and the spec of its data, if there are any."""
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--ckpt_path")
+    path = parser.parse_known_args(words)[0].ckpt_path
+    if path is None or not Path(path).is_file():
+        return None
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    arguments = dict(checkpoint.get("hyper_parameters", {}))
+    spec = arguments.pop("spec", None)
+    class_path = arguments.pop("_class_path", None)
+    if spec is None or class_path is None:
+        return None
+    arguments.pop("_instantiator", None)
+    config: dict[str, Any] = {"model": {"class_path": class_path, "init_args": arguments}}
+    if "seqkit_data" in checkpoint:
+        config["data"] = checkpoint["seqkit_data"]
+    return config, spec
+
+
+def main(args: ArgsType = None) -> SequenceCLI:
+    """Run the command line.
+
+    Args:
+        args: The words after ``python -m seqkit``; by default those of the process.
+    """
+    return SequenceCLI(
+        Task,
+        SequenceDataModule,
+        subclass_mode_model=True,
+        trainer_class=SequenceTrainer,
+        save_config_callback=KeepConfig,
+        save_config_kwargs={"overwrite": True},
+        seed_everything_default=0,
+        auto_configure_optimizers=False,
+        args=args,
+    )

@@ -1,0 +1,255 @@
+"""From a source to loaders of packed batches: the Lightning data module."""
+
+from collections.abc import Sequence
+from copy import copy
+from typing import Any, Literal
+
+import torch
+from datasets import ClassLabel, Dataset, DatasetDict, Value
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from torch.utils.data import DataLoader
+
+from seqkit.batch import Batch
+from seqkit.data.encoders import Encoder, encode_dataset, learn_spec
+from seqkit.data.ragged import RaggedRows
+from seqkit.data.sampler import LengthBucketSampler
+from seqkit.data.sources import Source
+
+Columns = str | Sequence[str] | dict[str, Encoder | None]
+
+
+class SequenceDataModule(LightningDataModule):
+    """Load, encode, bucket and pack.
+
+    Every loader yields a :class:`~seqkit.batch.Batch` gathered straight from Arrow. In training, batches are
+    shuffled within length buckets under a budget; in evaluation every row comes exactly once, whatever the number
+    of ranks, and a row longer than the budget is a batch of its own.
+
+    What the data decides (vocabularies, label names, sizes, standardisation) is learned from the training split and
+    is plain-typed in :attr:`spec`; a model is built from it and carries it in its checkpoint.
+
+    Args:
+        source: Where the rows come from, or the rows themselves; a ``Dataset`` is a training split.
+        inputs: The input columns; a dict gives each its :class:`~seqkit.data.Encoder`, or None for the one that
+            fits the column's type. The first is the main one, whose lengths count.
+        targets: The target columns, likewise.
+        max_tokens: Budget of a batch on one rank, in tokens.
+        max_sequences: Budget of a batch on one rank, in sequences; one of the two is needed.
+        budget: What ``max_tokens`` caps: the tokens that are there (``packed``) or B × T (``padded``).
+        overlong: What to do with a training row longer than ``max_tokens``: ``raise``, ``drop``, ``truncate`` to
+            ``max_tokens``, or ``solo``, a batch of its own.
+        empty: What to do with a row without tokens: ``raise`` or ``drop``.
+        validation_fraction: Share of the training rows held out where the source has no validation split.
+        test_fraction: Share of the training rows held out where the source has no test split.
+        predict_split: The split that ``predict`` reads; its target columns may be missing.
+        seed: Of the held-out rows and of the shuffling.
+        num_workers: Processes that gather batches; the gather is fast enough for 0.
+        spec: A spec learned before, a checkpoint's for instance; nothing is learned then, and ``inputs`` and
+            ``targets`` default to its columns.
+    """
+
+    def __init__(
+        self,
+        source: Source | DatasetDict | Dataset,
+        inputs: Columns | None = None,
+        targets: Columns | None = None,
+        max_tokens: int | None = None,
+        max_sequences: int | None = None,
+        budget: Literal["packed", "padded"] = "packed",
+        overlong: Literal["raise", "drop", "truncate", "solo"] = "raise",
+        empty: Literal["raise", "drop"] = "raise",
+        validation_fraction: float = 0.1,
+        test_fraction: float = 0.0,
+        predict_split: str = "test",
+        seed: int = 0,
+        num_workers: int = 0,
+        spec: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if inputs is None and spec is None:
+            raise ValueError("SequenceDataModule needs `inputs`, the columns to learn from, or a `spec`")
+        self.source = source
+        self.inputs = _columns(inputs)
+        self.targets = _columns(targets)
+        self.max_tokens = max_tokens
+        self.max_sequences = max_sequences
+        self.budget = budget
+        self.overlong = overlong
+        self.empty = empty
+        self.validation_fraction = validation_fraction
+        self.test_fraction = test_fraction
+        self.predict_split = predict_split
+        self.seed = seed
+        self.num_workers = num_workers
+        self._spec = spec
+        self._splits: DatasetDict | None = None
+        self._train_sampler: LengthBucketSampler | None = None
+        self._resume: dict[str, Any] | None = None
+
+    # What the data decides.
+
+    @property
+    def splits(self) -> DatasetDict:
+        """The source's splits, with those that it lacks held out of its training rows."""
+        if self._splits is None:
+            loaded = self.source.load() if isinstance(self.source, Source) else self.source
+            splits = DatasetDict(train=loaded) if isinstance(loaded, Dataset) else DatasetDict(loaded)
+            for split, fraction in (("test", self.test_fraction), ("validation", self.validation_fraction)):
+                if split not in splits and "train" in splits and fraction > 0:
+                    parts = splits["train"].train_test_split(test_size=fraction, seed=self.seed)
+                    splits["train"], splits[split] = parts["train"], parts["test"]
+            self._splits = splits
+        return self._splits
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """What the data decides, in plain types: by column of ``inputs`` and ``targets``, its encoder and sizes.
+
+        Raises:
+            ValueError: There is no training split to learn from, or a column is missing or of no known kind.
+        """
+        if self._spec is None:
+            if self.inputs is None:
+                raise ValueError("SequenceDataModule needs `inputs`, the columns to learn from, or a `spec`")
+            self._spec = learn_spec(self._split("train"), self.inputs, self.targets or {})
+        return self._spec
+
+    def rows(self, split: str, *, training: bool = False, with_targets: bool = True) -> RaggedRows:
+        """The encoded rows of a split: ``rows("train")[[3, 1, 2]]`` is a packed Batch.
+
+        Args:
+            split: ``train``, ``validation``, ``test`` or another split of the source.
+            training: Whether over-long rows are cut, where ``overlong`` says so.
+            with_targets: Whether the batches hold the targets.
+
+        Raises:
+            ValueError: The source has no such split, or a value cannot be encoded (the message names its row).
+        """
+        encoded = encode_dataset(self._split(split), self.spec, split, with_targets=with_targets)
+        targets = list(self.spec["targets"]) if with_targets else []
+        vectors = [column for column in targets if self._is_vector(column, encoded)]
+        return RaggedRows(
+            encoded,
+            list(self.spec["inputs"]),
+            [column for column in targets if column not in vectors],
+            sequence_targets=vectors,
+            max_length=self.max_tokens if training and self.overlong == "truncate" else None,
+        )
+
+    def sampler(self, rows: RaggedRows, *, training: bool = False) -> LengthBucketSampler:
+        """The plan of the batches of some rows on this rank.
+
+        Args:
+            rows: What :meth:`rows` gives.
+            training: Whether batches are shuffled, and over-long rows treated as ``overlong`` says; evaluation
+                takes every row once and in full.
+        """
+        sampler = LengthBucketSampler(
+            rows.lengths,
+            max_tokens=self.max_tokens,
+            max_sequences=self.max_sequences,
+            budget=self.budget,
+            shuffle=training,
+            seed=self.seed,
+            overlong=self.overlong if training else "solo",
+            empty=self.empty,
+        )
+        for reason, count in sampler.dropped.items():
+            if count:
+                rank_zero_info(f"{count} of {len(rows)} rows dropped: {reason}")
+        return sampler
+
+    # Loaders.
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Shuffled batches of the training split, from where an interrupted run stopped."""
+        rows = self.rows("train", training=True)
+        self._train_sampler = self.sampler(rows, training=True)
+        if self._resume is not None:
+            self._train_sampler.load_state_dict(self._resume)
+            self._resume = None
+        return self._loader(rows, self._train_sampler)
+
+    def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
+        """Batches of the validation split; none if there is no such split."""
+        return self._evaluation_loader("validation") if "validation" in self.splits else []
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Batches of the test split."""
+        return self._evaluation_loader("test")
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """Batches of ``predict_split``, without targets."""
+        return self._evaluation_loader(self.predict_split, with_targets=False)
+
+    # Resuming.
+
+    def state_dict(self) -> dict[str, Any]:
+        """Which batches of which epoch the optimiser has seen; the same on all ranks, small and JSON-able."""
+        if self._train_sampler is None or self.trainer is None:
+            return {}
+        loop = self.trainer.fit_loop
+        epoch = max(loop.epoch_progress.current.ready - 1, 0)
+        step = loop.epoch_loop.batch_progress.current.ready
+        if step >= self.trainer.num_training_batches:
+            epoch, step = epoch + 1, 0
+        sampler = copy(self._train_sampler)  # the state may already be that of the next epoch
+        sampler.set_epoch(epoch)
+        return sampler.state_dict(step)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Let the next training loader go on from a state."""
+        self._resume = state_dict or None
+
+    # Private.
+
+    def _split(self, split: str) -> Dataset:
+        if split not in self.splits:
+            raise ValueError(
+                f"the source has no split {split!r}, only {list(self.splits)}; name its file, or hold rows out of "
+                f"the training split with validation_fraction or test_fraction"
+            )
+        return self.splits[split]
+
+    def _is_vector(self, column: str, encoded: Dataset) -> bool:
+        """Whether a target is one vector a sequence, rather than a number or one entry a token."""
+        scalar = isinstance(encoded.features[column], Value | ClassLabel)
+        return self.spec["targets"][column]["per"] == "sequence" and not scalar
+
+    def _evaluation_loader(self, split: str, *, with_targets: bool = True) -> DataLoader[Batch]:
+        rows = self.rows(split, with_targets=with_targets)
+        return self._loader(rows, self.sampler(rows))
+
+    def _loader(self, rows: RaggedRows, sampler: LengthBucketSampler) -> DataLoader[Batch]:
+        return _Loader(
+            rows,
+            sampler=sampler,
+            batch_size=None,  # the sampler yields whole batches, and Lightning leaves such a loader alone
+            collate_fn=_as_it_is,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            # Seeds of workers are drawn from here, so that loaders leave the global random state alone.
+            generator=torch.Generator().manual_seed(self.seed),
+        )
+
+
+class _Loader(DataLoader[Batch]):
+    """A loader that Lightning takes for resumable; its state travels in the data module's."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        pass
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch
+
+
+def _columns(columns: Columns | None) -> dict[str, Encoder | None] | None:
+    if columns is None or isinstance(columns, dict):
+        return columns
+    return dict.fromkeys([columns] if isinstance(columns, str) else columns)

@@ -1,0 +1,36 @@
+"""Parts given as Python objects, written as the plain configuration from which a checkpoint rebuilds them."""
+
+from functools import partial
+from typing import Any
+
+_PLAIN = (str, int, float, bool, type(None))
+
+
+def as_config(name: str, value: Any) -> Any:
+    """Write an argument as plain types.
+
+    A class becomes ``{"class_path": ...}`` and a :func:`functools.partial` of a class with keyword arguments
+    ``{"class_path": ..., "init_args": ...}``, the form that jsonargparse reads.
+
+    Args:
+        name: The argument's name, for the message.
+        value: A plain value, a container of such, a class, or a partial of a class.
+
+    Raises:
+        TypeError: The value is something else, from which a checkpoint could not rebuild the part.
+    """
+    if isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, dict):
+        return {key: as_config(f"{name}[{key!r}]", item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_config(f"{name}[{i}]", item) for i, item in enumerate(value)]
+    if isinstance(value, type):
+        return {"class_path": f"{value.__module__}.{value.__qualname__}"}
+    if isinstance(value, partial) and isinstance(value.func, type) and not value.args:
+        arguments = {key: as_config(f"{name}.{key}", item) for key, item in value.keywords.items()}
+        return as_config(name, value.func) | {"init_args": arguments}
+    raise TypeError(
+        f"{name}={value!r} cannot be kept in a checkpoint; give a class, or functools.partial(Class, option=value) "
+        f"with keyword arguments of plain types"
+    )
