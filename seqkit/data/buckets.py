@@ -14,7 +14,7 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 _NODES = 512  # places where a bucket may start; with no more rows than that, the plan is the exact optimum
-_BUCKETS = 32  # at most, where the number is not given
+_BUCKETS = 64  # at most, where the number is not given
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ def plan_buckets(
         cost: What is minimised.
         world: Local batches in a global one.
         mixing: Least number of global batches in a bucket.
-        num_buckets: Largest number of buckets; by default 32, which is as good as any number.
+        num_buckets: Largest number of buckets; by default 64.
         slack: What a coarser plan, which shuffles more, may cost beyond the least, as a fraction of it.
     """
     rows, layers = histogram.num_rows, _BUCKETS if num_buckets is None else num_buckets

@@ -10,15 +10,16 @@ from seqkit.data.buckets import Buckets
 Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
 
-_ROUNDS = 6
+_SMALL = 64  # domains up to this size need more rounds until a χ² test finds nothing
+_ROUNDS_SMALL, _ROUNDS = 16, 8
 _ODD = np.uint64(0x9E3779B97F4A7C15)  # splitmix64's multipliers: consecutive words come out unrelated
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
 
 
 def permutation_keys(seed: int, epoch: int, count: int) -> Words:
     """Keys of ``count`` independent permutations, a pure function of ``(seed, epoch)``: (count, rounds)."""
-    words = np.random.SeedSequence((seed, epoch)).generate_state(count * _ROUNDS, np.uint64)
-    return words.reshape(count, _ROUNDS).astype(np.uint64, copy=False)
+    words = np.random.SeedSequence((seed, epoch)).generate_state(count * _ROUNDS_SMALL, np.uint64)
+    return words.reshape(count, _ROUNDS_SMALL).astype(np.uint64, copy=False)
 
 
 def permute(index: Ints, size: Ints, which: Ints, keys: Words) -> Ints:
@@ -35,22 +36,25 @@ def permute(index: Ints, size: Ints, which: Ints, keys: Words) -> Ints:
         keys: (count, rounds), from :func:`permutation_keys`.
     """
     out = index.copy()
-    walking = np.flatnonzero(size > 1)
-    while walking.size:
-        image = _feistel(out[walking], size[walking], which[walking], keys)
-        out[walking] = image
-        walking = walking[image >= size[walking]]
+    small = size <= _SMALL
+    for rounds, domain in ((_ROUNDS_SMALL, small & (size > 1)), (_ROUNDS, ~small)):
+        walking = np.flatnonzero(domain)
+        while walking.size:
+            image = _feistel(out[walking], size[walking], keys[which[walking], :rounds])
+            out[walking] = image
+            walking = walking[image >= size[walking]]
     return out
 
 
-def _feistel(index: Ints, size: Ints, which: Ints, keys: Words) -> Ints:
+def _feistel(index: Ints, size: Ints, keys: Words) -> Ints:
+    """A permutation of the smallest power of two that holds ``size``; keys (M, rounds)."""
     bits = np.frexp((size - 1).astype(np.float64))[1].astype(np.uint64)  # of the largest element
     shift = bits >> np.uint64(1)
     masks = (np.uint64(1) << (bits - shift)) - np.uint64(1), (np.uint64(1) << shift) - np.uint64(1)
     halves = [index.astype(np.uint64) >> shift, index.astype(np.uint64) & masks[1]]
-    for turn in range(_ROUNDS):
+    for turn, key in enumerate(keys.T):
         side = turn % 2
-        word = (halves[1 - side] ^ keys[which, turn]) * _ODD
+        word = (halves[1 - side] ^ key) * _ODD
         word = (word ^ (word >> np.uint64(29))) * _MIX
         halves[side] = halves[side] ^ ((word >> np.uint64(32)) & masks[side])
     return (halves[0] << shift | halves[1]).astype(np.int64)
