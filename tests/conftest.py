@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import datasets
 import pytest
 from hypothesis import settings
 
@@ -18,3 +19,12 @@ def data_dir(request):
     if given is None:
         pytest.skip("needs the real data sets: --data-dir DIR")
     return Path(given)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def datasets_cache(tmp_path_factory):
+    """A cache of its own for every run: nothing is taken from, or left in, the user's."""
+    folder = tmp_path_factory.mktemp("datasets")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets.config, "HF_DATASETS_CACHE", folder)
+        yield folder

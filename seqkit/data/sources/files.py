@@ -1,11 +1,13 @@
 """Parquet, JSON and CSV files by their extension, and folders that ``save_to_disk`` wrote."""
 
+import json
 from pathlib import Path
 
 import datasets
 from datasets.exceptions import DatasetGenerationError
 
 from seqkit.data.sources.base import Source, named_splits
+from seqkit.data.sources.lines import numbered_lines
 
 _READERS = {
     ".parquet": "parquet",
@@ -47,10 +49,10 @@ class Files(Source):
                 splits[split] = datasets.load_dataset(
                     self.readers[split], data_files={split: path}, split=split, **options
                 )
-            except DatasetGenerationError as error:
-                raise ValueError(
-                    f"{path} ({split}): not readable as {self.readers[split]}: {error.__cause__}"
-                ) from error
+            except (DatasetGenerationError, ValueError, StopIteration) as error:
+                reason = _broken_line(path) or f"{error.__cause__ or error}".strip() or "the file is empty"
+                reader = self.readers[split]
+                raise ValueError(f"{path} ({split}) is not readable as {reader}: {reason}") from error
         return datasets.DatasetDict(splits)
 
 
@@ -79,3 +81,14 @@ def _reader(path: str) -> str:
     if not suffixes:
         raise ValueError(f"{path}: the extension is none of {' '.join(_READERS)}, so the format is unknown")
     return _READERS[suffixes[-1]]
+
+
+def _broken_line(path: str) -> str:
+    """Return the first line of a JSON lines file that is no JSON, and why; the library does not say where."""
+    if Path(path.removesuffix(".gz")).suffix in (".jsonl", ".ndjson") and Path(path).is_file():
+        for number, line in numbered_lines(path):
+            try:
+                json.loads(line or "null")
+            except ValueError as error:
+                return f"line {number}: {error}"
+    return ""

@@ -45,9 +45,17 @@ _STRING_START = {getattr(token, name) for name in ("FSTRING_START", "TSTRING_STA
 _STRING_END = {getattr(token, name) for name in ("FSTRING_END", "TSTRING_END") if hasattr(token, name)}
 
 # Installed packages, tests (some of them broken on purpose), and files that are one large table.
-_SKIPPED_FOLDERS = frozenset(
-    "__pycache__ dist-packages encodings idle_test lib2to3 pydoc_data site-packages test tests".split()
-)
+_SKIPPED_FOLDERS = {
+    "__pycache__",
+    "dist-packages",
+    "encodings",
+    "idle_test",
+    "lib2to3",
+    "pydoc_data",
+    "site-packages",
+    "test",
+    "tests",
+}
 
 _log = logging.getLogger(__name__)
 
