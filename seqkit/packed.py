@@ -103,9 +103,7 @@ def unpack(packed: PackedSequence) -> list[Tensor]:
     return list(torch.split(packed.data.index_select(0, starts[steps] + ranks), counts.tolist()))
 
 
-def from_padded(
-    padded: Tensor, lengths: Tensor | Sequence[int], *, enforce_sorted: bool = False
-) -> PackedSequence:
+def from_padded(padded: Tensor, lengths: Tensor | Sequence[int], *, enforce_sorted: bool = False) -> PackedSequence:
     """Pack what is padded on the right (B, T, ...), as ``pack_padded_sequence`` with ``batch_first`` does.
 
     Args:
