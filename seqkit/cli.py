@@ -79,6 +79,19 @@ class SequenceCLI(LightningCLI):
     def _parse_ckpt_path(self) -> None:
         """Nothing: ``parse_arguments`` has taken from the checkpoint what it needs."""
 
+    def instantiate_classes(self) -> None:
+        """Instantiate, and let an error that a part raises stand for itself.
+
+        The parser wraps it into a list of all types that it tried and the whole configuration, vocabularies included.
+        """
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            cause: BaseException = error
+            while cause.__cause__ is not None:
+                cause = cause.__cause__
+            raise cause from None
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the callbacks and loggers that are not turned off or given otherwise."""
         config = self._get(self.config, "trainer")

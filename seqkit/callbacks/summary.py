@@ -13,11 +13,9 @@ class Summary(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the table."""
-        if not trainer.is_global_zero or trainer.fast_dev_run:
+        if not trainer.is_global_zero:
             return
-        table = Table(
-            title=f"{type(pl_module).__name__} after {trainer.current_epoch} epochs", show_header=False
-        )
+        table = Table(title=f"{type(pl_module).__name__} after {trainer.current_epoch} epochs", show_header=False)
         table.add_column(justify="left")
         table.add_column(justify="right")
         for name, value in trainer.logged_metrics.items():

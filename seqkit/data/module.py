@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from datasets import ClassLabel, Dataset, DatasetDict, Value
 from lightning.pytorch import LightningDataModule
-from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
 from seqkit.batch import Batch
@@ -245,7 +245,7 @@ class _Loader(DataLoader[Batch]):
         pass
 
 
-def _as_it_is(batch: Batch) -> Batch:
+def _as_it_is(batch: Any) -> Any:
     return batch
 
 

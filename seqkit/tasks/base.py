@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
+from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
@@ -240,6 +241,14 @@ class Task(LightningModule, ABC):
 
     # Hooks of Lightning.
 
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:  # noqa: ARG002
+        """Move a batch tensor by tensor, for Lightning moves tensors without waiting and anything else with it."""
+        return Batch(
+            move_data_to_device(batch.rows, device),
+            {column: _moved(values, device) for column, values in batch.inputs.items()},
+            {column: _moved(values, device) for column, values in batch.targets.items()},
+        )
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build the optimiser and, if there is one, the schedule over all steps of the fit."""
         optimizer = self._optimizer(self.parameters())
@@ -258,8 +267,9 @@ class Task(LightningModule, ABC):
 
     def on_train_epoch_start(self) -> None:
         """Forget the training metrics of the epoch before."""
-        for metric in (*self._metrics_of("train"), cast(MeanLoss, self.metrics["train_loss"])):
-            metric.reset()
+        cast(MeanLoss, self.metrics["train_loss"]).reset()
+        for metrics in self._metrics_of("train"):
+            metrics.reset()
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of the validation split."""
@@ -289,9 +299,7 @@ class Task(LightningModule, ABC):
         own = f"{type(self).__module__}.{type(self).__qualname__}"
         saved = checkpoint.get("seqkit_task", own)
         if saved != own:
-            raise ValueError(
-                f"the checkpoint is one of {saved}, but the model is {own}; load it with {saved}"
-            )
+            raise ValueError(f"the checkpoint is one of {saved}, but the model is {own}; load it with {saved}")
         self._rng_state = checkpoint.get("seqkit_rng_state")
 
     # Private.
@@ -343,6 +351,18 @@ class Task(LightningModule, ABC):
             _class_path=f"{type(self).__module__}.{type(self).__qualname__}",
             _instantiator="lightning.pytorch.cli.instantiate_module",
         )
+
+
+def _moved(values: Any, device: torch.device) -> Any:
+    """Move packed or plain values; ``batch_sizes`` stays, as torch wants it on the CPU."""
+    if not isinstance(values, PackedSequence):
+        return move_data_to_device(values, device)
+    moved = {
+        name: move_data_to_device(tensor, device)
+        for name, tensor in values._asdict().items()
+        if tensor is not None and name != "batch_sizes"
+    }
+    return values._replace(**moved)
 
 
 def _check_encoder(encoder: nn.Module, *, causal: bool, task: str) -> None:

@@ -67,7 +67,7 @@ def learn_spec(
 
 
 def encode_dataset(
-    dataset: datasets.Dataset, spec: Spec, split: str, with_targets: bool = True
+    dataset: datasets.Dataset, spec: dict[str, Any], split: str, with_targets: bool = True
 ) -> datasets.Dataset:
     """Encode a split: its rows in their order, its columns those of the spec.
 
@@ -104,7 +104,7 @@ def encode_dataset(
     return encoded.with_format(None)
 
 
-def target_encoder(spec: Spec, column: str) -> Encoder:
+def target_encoder(spec: dict[str, Any], column: str) -> Encoder:
     """Return the learned encoder of a target, to decode predictions."""
     return _built(json.dumps(spec["targets"][column]))
 
