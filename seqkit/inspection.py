@@ -13,7 +13,7 @@ from rich.table import Table
 
 from seqkit.data.module import SequenceDataModule
 
-QUANTILES = (0, 5, 25, 50, 75, 95, 99, 100)
+QUANTILES = (0, 25, 50, 75, 95, 100)
 _FORMS = {"waste": ".1%", "correlation": ".3f", "cost": ".3f"}
 _BLUE, _GREY = "#2563a8", "#b9c2cc"
 
@@ -29,7 +29,7 @@ def inspect(data: SequenceDataModule, picture: Path) -> dict[str, Any]:
         The training plan's report, see :meth:`seqkit.data.LengthBucketSampler.report`.
     """
     console = Console()
-    lengths = {split: data.rows(split, with_targets=False).lengths for split in data.splits}
+    lengths = {split: data.rows(split).lengths for split in data.splits}
     console.print(_splits_table(lengths))
     report = data.sampler(data.rows("train", training=True), training=True).report()
     console.print(_plan_table(report))
