@@ -14,6 +14,7 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 _NODES = 512  # places where a bucket may start; with no more rows than that, the plan is the exact optimum
+_GIANTS = 64  # the longest rows, between any of which a bucket may end
 _BUCKETS = 64  # at most, where the number is not given
 
 
@@ -240,11 +241,14 @@ def plan_buckets(
 
 
 def _nodes(histogram: Histogram, budget: Budget) -> Ints:
-    """Ascending positions where a bucket may start, the first 0: all of them, or evenly spaced over the steps."""
+    """Ascending positions where a bucket may start, the first 0: all, or evenly spaced over the steps.
+
+    The first few are always among them: a bucket of giants ends right after them.
+    """
     rows = histogram.num_rows
     if rows <= _NODES:
         return np.arange(rows)
     steps = np.diff(histogram.starts) / budget.sequences(histogram, histogram.starts[:-1])
     cumulative = np.concatenate([[0.0], np.cumsum(steps)])
     places = np.interp(np.linspace(0, cumulative[-1], _NODES, endpoint=False), cumulative, histogram.starts)
-    return np.unique(places.astype(np.int64))
+    return np.unique(np.concatenate([np.arange(_GIANTS), places.astype(np.int64)]))

@@ -303,7 +303,10 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
         done += place.step
         if step < place.consumed or done + bool(turns) > place.buckets.num_steps:
             most = place.consumed + self.remaining
-            raise ValueError(f"step={step}: epoch {self.epoch} stands between {place.consumed} and {most} batches")
+            raise ValueError(
+                f"step={step}: epoch {self.epoch} has {most} batches, of which {place.consumed} to {most} can be "
+                "consumed here"
+            )
         if turns:
             dealt = (*dealt, (ranks, turns))
         return {
@@ -340,7 +343,7 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
         buckets = self.buckets if world == self.num_replicas else self._buckets(world)
         digest = _digest(buckets.starts, buckets.sequences)
         if not differing and digest != state_dict["buckets"]:
-            differing.append(f"buckets {state_dict['buckets']} in the state, {digest} here")
+            differing.append(f"buckets {state_dict['buckets']!r} in the state, {digest!r} here")
         if differing:
             raise ValueError(
                 f"the sampler's state does not belong to these data and settings: {'; '.join(differing)}; "

@@ -1,0 +1,339 @@
+import json
+import pickle
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+from seqkit.data import LengthBucketSampler, StepCost
+
+GIANT = 40
+
+
+@st.composite
+def settings(draw, **fixed):
+    """Lengths with ties and perhaps a giant, and arguments that admit them."""
+    lengths = draw(st.lists(st.integers(1, draw(st.integers(2, 20))), min_size=1, max_size=50))
+    if draw(st.booleans()):
+        lengths.insert(draw(st.integers(0, len(lengths))), GIANT)
+    if len(set(lengths)) == 1:
+        lengths.append(lengths[0] + 1)
+    arguments = {
+        "max_tokens": draw(st.none() | st.integers(max(lengths), 2 * GIANT)),
+        "max_sequences": draw(st.none() | st.integers(1, 6)),
+        "budget": draw(st.sampled_from(["packed", "padded"])),
+        "batch_multiple": draw(st.sampled_from([1, 1, 2, 3])),
+        "shuffle": draw(st.booleans()),
+        "longest_first": draw(st.booleans()),
+        "num_buckets": draw(st.none() | st.integers(1, 3)),
+        "cost": StepCost(per_batch=draw(st.sampled_from([0.0, 20.0]))),
+        "seed": draw(st.integers(0, 3)),
+        **fixed,
+    }
+    if arguments["max_tokens"] is None and arguments["max_sequences"] is None:
+        arguments["max_sequences"] = 4
+    return np.array(lengths), arguments
+
+
+def ranks(lengths, world, **arguments):
+    return [LengthBucketSampler(lengths, num_replicas=world, rank=rank, **arguments) for rank in range(world)]
+
+
+def rows_of(batches):
+    return [row for batch in batches for row in batch]
+
+
+def weight(lengths, rows, budget):
+    longest = max((lengths[row] for row in rows), default=0)
+    return int(lengths[rows].sum()) if budget == "packed" else len(rows) * int(longest)
+
+
+@given(settings(), st.integers(1, 8), st.integers(0, 3))
+def test_every_row_once_in_equally_many_steps_within_budget(case, world, epoch):
+    lengths, arguments = case
+    steps = []
+    for sampler in ranks(lengths, world, **arguments):
+        sampler.set_epoch(epoch)
+        steps.append(list(sampler))
+        assert len(steps[-1]) == len(sampler) == sampler.remaining
+    assert Counter(rows_of(rows_of(steps))) == Counter(range(len(lengths)))
+    short = 0
+    for step in zip(*steps, strict=True):
+        together = lengths[rows_of(step)]
+        sizes = [len(batch) for batch in step]
+        assert max(sizes) - min(sizes) <= 1
+        multiple = arguments["batch_multiple"]
+        short += len(set(sizes)) > 1 or (sizes[0] > multiple and sizes[0] % multiple > 0)
+        assert 0 not in sizes or sum(sizes) < world
+        for batch in step:
+            assert (np.diff(lengths[batch]) <= 0).all()
+            assert arguments["max_tokens"] is None or (
+                weight(lengths, batch, arguments["budget"]) <= arguments["max_tokens"]
+            )
+            assert len(batch) <= (arguments["max_sequences"] or len(batch))
+        if len(set(sizes)) == 1:
+            tokens = [lengths[batch].sum() for batch in step]
+            longest = [lengths[batch].max() for batch in step]
+            assert max(tokens) - min(tokens) <= together.max() - together.min()
+            assert max(longest) - min(longest) <= together.max() - together.min()
+    assert short <= 1
+
+
+@given(settings(), st.integers(1, 4))
+def test_a_pure_function_of_lengths_arguments_and_epoch(case, world):
+    lengths, arguments = case
+    sampler = ranks(lengths, world, **arguments)[-1]
+    epochs = []
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        epochs.append(list(sampler))
+    np.random.seed(len(lengths))  # noqa: NPY002
+    torch.manual_seed(len(lengths))
+    other = pickle.loads(pickle.dumps(ranks(lengths.tolist(), world, **arguments)[-1]))
+    for epoch in (2, 0, 1):
+        other.set_epoch(epoch)
+        first, second = iter(other), iter(other)
+        taken = list(zip(first, second, strict=True))
+        assert [batch for batch, _ in taken] == [batch for _, batch in taken] == epochs[epoch]
+    if not arguments["shuffle"]:
+        assert epochs[0] == epochs[1]
+
+
+@given(settings(), st.integers(1, 4), st.data())
+def test_resumes_at_every_step_again_and_again(case, world, data):
+    lengths, arguments = case
+    full = [list(sampler) for sampler in ranks(lengths, world, **arguments)]
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(full[0])), min_size=1, max_size=3)))
+    state = None
+    for cut in cuts:
+        states = []
+        for rank, sampler in enumerate(ranks(lengths, world, **arguments)):
+            if state is not None:
+                sampler.load_state_dict(json.loads(state))
+            states.append(json.dumps(sampler.state_dict(step=cut)))
+            sampler.load_state_dict(json.loads(states[-1]))
+            assert list(sampler) == full[rank][cut:]
+            assert sampler.remaining == len(full[rank]) - cut
+            assert len(sampler) == len(full[rank])
+            sampler.set_epoch(7)
+            assert len(list(sampler)) == len(sampler)
+        (state,) = set(states)  # the same on all ranks
+        assert len(state) < 1000
+
+
+@given(settings(), st.lists(st.integers(1, 8), min_size=2, max_size=4), st.data())
+def test_another_number_of_ranks_loses_and_repeats_nothing(case, worlds, data):
+    lengths, arguments = case
+    seen, state, consumed = [], None, 0
+    for turn, world in enumerate(worlds):
+        samplers = ranks(lengths, world, **arguments)
+        if state is None:
+            for sampler in samplers:
+                sampler.set_epoch(5)
+            plan = [set(rows_of(step)) for step in zip(*map(list, samplers), strict=True)]
+        else:
+            for sampler in samplers:
+                sampler.load_state_dict(state)
+        batches = [list(sampler) for sampler in samplers]
+        assert {len(found) for found in batches} == {samplers[0].remaining}
+        part = samplers[0].remaining
+        if turn < len(worlds) - 1:
+            part = data.draw(st.integers(0, part))
+        consumed += part
+        for found in batches:
+            seen += rows_of(found[:part])
+            for batch in found:
+                assert arguments["max_tokens"] is None or (
+                    weight(lengths, batch, arguments["budget"]) <= arguments["max_tokens"]
+                )
+        state = json.loads(json.dumps(samplers[0].state_dict(step=consumed)))
+        done = set().union(*plan[: state["step"]])
+        assert done <= set(seen)  # global batches are those that the epoch began with
+        assert set(seen) - done <= (plan[state["step"]] if state["step"] < len(plan) else set())
+    assert Counter(seen) == Counter(range(len(lengths)))
+
+
+@given(settings(longest_first=True), st.integers(1, 8))
+def test_longest_first_runs_out_of_memory_at_once_or_never(case, world):
+    lengths, arguments = case
+    kind = arguments["budget"]
+    loads = []
+    for sampler in ranks(lengths, world, **arguments):
+        for epoch in range(3):
+            sampler.set_epoch(epoch)
+            loads.append([weight(lengths, batch, kind) for batch in sampler])
+    loads = np.array(loads).reshape(world, 3, -1)
+    assert (loads[:, :, 0].max(0) == loads.max()).all()
+
+
+@given(settings(), st.integers(1, 4), st.integers(0, 2))
+def test_sizes_without_rows(case, world, epoch):
+    lengths, arguments = case
+    samplers = ranks(lengths, world, **arguments)
+    sizes = samplers[0].local_batches(epoch)
+    for rank, sampler in enumerate(samplers):
+        sampler.set_epoch(epoch)
+        batches = list(sampler)
+        assert sizes.sequences[:, rank].tolist() == [len(batch) for batch in batches]
+        assert sizes.tokens[:, rank].tolist() == [lengths[batch].sum() for batch in batches]
+        assert sizes.longest[:, rank].tolist() == [lengths[batch].max(initial=0) for batch in batches]
+    assert samplers[0].tokens_per_step * len(samplers[0]) == pytest.approx(lengths.sum())
+    assert samplers[0].sequences_per_step * len(samplers[0]) == pytest.approx(len(lengths))
+    report = json.loads(json.dumps(samplers[0].report()))
+    assert sum(bucket["steps"] for bucket in report["buckets"]) == report["steps"] == len(samplers[0])
+    assert 0 <= report["waste"] < 1
+
+
+def test_shuffle_quality():
+    lengths = np.random.default_rng(0).lognormal(3, 0.7, 60_000).astype(int) + 1
+    sampler = LengthBucketSampler(lengths, max_tokens=1_200)
+    report = sampler.report()
+    assert report["steps"] > 1_000
+    assert abs(report["correlation"]) < 0.1
+    assert report["waste"] < 0.15
+    assert report["alternatives"]["random"]["waste"] > 0.5
+    assert report["alternatives"]["sorted pool"]["correlation"] > 0.5
+    assert report["cost"] < min(report["alternatives"][name]["cost"] for name in ("fixed width", "quantiles"))
+    first = list(sampler)
+    sampler.set_epoch(1)
+    second = list(sampler)
+    assert not {frozenset(batch) for batch in first} & {frozenset(batch) for batch in second}
+
+
+def test_any_two_rows_of_a_bucket_meet_equally_often():
+    rows, size, epochs = 30, 6, 3_000
+    sampler = LengthBucketSampler(np.arange(rows) + 1, max_sequences=size, num_buckets=1)
+    together = np.zeros((rows, rows))
+    for epoch in range(epochs):
+        sampler.set_epoch(epoch)
+        for batch in sampler:
+            together[np.ix_(batch, batch)] += 1
+    met = together[np.triu_indices(rows, 1)]
+    expected = epochs * (size - 1) / (rows - 1)
+    assert met.mean() == pytest.approx(expected)
+    score = ((met - expected) ** 2 / expected).sum() / met.size  # about 1 for independent meetings
+    assert score < 1.2
+
+
+def test_balance_of_ranks():
+    lengths = np.random.default_rng(0).lognormal(2.4, 0.9, 100_000).clip(1, 159).astype(int)
+    for world in (2, 8):
+        batches = LengthBucketSampler(lengths, max_tokens=1024, num_replicas=world, rank=0).local_batches()
+        assert batches.imbalance < 0.03
+
+
+def test_overlong_rows():
+    lengths = [9, 3, 30, 4, 31, 2, 5]
+    drop = LengthBucketSampler(lengths, max_tokens=10, overlong="drop")
+    assert sorted(rows_of(drop)) == [0, 1, 3, 5, 6]
+    assert drop.dropped == {"overlong": 2, "empty": 0}
+    cut = LengthBucketSampler(lengths, max_tokens=10, overlong="truncate")
+    assert sorted(rows_of(cut)) == list(range(7))
+    assert cut.tokens_per_step * len(cut) == 10 + 10 + 9 + 5 + 4 + 3 + 2
+    for world in (1, 2, 3):
+        for sampler in ranks(lengths, world, max_tokens=10, overlong="solo"):
+            for batch in sampler:
+                assert len(batch) == 1 or not {2, 4} & set(batch)
+    with pytest.raises(ValueError, match="row 2: 30 tokens, but max_tokens=10"):
+        LengthBucketSampler(lengths, max_tokens=10)
+    empty = LengthBucketSampler([3, 0, 2], max_tokens=10, empty="drop")
+    assert sorted(rows_of(empty)) == [0, 2]
+    assert empty.dropped == {"overlong": 0, "empty": 1}
+
+
+def test_fewer_rows_than_ranks():
+    batches = [list(sampler) for sampler in ranks([4, 2], 3, max_tokens=4)]
+    assert batches == [[[0]], [[1]], [[]]]
+
+
+def test_equal_lengths_are_told():
+    with pytest.warns(UserWarning, match="all 5 rows have length 7: there is nothing to bucket by"):
+        sampler = LengthBucketSampler([7] * 5, max_tokens=14)
+    assert [len(batch) for batch in sampler] in ([2, 2, 1], [2, 1, 2], [1, 2, 2])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "neither max_tokens nor max_sequences is given: a batch needs a budget"),
+        ({"max_tokens": 0}, "max_tokens=0: must be at least 1"),
+        ({"max_sequences": -1}, "max_sequences=-1: must be at least 1"),
+        ({"max_tokens": 9, "batch_multiple": 0}, "batch_multiple=0: must be at least 1"),
+        ({"max_tokens": 9, "num_buckets": 0}, "num_buckets=0: must be at least 1"),
+        ({"max_tokens": 9, "seed": -1}, "seed=-1: must not be negative"),
+        ({"max_tokens": 9, "num_replicas": 2, "rank": 2}, "Invalid rank 2"),
+    ],
+)
+def test_refuses_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        LengthBucketSampler([1, 2], **arguments)
+
+
+def test_refuses_another_runs_state():
+    state = LengthBucketSampler([1, 2, 3], max_tokens=6).state_dict()
+    with pytest.raises(
+        ValueError, match=r"rows '3 rows, [0-9a-f]+' in the state, '3 rows, [0-9a-f]+' here; resume"
+    ):
+        LengthBucketSampler([1, 2, 4], max_tokens=6).load_state_dict(state)
+    with pytest.raises(ValueError, match=r"seed 0 in the state, 1 here; .*max_tokens 6 in the state, 7 here"):
+        LengthBucketSampler([1, 2, 3], max_tokens=7, seed=1).load_state_dict(state)
+    with pytest.raises(ValueError, match=r"buckets 'other' in the state, '[0-9a-f]+' here"):
+        LengthBucketSampler([1, 2, 3], max_tokens=6).load_state_dict({**state, "buckets": "other"})
+    sampler = LengthBucketSampler([1, 2, 3], max_tokens=3)
+    with pytest.raises(ValueError, match="step=3: epoch 0 has 2 batches, of which 0 to 2 can be consumed"):
+        sampler.state_dict(step=3)
+    sampler.load_state_dict(sampler.state_dict(step=1))
+    with pytest.raises(ValueError, match="step=0: epoch 0 has 2 batches, of which 1 to 2 can be consumed"):
+        sampler.state_dict(step=0)
+
+
+class Rows(Dataset):
+    def __getitem__(self, index):
+        return index
+
+    def __len__(self):
+        return 20
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_in_a_loader_only_what_the_loop_consumed_counts(workers):
+    lengths = np.arange(20) + 1
+    sampler = LengthBucketSampler(lengths, max_tokens=30)
+    assert isinstance(sampler, DistributedSampler)
+    assert sampler.sampler is sampler
+    full = list(sampler)
+    whole = DataLoader(Rows(), sampler=sampler, batch_size=None, num_workers=workers)
+    assert list(whole) == full
+    assert len(whole) == len(full)
+    assert [batch.tolist() for batch in DataLoader(Rows(), batch_sampler=sampler)] == full
+    for count, batch in enumerate(whole):
+        assert batch == full[count]
+        sampler.advance()
+        if count == 1:
+            break
+    resumed = LengthBucketSampler(lengths, max_tokens=30)
+    resumed.load_state_dict(sampler.state_dict())
+    assert resumed.consumed == 2
+    assert list(DataLoader(Rows(), sampler=resumed, batch_size=None, num_workers=workers)) == full[2:]
+    resumed.set_epoch(1)
+    assert resumed.consumed == 0
+
+
+def test_the_epoch_is_that_of_the_first_batch():
+    sampler = LengthBucketSampler(np.arange(200) + 1, max_tokens=300)
+    begun = iter(sampler)
+    sampler.set_epoch(1)
+    assert list(begun) == list(sampler)
+    sampler.set_epoch(0)
+    assert list(sampler) != list(iter(begun))
+
+
+def test_without_shuffle_lengths_descend():
+    lengths = np.random.default_rng(0).integers(1, 50, 300)
+    sampler = LengthBucketSampler(lengths, max_tokens=200, shuffle=False)
+    assert (np.diff(lengths[rows_of(sampler)]) <= 0).all()
+    assert sampler.report()["waste"] < 0.04
