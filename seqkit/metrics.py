@@ -56,7 +56,8 @@ def classification_metrics(
     if per_class:
         each = MulticlassF1Score(classes, average="none", ignore_index=ignore_index)
         metrics["per_class"] = ClasswiseWrapper(each, labels=list(names), prefix="f1_")
-    return MetricCollection(metrics)
+    # Groups share states, but not with a metric inside a wrapper.
+    return MetricCollection(metrics, compute_groups=not per_class)
 
 
 def multilabel_metrics(names: Sequence[str], *, per_class: bool = False) -> MetricCollection:
@@ -74,7 +75,8 @@ def multilabel_metrics(names: Sequence[str], *, per_class: bool = False) -> Metr
     if per_class:
         each = MultilabelF1Score(labels, average="none")
         metrics["per_class"] = ClasswiseWrapper(each, labels=list(names), prefix="f1_")
-    return MetricCollection(metrics)
+    # Groups share states, but not with a metric inside a wrapper.
+    return MetricCollection(metrics, compute_groups=not per_class)
 
 
 def regression_metrics() -> MetricCollection:

@@ -1,8 +1,10 @@
 from pathlib import Path
 
 import datasets
+import numpy as np
 import pytest
 from hypothesis import settings
+from lightning.pytorch import Trainer
 
 # Derandomised: a failure on one machine is a failure on all. No deadline: machines are noisy.
 settings.register_profile("seqkit", max_examples=50, deadline=None, derandomize=True)
@@ -28,3 +30,49 @@ def datasets_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets.config, "HF_DATASETS_CACHE", folder)
         yield folder
+
+
+@pytest.fixture
+def trainer(tmp_path):
+    """Makes Trainers that leave nothing behind and say nothing."""
+
+    def make(**options):
+        defaults = {
+            "accelerator": "cpu",
+            "logger": False,
+            "enable_checkpointing": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "default_root_dir": tmp_path,
+        }
+        return Trainer(**(defaults | options))
+
+    return make
+
+
+def _rows(count, seed, lengths=(1, 9)):
+    """Rows whose labels can be learned: a token's tag is its word's parity, a row's label its first word's."""
+    random = np.random.default_rng(seed)
+    words = [random.integers(0, 20, n) for n in random.integers(*lengths, count)]
+    return {
+        "words": [[f"w{i}" for i in row] for row in words],
+        "tags": [["odd" if i % 2 else "even" for i in row] for row in words],
+        "flags": [
+            [[name for name in ("odd", "high") if (i % 2, i > 9)[name == "high"]] for i in row] for row in words
+        ],
+        "label": ["odd" if row[0] % 2 else "even" for row in words],
+        "labels": [[name for name in ("odd", "high") if (row[0] % 2, row[0] > 9)[name == "high"]] for row in words],
+        "series": [[[float(i), float(i % 2)] for i in row] for row in words],
+        "values": [[float(i) for i in row] for row in words],
+        "value": [float(row.sum()) for row in words],
+    }
+
+
+@pytest.fixture(scope="session")
+def splits():
+    """A small DatasetDict with one column for every kind of input and target."""
+    return datasets.DatasetDict(
+        train=datasets.Dataset.from_dict(_rows(60, 0)),
+        validation=datasets.Dataset.from_dict(_rows(20, 1)),
+        test=datasets.Dataset.from_dict(_rows(20, 2)),
+    )

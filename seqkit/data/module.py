@@ -6,8 +6,10 @@ from typing import Any, Literal
 
 import torch
 from datasets import ClassLabel, Dataset, DatasetDict, Value
+from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
+from torch.nn.utils.rnn import PackedSequence
 from torch.utils.data import DataLoader
 
 from seqkit.batch import Batch
@@ -183,6 +185,14 @@ class SequenceDataModule(LightningDataModule):
         """Batches of ``predict_split``, without targets."""
         return self._evaluation_loader(self.predict_split, with_targets=False)
 
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:  # noqa: ARG002
+        """Move a batch tensor by tensor, for Lightning moves tensors without waiting and anything else with it."""
+        return Batch(
+            move_data_to_device(batch.rows, device),
+            {column: _moved(values, device) for column, values in batch.inputs.items()},
+            {column: _moved(values, device) for column, values in batch.targets.items()},
+        )
+
     # Resuming.
 
     def state_dict(self) -> dict[str, Any]:
@@ -243,6 +253,18 @@ class _Loader(DataLoader[Batch]):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         pass
+
+
+def _moved(values: Any, device: torch.device) -> Any:
+    """Move packed or plain values; ``batch_sizes`` stays, as torch wants it on the CPU."""
+    if not isinstance(values, PackedSequence):
+        return move_data_to_device(values, device)
+    moved = {
+        name: move_data_to_device(tensor, device)
+        for name, tensor in values._asdict().items()
+        if tensor is not None and name != "batch_sizes"
+    }
+    return values._replace(**moved)
 
 
 def _as_it_is(batch: Any) -> Any:

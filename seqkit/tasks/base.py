@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, cast
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
-from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
@@ -241,14 +240,6 @@ class Task(LightningModule, ABC):
 
     # Hooks of Lightning.
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:  # noqa: ARG002
-        """Move a batch tensor by tensor, for Lightning moves tensors without waiting and anything else with it."""
-        return Batch(
-            move_data_to_device(batch.rows, device),
-            {column: _moved(values, device) for column, values in batch.inputs.items()},
-            {column: _moved(values, device) for column, values in batch.targets.items()},
-        )
-
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build the optimiser and, if there is one, the schedule over all steps of the fit."""
         optimizer = self._optimizer(self.parameters())
@@ -351,18 +342,6 @@ class Task(LightningModule, ABC):
             _class_path=f"{type(self).__module__}.{type(self).__qualname__}",
             _instantiator="lightning.pytorch.cli.instantiate_module",
         )
-
-
-def _moved(values: Any, device: torch.device) -> Any:
-    """Move packed or plain values; ``batch_sizes`` stays, as torch wants it on the CPU."""
-    if not isinstance(values, PackedSequence):
-        return move_data_to_device(values, device)
-    moved = {
-        name: move_data_to_device(tensor, device)
-        for name, tensor in values._asdict().items()
-        if tensor is not None and name != "batch_sizes"
-    }
-    return values._replace(**moved)
 
 
 def _check_encoder(encoder: nn.Module, *, causal: bool, task: str) -> None:
