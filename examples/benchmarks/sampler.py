@@ -63,7 +63,8 @@ def transformers(lengths, epoch):
 
 def pytorch_nlp(lengths, epoch):
     """Pools of 100 batches, each sorted by length, the batches of a pool shuffled."""
-    # Its last release asks for a module that torch has dropped.
+    # Its last release relies on a module and on a constructor's argument that torch has dropped.
+    torch.utils.data.Sampler.__init__ = lambda self, data_source=None: None
     sys.modules.setdefault("torch._six", types.SimpleNamespace(int_classes=int, string_classes=str))
     from torchnlp.samplers import BucketBatchSampler
 
