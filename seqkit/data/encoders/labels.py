@@ -129,7 +129,7 @@ class MultiLabels(Encoder):
         names = _known(self.names, "MultiLabels")
 
         def above(vector: Any) -> list[Any]:
-            if np.ndim(vector) > 1:
+            if np.ndim(vector) > 1 or not len(vector):
                 return [above(inner) for inner in vector]
             return [name for name, value in zip(names, vector, strict=True) if value > 0.5]
 

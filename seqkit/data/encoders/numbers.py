@@ -54,9 +54,8 @@ class Ids(Encoder):
         if outside.any():
             position = int(np.flatnonzero(outside)[0])
             row, token = place(position, lengths)
-            raise RowError(
-                row, f"id {ids[position]} at position {token} is not below the size {self.size}; give Ids(size=...)"
-            )
+            found = f"id {ids[position]} at position {token}"
+            raise RowError(row, f"{found} is not in 0 to {self.size - 1}; give Ids(size=...)")
         return ragged(pa.array(ids.astype(np.int32)), lengths)
 
     @property
@@ -217,12 +216,14 @@ def _whole(values: pa.Array, feature: Any) -> tuple[NDArray[np.int64], NDArray[n
 
 def _series(values: pa.Array, size: int | None) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return the frames of all series, (N, D), and the length of each series."""
+    depth, leaf = 0, values.storage.type if isinstance(values, pa.ExtensionArray) else values.type
+    while pt.is_list(leaf) or pt.is_large_list(leaf) or pt.is_fixed_size_list(leaf):
+        depth, leaf = depth + 1, leaf.value_type
+    if depth not in (1, 2) or not (pt.is_floating(leaf) or pt.is_integer(leaf) or pt.is_null(leaf)):
+        raise RowError(0, f"Features reads series of numbers, (T, D) or (T,), not {values.type}")
     array, lengths = flat(values)
     require(array, lengths)
-    if not (pt.is_list(array.type) or pt.is_large_list(array.type) or pt.is_fixed_size_list(array.type)):
-        channels, widths = array, np.ones(len(array), dtype=np.int64)
-    else:
-        channels, widths = flat(array)
+    channels, widths = flat(array) if depth == 2 else (array, np.ones(len(array), dtype=np.int64))
     expected = size or int(widths[0]) if len(widths) else size or 0
     if (widths != expected).any():
         position = int(np.flatnonzero(widths != expected)[0])

@@ -1,0 +1,142 @@
+import numpy as np
+import pytest
+import torch
+from datasets import Array2D, Dataset, List, Value
+from datasets import Features as Columns
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqkit.data.encoders import Features, Ids, RowError, Values
+
+
+def fitted(encoder, values, feature=None):
+    features = None if feature is None else Columns({"x": feature})
+    return encoder.fit(Dataset.from_dict({"x": values}, features), "x")
+
+
+class TestIds:
+    def test_size_is_the_largest_and_one(self):
+        ids = fitted(Ids(), [[3, 1], [], [0]])
+        assert ids.size == 4
+        assert ids.init_args() == {"size": 4}
+        assert ids.encode([[3, 0], []]) == [[3, 0], []]
+
+    @pytest.mark.parametrize("number", [4, -1])
+    def test_an_id_outside(self, number):
+        message = rf"row 1: id {number} at position 2 is not in 0 to 3; give Ids\(size=\.\.\.\)"
+        with pytest.raises(RowError, match=message):
+            Ids(4).encode([[1], [0, 1, number]])
+
+    def test_nothing_to_learn(self):
+        with pytest.raises(ValueError, match=r"column 'x' holds no id, .*; give Ids\(size=\.\.\.\)"):
+            fitted(Ids(), [[], []], List(Value("int64")))
+
+    def test_wants_whole_numbers(self):
+        with pytest.raises(RowError, match="Ids reads lists of whole numbers, not"):
+            fitted(Ids(), [[1.5]])
+        with pytest.raises(RowError, match="Ids reads lists of whole numbers, not"):
+            fitted(Ids(), [1, 2])
+
+
+def series(draw_lengths, channels, seed=0):
+    generator = np.random.default_rng(seed)
+    return [generator.normal(5, 3, (length, channels)).astype(np.float32) for length in draw_lengths]
+
+
+class TestFeatures:
+    @given(st.lists(st.integers(0, 5), min_size=1, max_size=6).filter(any), st.integers(1, 3))
+    def test_standardises_with_training_statistics(self, lengths, channels):
+        rows = series(lengths, channels)
+        encoder = fitted(Features(), [row.tolist() for row in rows], List(List(Value("float32"), length=channels)))
+        frames = np.concatenate(rows).astype(np.float64)
+        std = np.where(len(frames) > 1, frames.std(axis=0), 1)
+        expected = [(row - frames.mean(axis=0)) / std for row in rows]
+        for got, row in zip(encoder.encode(rows), expected, strict=True):
+            np.testing.assert_allclose(np.reshape(got, row.shape), row, atol=1e-6)
+
+    def test_statistics_are_exact_over_many_batches_and_far_from_zero(self):
+        generator = np.random.default_rng(0)
+        values = 1e8 + generator.normal(0, 1e-2, (2500, 4, 1))
+        encoder = fitted(Features(), values.tolist(), List(List(Value("float64"))))
+        assert encoder.init_args()["std"] == pytest.approx([values.std()], rel=1e-6)
+        assert encoder.init_args()["mean"] == pytest.approx([values.mean()], rel=1e-15)
+
+    def test_a_constant_channel_is_centred(self):
+        encoder = fitted(Features(), [[[0.1, 1.0]] * 3, [[0.1, 3.0]] * 3])
+        assert encoder.init_args()["std"] == [1.0, 1.0]
+        np.testing.assert_allclose(encoder.encode([[[0.1, 3.0]]]), [[[0.0, 1.0]]], atol=1e-7)
+
+    @pytest.mark.parametrize("value", [[1, 2, 3], [1.0, 2.0, 3.0]])
+    def test_one_channel_may_come_without_its_axis(self, value):
+        encoder = fitted(Features(standardize=False), [value])
+        assert encoder.size == 1
+        assert encoder.encode([value, value[:1]]) == [[[1.0], [2.0], [3.0]], [[1.0]]]
+
+    def test_left_as_they_are(self):
+        encoder = fitted(Features(standardize=False), [[[1.0, 2.0]]])
+        assert encoder.init_args() == {"standardize": False, "mean": [0.0, 0.0], "std": [1.0, 1.0]}
+        assert Features(**encoder.init_args()).encode([[[7.0, 8.0]]]) == [[[7.0, 8.0]]]
+
+    def test_array_types(self):
+        rows = [np.arange(4, dtype=np.float32).reshape(2, 2)] * 2
+        assert fitted(Features(standardize=False), rows, Array2D((2, 2), "float32")).size == 2
+        encoder = Features(mean=[0.0, 0.0], std=[2.0, 2.0])
+        assert encoder.encode([torch.tensor([[2.0, 4.0]]), np.array([[1.0, 0.0]])]) == [[[1.0, 2.0]], [[0.5, 0.0]]]
+
+    @pytest.mark.parametrize("value", [float("nan"), float("inf")])
+    def test_not_finite(self, value):
+        rows = [[[0.0, 0.0]]] * 1500 + [[[0.0, 0.0], [0.0, value]]]
+        message = rf"row 1500: channel 1 is {value} at step 1; fill it in or drop the row"
+        with pytest.raises(RowError, match=message):
+            fitted(Features(), rows)
+        with pytest.raises(RowError, match=message):
+            Features(mean=[0.0, 0.0], std=[1.0, 1.0]).encode(rows)
+
+    def test_missing(self):
+        with pytest.raises(RowError, match=r"row 0: channel 1 has no value \(null\) at step 0"):
+            fitted(Features(), [[[1.0, None]]])
+
+    def test_another_number_of_channels(self):
+        with pytest.raises(RowError, match="row 1001: 1 channels at step 1, expected 2"):
+            fitted(Features(), [[[1.0, 2.0]]] * 1001 + [[[1.0, 2.0], [1.0]]])
+
+    def test_wants_numbers(self):
+        with pytest.raises(RowError, match=r"Features reads series of numbers, \(T, D\) or \(T,\), not"):
+            fitted(Features(), [["a"]])
+        with pytest.raises(RowError, match=r"Features reads series of numbers, \(T, D\) or \(T,\), not"):
+            fitted(Features(), [1.0])
+
+    def test_nothing_to_learn(self):
+        with pytest.raises(ValueError, match="column 'x' holds no time step, so there is nothing to learn from"):
+            fitted(Features(), [[]], List(Value("float32")))
+
+    def test_mean_and_std_belong_together(self):
+        with pytest.raises(ValueError, match="mean and std belong together"):
+            Features(mean=[1.0])
+
+
+class TestValues:
+    def test_per_sequence_and_per_token(self):
+        assert Values().encode([1, 2]) == [1.0, 2.0]
+        assert Values().encode([[1.5], [2.5, 3.5], []]) == [[1.5], [2.5, 3.5], []]
+        assert Values().size == 1
+
+    def test_learns_the_scale_and_leaves_the_values(self):
+        encoder = fitted(Values(), [[1.0], [2.0, 3.0]])
+        assert encoder.init_args() == pytest.approx({"mean": 2.0, "std": np.sqrt(2 / 3)})
+        assert encoder.encode([[1.0]]) == [[1.0]]
+        assert fitted(Values(), [4, 4]).init_args() == {"mean": 4.0, "std": 1.0}
+
+    def test_not_finite(self):
+        with pytest.raises(RowError, match="row 1: the target at position 1 is nan; fill it in or drop the row"):
+            Values().encode([[1.0], [2.0, float("nan")]])
+        with pytest.raises(RowError, match="row 1: the target is inf; fill it in or drop the row"):
+            Values().encode([1.0, float("inf")])
+        with pytest.raises(RowError, match=r"row 1: there is no value \(null\)"):
+            Values().encode([1.0, None])
+
+    def test_wants_numbers(self):
+        with pytest.raises(
+            RowError, match=r"Values reads numbers or lists of numbers, not .*; use Labels for classes"
+        ):
+            Values().encode(["high"])

@@ -1,0 +1,178 @@
+import json
+import re
+
+import pytest
+from datasets import ClassLabel, Dataset, Features, List, Value
+
+from seqkit.data import encoders
+from seqkit.data.encoders import Words, encode_dataset, learn_spec, target_encoder
+
+TRAIN = Dataset.from_dict(
+    {
+        "words": [["a", "b", "a"], ["c"]],
+        "text": ["ab", "c"],
+        "ids": [[0, 4], [1]],
+        "series": [[[0.0, 1.0]], [[2.0, 5.0]]],
+        "wave": [[1.0, 3.0], [2.0]],
+        "tags": [[0, 1, 0], [1]],
+        "label": ["yes", "no"],
+        "score": [0.5, 1.5],
+        "steps": [[0.0, 1.0, 2.0], [3.0]],
+        "topics": [["x"], ["x", "y"]],
+        "senses": [[["n"], [], ["v", "n"]], [["v"]]],
+    },
+    Features(
+        {
+            "words": List(Value("string")),
+            "text": Value("string"),
+            "ids": List(Value("int32")),
+            "series": List(List(Value("float32"), length=2)),
+            "wave": List(Value("float64")),
+            "tags": List(ClassLabel(names=["O", "B"])),
+            "label": Value("string"),
+            "score": Value("float64"),
+            "steps": List(Value("float32")),
+            "topics": List(Value("string")),
+            "senses": List(List(Value("string"))),
+        }
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("column", "encoder", "kind", "size"),
+    [
+        ("words", "Words", "ids", 4),
+        ("text", "Characters", "ids", 4),
+        ("ids", "Ids", "ids", 5),
+        ("tags", "Ids", "ids", 2),
+        ("series", "Features", "features", 2),
+        ("wave", "Features", "features", 1),
+    ],
+)
+def test_default_input_encoders(column, encoder, kind, size):
+    entry = learn_spec(TRAIN, {column: None}, {})["inputs"][column]
+    assert entry["class_path"] == f"seqkit.data.encoders.{encoder}"
+    assert (entry["kind"], entry["size"]) == (kind, size)
+
+
+@pytest.mark.parametrize(
+    ("column", "encoder", "kind", "per", "names"),
+    [
+        ("tags", "Labels", "class", "token", ["O", "B"]),
+        ("label", "Labels", "class", "sequence", ["no", "yes"]),
+        ("score", "Values", "value", "sequence", None),
+        ("steps", "Values", "value", "token", None),
+        ("senses", "MultiLabels", "multilabel", "token", ["n", "v"]),
+    ],
+)
+def test_default_target_encoders(column, encoder, kind, per, names):
+    entry = learn_spec(TRAIN, {"words": None}, {column: None})["targets"][column]
+    assert entry["class_path"] == f"seqkit.data.encoders.{encoder}"
+    assert (entry["kind"], entry["per"], entry.get("names")) == (kind, per, names)
+    assert entry["size"] == (1 if names is None else len(names))
+
+
+def test_several_labels_per_sequence_are_asked_for():
+    spec = learn_spec(TRAIN, {"words": None}, {"topics": encoders.MultiLabels()})
+    assert spec["targets"]["topics"]["per"] == "sequence"
+    assert encode_dataset(TRAIN, spec, "train")["topics"][:] == [[1, 0], [1, 1]]
+
+
+def test_the_spec_is_plain_and_rebuilds_the_encoders():
+    inputs = {"words": Words(min_frequency=2), "text": None, "series": None}
+    spec = learn_spec(TRAIN, inputs, {"tags": None, "label": None, "score": None})
+    assert json.loads(json.dumps(spec)) == spec
+    encoded = encode_dataset(TRAIN, json.loads(json.dumps(spec)), "train")
+    assert encoded.column_names == ["words", "text", "series", "tags", "label", "score"]
+    assert encoded.features == Features(
+        {
+            "words": List(Value("int32")),
+            "text": List(Value("int32")),
+            "series": List(List(Value("float32"), length=2)),
+            "tags": List(Value("int64")),
+            "label": Value("int64"),
+            "score": Value("float32"),
+        }
+    )
+    assert encoded["words"][:] == [[1, 0, 1], [0]]
+    assert encoded["series"][:] == [[[-1.0, -1.0]], [[1.0, 1.0]]]
+    assert target_encoder(spec, "label").decode(encoded["label"]) == ["yes", "no"]
+    assert encoded.format["type"] is None
+
+
+def test_predicting_needs_no_targets():
+    spec = learn_spec(TRAIN, {"words": None}, {"tags": None})
+    rows = encode_dataset(TRAIN.select_columns("words"), spec, "predict", with_targets=False)
+    assert rows.column_names == ["words"]
+
+
+def test_views_and_formats_are_read_as_they_are():
+    spec = learn_spec(TRAIN, {"words": None}, {"tags": None})
+    whole = encode_dataset(TRAIN, spec, "train")["words"]
+    view = encode_dataset(TRAIN.select([1, 0]).with_format("numpy"), spec, "train")["words"]
+    assert view[:] == whole[:][::-1]
+
+
+def test_an_empty_split():
+    spec = learn_spec(TRAIN, {"words": None}, {"tags": None})
+    rows = encode_dataset(TRAIN.select([]), spec, "test")
+    assert len(rows) == 0
+    assert rows.features["words"] == List(Value("int32"))
+
+
+def test_mapped_once(tmp_path):
+    TRAIN.save_to_disk(tmp_path)
+    spec = learn_spec(TRAIN, {"words": None}, {"tags": None})
+    rows = [encode_dataset(Dataset.load_from_disk(tmp_path), spec, split) for split in ("train", "test")]
+    assert rows[0].cache_files
+    assert rows[0].cache_files == rows[1].cache_files
+    other = learn_spec(TRAIN, {"words": Words(lowercase=True)}, {"tags": None})
+    assert encode_dataset(Dataset.load_from_disk(tmp_path), other, "train").cache_files != rows[0].cache_files
+
+
+class TestErrors:
+    def test_missing_columns(self):
+        listed = ", ".join(TRAIN.column_names)
+        with pytest.raises(ValueError, match=f"train has no column 'form'; it has {listed}"):
+            learn_spec(TRAIN, {"form": None}, {})
+        spec = learn_spec(TRAIN, {"words": None}, {"tags": None})
+        with pytest.raises(ValueError, match="test has no column 'tags'; it has words, text"):
+            encode_dataset(TRAIN.select_columns(["words", "text"]), spec, "test")
+
+    @pytest.mark.parametrize(("tokens", "targets"), [(3, 2), (2, 3)])
+    def test_targets_of_another_length(self, tokens, targets):
+        spec = learn_spec(TRAIN, {"words": None}, {"tags": None})
+        rows = Dataset.from_dict({"words": [["a"], ["a"] * tokens], "tags": [["O"], ["O"] * targets]})
+        message = (
+            f"validation row 1: {tokens} tokens in 'words' but {targets} targets in 'tags'; a target"
+            " per token needs one for each"
+        )
+        with pytest.raises(ValueError, match=re.escape(message)):
+            encode_dataset(rows, spec, "validation")
+
+    def test_rows_are_named_across_batches(self):
+        spec = learn_spec(TRAIN, {"words": None}, {"label": None})
+        rows = Dataset.from_dict({"words": [["a"]] * 1500, "label": ["yes"] * 1400 + ["maybe"] * 100})
+        message = "test row 1400, column 'label': label 'maybe' is not one of the known labels: no, yes"
+        with pytest.raises(ValueError, match=message):
+            encode_dataset(rows, spec, "test")
+
+    def test_learning_names_the_row(self):
+        rows = Dataset.from_dict({"series": [[[0.0]]] * 1200 + [[[float("nan")]]]})
+        with pytest.raises(ValueError, match="train row 1200, column 'series': channel 0 is nan at step 0"):
+            learn_spec(rows, {"series": None}, {})
+
+    def test_no_default_encoder(self):
+        rows = Dataset.from_dict({"x": [{"a": 1}], "y": [[[1.5]]]})
+        message = r"input column 'x' holds .*, .* no default encoder; name one \(Words, .* or another column"
+        with pytest.raises(ValueError, match=message):
+            learn_spec(rows, {"x": None}, {})
+        message = r"target column 'y' holds .*, .* no default encoder; name one \(Labels, MultiLabels, Values\)"
+        with pytest.raises(ValueError, match=message):
+            learn_spec(rows, {}, {"y": None})
+
+    def test_a_class_that_is_no_encoder(self):
+        spec = {"inputs": {"words": {"class_path": "collections.OrderedDict", "init_args": {}}}, "targets": {}}
+        with pytest.raises(TypeError, match=r"collections\.OrderedDict is not a seqkit\.data\.encoders\.Encoder"):
+            encode_dataset(TRAIN, spec, "train")
