@@ -123,7 +123,8 @@ class Budget:
             most = histogram.position_within(histogram.tokens_before(positions) + self.max_tokens) - positions
         if self.max_sequences is not None:
             most = np.minimum(most, self.max_sequences)
-        return np.where(most > self.multiple, most - most % self.multiple, np.maximum(most, 1))
+        sizes: Ints = np.where(most > self.multiple, most - most % self.multiple, np.maximum(most, 1))
+        return sizes
 
 
 @dataclass(frozen=True)

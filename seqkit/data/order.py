@@ -10,7 +10,7 @@ import numpy.typing as npt
 from seqkit.data.buckets import Histogram
 
 Ints = npt.NDArray[np.int64]
-Rows = npt.NDArray[np.uint32] | npt.NDArray[np.uint64]
+Rows = npt.NDArray[Any]
 
 _CHUNK = 1 << 21  # rows sorted at once: bounds what is allocated besides the result
 _DENSE = 1 << 22  # lengths below it are counted in a table

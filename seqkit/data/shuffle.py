@@ -57,7 +57,8 @@ def _feistel(index: Ints, size: Ints, keys: Words) -> Ints:
         word = (halves[1 - side] ^ key) * _ODD
         word = (word ^ (word >> np.uint64(29))) * _MIX
         halves[side] = halves[side] ^ ((word >> np.uint64(32)) & masks[side])
-    return (halves[0] << shift | halves[1]).astype(np.int64)
+    image: Ints = (halves[0] << shift | halves[1]).astype(np.int64)
+    return image
 
 
 @dataclass(frozen=True)
