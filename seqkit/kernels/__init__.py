@@ -1,5 +1,6 @@
 """Recurrent layers on packed data: one function, several implementations, and the choice between them.
 
+- ``native``: compiled, for float32 on a CPU; present if a compiler was there at install.
 - ``reference``: the plain loop under autograd. Everything, slowly.
 - ``closed_form``: the backward in closed form, in plain torch operations. Any device; no ``projection``.
 """
@@ -10,13 +11,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from seqkit.kernels import closed_form, reference
+from seqkit.kernels import closed_form, native, reference
 from seqkit.kernels.layer_function import LayerFunction
 from seqkit.kernels.layout import Mode, Steps
 
 __all__ = ["Backend", "Mode", "Steps", "available", "choose", "layer"]
 
-Backend = Literal["reference", "closed_form"]
+Backend = Literal["native", "closed_form", "reference"]
 
 
 def layer(
@@ -47,27 +48,35 @@ def layer(
         ValueError: The backend is unknown or cannot run this layer.
     """
     projected = len(weights) // state[0].size(0) in (3, 5)
-    backend = backend or choose(projected=projected)
     dtype = weights[0].dtype
+    backend = backend or choose(data.device, dtype, projected=projected)
+    if backend not in available():
+        raise ValueError(f"backend is {backend!r}; it is one of {available()}")
+    if projected and backend != "reference":
+        raise ValueError(f"backend {backend!r} has no proj_size; leave it open or take 'reference'")
+    if backend == "native" and (data.device.type != "cpu" or dtype != torch.float32):
+        raise ValueError(f"backend 'native' is for float32 on a CPU, not {dtype} on {data.device}; leave it open")
     with torch.autocast(data.device.type, enabled=False):
         data, state = data.to(dtype), tuple(s.to(dtype) for s in state)
         if backend == "reference":
             return reference.layer(mode, data, steps, state, weights)
-        if backend not in available():
-            raise ValueError(f"backend is {backend!r}; it is one of {available()}")
-        if projected:
-            raise ValueError("backend 'closed_form' has no proj_size; leave it open or take 'reference'")
+        sweeps = native if backend == "native" else closed_form
         outputs: tuple[Tensor, ...] = LayerFunction.apply(  # type: ignore[no-untyped-call]
-            closed_form, mode, steps, len(state), data, *state, *weights
+            sweeps, mode, steps, len(state), data, *state, *weights
         )
         return outputs[0], outputs[1:]
 
 
 def available() -> tuple[Backend, ...]:
     """The backends that are present on this machine, the fastest first."""
-    return ("closed_form", "reference")
+    everywhere: tuple[Backend, ...] = ("closed_form", "reference")
+    return everywhere if native.library() is None else ("native", *everywhere)
 
 
-def choose(*, projected: bool) -> Backend:
-    """The fastest backend that can run such a layer."""
-    return "reference" if projected else "closed_form"
+def choose(device: torch.device, dtype: torch.dtype, *, projected: bool = False) -> Backend:
+    """The fastest backend that can run a layer with weights of this device and dtype."""
+    if projected:
+        return "reference"
+    if device.type == "cpu" and dtype == torch.float32 and "native" in available():
+        return "native"
+    return "closed_form"

@@ -41,7 +41,12 @@ def problem(mode, lengths, width, directions=2, bias=True, size=5, dtype=torch.f
         rows = GATES[mode] * width
         weights += [leaf(rows, size), leaf(rows, out)] + ([leaf(rows), leaf(rows)] if bias else [])
         weights += [leaf(projection, width)] if projection else []
-    return leaf(sum(lengths), size), steps, state, [(w * 0.3).detach().requires_grad_() for w in weights]
+    return (
+        leaf(sum(lengths), size),
+        steps,
+        state,
+        [(w * 0.6 / width**0.5).detach().requires_grad_() for w in weights],
+    )
 
 
 def run(mode, backend, data, steps, state, weights):

@@ -1,0 +1,473 @@
+// The sweeps over the steps of a recurrent layer on packed data (see closed_form.py for what they compute), on a CPU.
+//
+// A plain C ABI on raw pointers, so that one build serves every version of torch. The vector width follows the
+// compiler's flags; setup.py builds one library for each.
+//
+// D directions, N tokens, B sequences, H units, S slots of a unit (LSTM: gates i f g o; GRU: r z q n, where q is the
+// recurrent part of n; RNN: 1), G of which the recurrent weight feeds: the first ones. All arrays are dense.
+//
+// How it is fast. A sequence in one direction depends on nothing else, so sequences are dealt to threads and no thread
+// ever waits for another one. A thread lays its sequences end to end into a few lanes of about equal length and
+// advances all lanes together: the number of rows per step stays constant, where in the packed order it would dwindle
+// while each step still had to read the whole weight. The weight is packed once a call into panels as wide as a
+// register tile; each panel is read once a step and serves all rows.
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <numeric>
+#include <queue>
+#include <vector>
+
+#if defined(__AVX512F__)
+enum { WIDTH = 16, PANEL = 4, ROWS = 6 };
+#elif defined(__AVX__)
+enum { WIDTH = 8, PANEL = 2, ROWS = 6 };
+#elif defined(__aarch64__)
+enum { WIDTH = 4, PANEL = 4, ROWS = 6 };
+#else
+enum { WIDTH = 4, PANEL = 2, ROWS = 5 };
+#endif
+
+typedef int64_t Int;
+typedef float vec __attribute__((vector_size(4 * WIDTH)));
+typedef int32_t ivec __attribute__((vector_size(4 * WIDTH)));
+typedef float loose __attribute__((vector_size(4 * WIDTH), aligned(4), may_alias));
+
+#define INLINE static inline __attribute__((always_inline))
+
+// ---------------------------------------------------------------------------------------------------- vectors
+
+INLINE vec load(const float* p) { return *(const loose*)p; }
+INLINE void store(float* p, vec v) { *(loose*)p = v; }
+
+// The first n elements, at the end of a row.
+INLINE vec load(const float* p, Int n) {
+    if (n >= WIDTH) return load(p);
+    vec v = {};
+    std::memcpy(&v, p, n * sizeof(float));
+    return v;
+}
+INLINE void store(float* p, vec v, Int n) {
+    if (n >= WIDTH) return store(p, v);
+    std::memcpy(p, &v, n * sizeof(float));
+}
+
+// 2^n and e^r - 1 with x = n log 2 + r, |r| <= log(2) / 2, for |x| <= 87; NaN stays NaN.
+INLINE vec split_exponential(vec x, vec& power) {
+    const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, which stands in the low bits
+    x = x > 87.0f ? 87.0f - vec{} : x;
+    x = x < -87.0f ? -87.0f - vec{} : x;
+    vec shifted = x * 1.44269504088896341f + magic;
+    vec n = shifted - magic;
+    vec r = x - n * 0.693359375f + n * 2.12194440e-4f;
+    power = (vec)(((ivec)shifted << 23) + 0x3f800000);
+    vec p = 1.9875691500e-4f * r + 1.3981999507e-3f;  // Cephes expf
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    return p * r * r + r;
+}
+INLINE vec sigmoid(vec x) {
+    vec power, fraction = split_exponential(-x, power);
+    return 1.0f / (1.0f + (power + power * fraction));
+}
+INLINE vec tanh(vec x) {
+    x = x > 20.0f ? 20.0f - vec{} : x;
+    vec power, fraction = split_exponential(2.0f * x, power);
+    vec e = power * fraction + (power - 1.0f);  // e^2x - 1 without cancellation
+    return e / (e + 2.0f);
+}
+
+// ---------------------------------------------------------------------------------------------------- products
+
+// The columns of a weight in panels of up to PANEL vectors, each panel (K, its width) and padded with zeros.
+struct Packed {
+    Int depth, columns, panels, vectors;
+    float* data;
+
+    Packed(Int depth, Int columns)
+        : depth(depth), columns(columns), vectors((columns + WIDTH - 1) / WIDTH) {
+        panels = (vectors + PANEL - 1) / PANEL;
+        data = (float*)std::aligned_alloc(64, (depth * vectors * WIDTH * sizeof(float) + 63) / 64 * 64 + 64);
+    }
+    ~Packed() { std::free(data); }
+    Packed(const Packed&) = delete;
+
+    Int first(Int panel) const { return panel * vectors / panels; }  // in vectors
+
+    // From weight (columns, depth) if transposed, else from weight (depth, columns).
+    void fill(Int panel, const float* weight, bool transposed) {
+        Int begin = first(panel) * WIDTH, width = (first(panel + 1) - first(panel)) * WIDTH;
+        Int count = std::min(width, columns - begin);
+        float* to = data + begin * depth;
+        if (!transposed) {
+            for (Int k = 0; k < depth; ++k, to += width) {
+                std::memcpy(to, weight + k * columns + begin, count * sizeof(float));
+                std::fill(to + count, to + width, 0.0f);
+            }
+            return;
+        }
+        for (Int k0 = 0; k0 < depth; k0 += 16)  // by blocks of one cache line of the source
+            for (Int c = 0; c < width; ++c)
+                for (Int k = k0; k < std::min(k0 + 16, depth); ++k)
+                    to[k * width + c] = c < count ? weight[(begin + c) * depth + k] : 0.0f;
+    }
+};
+
+// c[r] (+)= a[r] . panel for R rows and V vectors of columns; the last vector has `tail` columns.
+template <int R, int V>
+static void tile(const float* const* a, const float* panel, Int depth, float* const* c, Int column, Int tail,
+                 bool add) {
+    vec sum[R][V];
+    for (int r = 0; r < R; ++r)
+        for (int v = 0; v < V; ++v)
+            sum[r][v] = add ? load(c[r] + column + v * WIDTH, v == V - 1 ? tail : WIDTH) : vec{};
+    const float* row[R];
+    for (int r = 0; r < R; ++r) row[r] = a[r];
+    for (Int k = 0; k < depth; ++k, panel += V * WIDTH) {
+        vec w[V];
+        for (int v = 0; v < V; ++v) w[v] = *(const vec*)(panel + v * WIDTH);
+        for (int r = 0; r < R; ++r)
+            for (int v = 0; v < V; ++v) sum[r][v] += row[r][k] * w[v];
+    }
+    for (int r = 0; r < R; ++r)
+        for (int v = 0; v < V; ++v) store(c[r] + column + v * WIDTH, sum[r][v], v == V - 1 ? tail : WIDTH);
+}
+
+typedef void Tile(const float* const*, const float*, Int, float* const*, Int, Int, bool);
+template <int V>
+static Tile* tile_of(Int rows) {
+    static Tile* const tiles[] = {tile<1, V>, tile<2, V>, tile<3, V>, tile<4, V>, tile<5, V>, tile<6, V>};
+    return tiles[rows - 1];
+}
+static Tile* tile_of(Int rows, Int vectors) {
+    switch (vectors) {
+        case 1: return tile_of<1>(rows);
+        case 2: return tile_of<2>(rows);
+        case 3: return tile_of<(PANEL > 2 ? 3 : 2)>(rows);
+        default: return tile_of<PANEL>(rows);
+    }
+}
+
+// c[r] (+)= a[r] . weight for m rows. A panel stays in the cache while all rows pass.
+static void multiply(Int m, const float* const* a, const Packed& weight, float* const* c, bool add) {
+    Int blocks = (m + ROWS - 1) / ROWS;
+    for (Int p = 0; p < weight.panels; ++p) {
+        Int column = weight.first(p) * WIDTH, vectors = weight.first(p + 1) - weight.first(p);
+        Int tail = std::min<Int>(WIDTH, weight.columns - column - (vectors - 1) * WIDTH);
+        for (Int b = 0; b < blocks; ++b) {
+            Int begin = b * m / blocks, end = (b + 1) * m / blocks;
+            tile_of(end - begin, vectors)(a + begin, weight.data + column * weight.depth, weight.depth, c + begin,
+                                          column, tail, add);
+        }
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------- schedule
+
+// Sequences laid end to end in lanes, the longest lane first.
+struct Lanes {
+    std::vector<std::vector<Int>> sequences;
+    std::vector<Int> loads;
+
+    Lanes(const std::vector<Int>& members, const std::vector<Int>& lengths, Int count) {
+        typedef std::pair<Int, Int> Load;  // the least loaded lane takes the next longest sequence
+        std::priority_queue<Load, std::vector<Load>, std::greater<Load>> queue;
+        for (Int lane = 0; lane < count; ++lane) queue.push({0, lane});
+        std::vector<std::vector<Int>> lanes(count);
+        std::vector<Int> load(count), order(count);
+        for (Int j : members) {
+            Int lane = queue.top().second;
+            queue.pop();
+            lanes[lane].push_back(j);
+            queue.push({load[lane] += lengths[j], lane});
+        }
+        std::iota(order.begin(), order.end(), 0);
+        std::stable_sort(order.begin(), order.end(), [&](Int a, Int b) { return load[a] > load[b]; });
+        for (Int lane : order) {
+            sequences.push_back(std::move(lanes[lane]));
+            loads.push_back(load[lane]);
+        }
+    }
+
+    // In rows: a step costs as much as FLOOR rows at least, because it reads the whole weight.
+    Int cost() const {
+        const Int FLOOR = 6;
+        Int total = 0, lanes = loads.size();
+        for (Int r = 0; r < lanes; ++r)
+            total += (loads[r] - (r + 1 < lanes ? loads[r + 1] : 0)) * std::max(r + 1, FLOOR);
+        return total;
+    }
+};
+
+static Lanes schedule(const std::vector<Int>& members, const std::vector<Int>& lengths) {
+    Int total = 0, count = members.size();
+    for (Int j : members) total += lengths[j];
+    Lanes best(members, lengths, count);  // every sequence its own lane: the packed order
+    if (!total) return best;
+    Int few = total / lengths[members[0]] / ROWS * ROWS;
+    for (Int lanes : {few, few + ROWS}) {
+        if (lanes < 1 || lanes >= count) continue;
+        Lanes other(members, lengths, lanes);
+        if (other.cost() < best.cost()) best = std::move(other);
+    }
+    return best;
+}
+
+// ---------------------------------------------------------------------------------------------------- sweeps
+
+enum Cell { LSTM, GRU, RNN_TANH, RNN_RELU };
+
+struct Layer {
+    Cell cell;
+    Int steps, batch, units, directions, tokens, slots, fed;  // T, B, H, D, N, S, G
+    std::vector<Int> offsets, lengths;
+
+    Layer(int cell, Int steps, Int batch, Int units, Int directions, const Int* sizes)
+        : cell((Cell)cell), steps(steps), batch(batch), units(units), directions(directions), tokens(0),
+          slots(cell == LSTM || cell == GRU ? 4 : 1), fed(cell == LSTM ? 4 : cell == GRU ? 3 : 1),
+          offsets(steps), lengths(batch) {
+        for (Int t = 0; t < steps; ++t) {
+            offsets[t] = tokens;
+            tokens += sizes[t];
+            for (Int j = t + 1 < steps ? sizes[t + 1] : 0; j < sizes[t]; ++j) lengths[j] = t + 1;
+        }
+    }
+    // Which of the sequences share `part` of `parts`, dealt there and back.
+    std::vector<Int> members(Int part, Int parts) const {
+        std::vector<Int> found;
+        for (Int j = 0; j < batch && lengths[j]; ++j) {
+            Int round = j / parts, place = j % parts;
+            if ((round % 2 ? parts - 1 - place : place) == part) found.push_back(j);
+        }
+        return found;
+    }
+};
+
+// Where a lane stands: the `k`-th token of `sequence` in the order of the sweep, which runs up or down the steps.
+struct Cursor {
+    const std::vector<Int>* rest;
+    size_t next;
+    Int sequence, length, k;
+    bool up;
+
+    Int step() const { return up ? k : length - 1 - k; }
+    bool begin(const Layer& layer) {
+        if (next == rest->size()) return false;
+        sequence = (*rest)[next++];
+        length = layer.lengths[sequence];
+        k = 0;
+        return true;
+    }
+};
+
+// Calls `starts(lane, cursor)` before each sequence, `advance(m, cursors)` for each step of m lanes, and
+// `ends(lane, cursor)` after each sequence.
+template <class Starts, class Advance, class Ends>
+static void sweep(const Layer& layer, const Lanes& lanes, bool up, Starts starts, Advance advance, Ends ends) {
+    std::vector<Cursor> cursors(lanes.sequences.size());
+    for (size_t r = 0; r < cursors.size(); ++r) {
+        cursors[r] = {&lanes.sequences[r], 0, 0, 0, 0, up};
+        cursors[r].begin(layer);
+        starts(r, cursors[r]);
+    }
+    Int m = cursors.size();
+    while (m) {
+        advance(m, cursors.data());
+        for (Int r = m; r-- > 0;) {
+            if (++cursors[r].k < cursors[r].length) continue;
+            ends(r, cursors[r]);
+            if (cursors[r].begin(layer))
+                starts(r, cursors[r]);
+            else
+                m = r;  // the lanes are sorted by load: those behind this one have ended before
+        }
+    }
+}
+
+struct Forward {
+    Layer layer;
+    float* gates;        // (D, N, S, H): everything but the recurrent product -> the gates
+    const float *h0, *c0;  // (D, B, H)
+    float* output;       // (N, D, H)
+    float* cells;        // (D, N, H), LSTM
+    float *h_n, *c_n;    // (D, B, H)
+
+    void activate(float* g, const float* hidden, const float* cell, float* new_hidden, float* new_cell) const {
+        Int H = layer.units;
+        for (Int u = 0; u < H; u += WIDTH) {
+            Int n = H - u;
+            if (layer.cell == LSTM) {
+                vec i = sigmoid(load(g + u, n)), f = sigmoid(load(g + H + u, n));
+                vec z = tanh(load(g + 2 * H + u, n)), o = sigmoid(load(g + 3 * H + u, n));
+                vec c = f * load(cell + u, n) + i * z;
+                store(g + u, i, n), store(g + H + u, f, n), store(g + 2 * H + u, z, n), store(g + 3 * H + u, o, n);
+                store(new_cell + u, c, n);
+                store(new_hidden + u, o * tanh(c), n);
+            } else if (layer.cell == GRU) {
+                vec r = sigmoid(load(g + u, n)), z = sigmoid(load(g + H + u, n));
+                vec q = load(g + 2 * H + u, n), candidate = tanh(load(g + 3 * H + u, n) + r * q);
+                store(g + u, r, n), store(g + H + u, z, n), store(g + 3 * H + u, candidate, n);
+                store(new_hidden + u, candidate + z * (load(hidden + u, n) - candidate), n);
+            } else {
+                vec x = load(g + u, n);
+                store(new_hidden + u, layer.cell == RNN_TANH ? tanh(x) : x < 0.0f ? vec{} : x, n);
+            }
+        }
+    }
+
+    void run(Int d, Int part, Int parts, const Packed& weight) const {
+        Int H = layer.units, N = layer.tokens;
+        Lanes lanes = schedule(layer.members(part, parts), layer.lengths);
+        Int count = lanes.sequences.size();
+        std::vector<const float*> hidden(count), cell(count);
+        std::vector<float*> g(count);
+        auto starts = [&](Int r, const Cursor& at) {
+            hidden[r] = h0 + (d * layer.batch + at.sequence) * H;
+            if (layer.cell == LSTM) cell[r] = c0 + (d * layer.batch + at.sequence) * H;
+        };
+        auto advance = [&](Int m, const Cursor* at) {
+            for (Int r = 0; r < m; ++r)
+                g[r] = gates + (d * N + layer.offsets[at[r].step()] + at[r].sequence) * layer.slots * H;
+            multiply(m, hidden.data(), weight, g.data(), true);
+            for (Int r = 0; r < m; ++r) {
+                Int token = layer.offsets[at[r].step()] + at[r].sequence;
+                float* new_hidden = output + (token * layer.directions + d) * H;
+                float* new_cell = layer.cell == LSTM ? cells + (d * N + token) * H : nullptr;
+                activate(g[r], hidden[r], cell[r], new_hidden, new_cell);
+                hidden[r] = new_hidden, cell[r] = new_cell;
+            }
+        };
+        auto ends = [&](Int r, const Cursor& at) {
+            Int row = (d * layer.batch + at.sequence) * H;
+            std::memcpy(h_n + row, hidden[r], H * sizeof(float));
+            if (layer.cell == LSTM) std::memcpy(c_n + row, cell[r], H * sizeof(float));
+        };
+        sweep(layer, lanes, d == 0, starts, advance, ends);
+    }
+};
+
+struct Backward {
+    Layer layer;
+    const float *gates, *cells, *output, *h0, *c0;  // as Forward left them
+    const float* d_output;                          // (N, D, H)
+    const float *d_h_n, *d_c_n;                     // (D, B, H)
+    float* d_gates;                                 // (D, N, S, H), before the nonlinearity
+    float* before;                                  // (D, N, H) the hidden state before each token
+    float *d_h0, *d_c0;                             // (D, B, H)
+
+    // From dh (with what comes from above) and dc of a token to its d_gates; leaves in dh what bypasses the weight.
+    void differentiate(const float* g, const float* hidden, const float* cell, const float* new_hidden,
+                       const float* new_cell, const float* above, float* dg, float* dh, float* dc,
+                       float* hidden_copy) const {
+        Int H = layer.units;
+        for (Int u = 0; u < H; u += WIDTH) {
+            Int n = H - u;
+            vec d = load(dh + u) + load(above + u, n), h = load(hidden + u, n);
+            store(hidden_copy + u, h, n);
+            if (layer.cell == LSTM) {
+                vec i = load(g + u, n), f = load(g + H + u, n), z = load(g + 2 * H + u, n), o = load(g + 3 * H + u, n);
+                vec squashed = tanh(load(new_cell + u, n));
+                vec e = load(dc + u) + d * o * (1.0f - squashed * squashed);
+                store(dg + u, e * z * i * (1.0f - i), n);
+                store(dg + H + u, e * load(cell + u, n) * f * (1.0f - f), n);
+                store(dg + 2 * H + u, e * i * (1.0f - z * z), n);
+                store(dg + 3 * H + u, d * squashed * o * (1.0f - o), n);
+                store(dc + u, e * f);
+            } else if (layer.cell == GRU) {
+                vec r = load(g + u, n), z = load(g + H + u, n), q = load(g + 2 * H + u, n), c = load(g + 3 * H + u, n);
+                vec dn = d * (1.0f - z) * (1.0f - c * c), dq = dn * r;
+                store(dg + u, dq * q * (1.0f - r), n);
+                store(dg + H + u, d * (h - c) * z * (1.0f - z), n);
+                store(dg + 2 * H + u, dq, n);
+                store(dg + 3 * H + u, dn, n);
+                store(dh + u, d * z);
+            } else {
+                vec y = load(new_hidden + u, n);
+                store(dg + u, layer.cell == RNN_TANH ? d * (1.0f - y * y) : y > 0.0f ? d : vec{}, n);
+            }
+        }
+    }
+
+    void run(Int d, Int part, Int parts, const Packed& weight) const {
+        Int H = layer.units, N = layer.tokens, pitch = weight.vectors * WIDTH;
+        Lanes lanes = schedule(layer.members(part, parts), layer.lengths);
+        Int count = lanes.sequences.size();
+        std::vector<float> carry(2 * count * pitch);  // dh and dc of each lane
+        std::vector<float*> dh(count), dc(count), dg(count);
+        for (Int r = 0; r < count; ++r) dh[r] = &carry[2 * r * pitch], dc[r] = dh[r] + pitch;
+        auto starts = [&](Int r, const Cursor& at) {
+            Int row = (d * layer.batch + at.sequence) * H;
+            std::memcpy(dh[r], d_h_n + row, H * sizeof(float));
+            if (layer.cell == LSTM) std::memcpy(dc[r], d_c_n + row, H * sizeof(float));
+        };
+        auto advance = [&](Int m, const Cursor* at) {
+            for (Int r = 0; r < m; ++r) {
+                Int j = at[r].sequence, t = at[r].step(), token = layer.offsets[t] + j;
+                Int earlier = d == 0 ? t - 1 : t + 1;
+                bool first = earlier < 0 || earlier == at[r].length;
+                Int previous = first ? 0 : layer.offsets[earlier] + j;
+                const float* hidden = first ? h0 + (d * layer.batch + j) * H
+                                            : output + (previous * layer.directions + d) * H;
+                const float *cell = nullptr, *new_cell = nullptr;
+                if (layer.cell == LSTM) {
+                    cell = first ? c0 + (d * layer.batch + j) * H : cells + (d * N + previous) * H;
+                    new_cell = cells + (d * N + token) * H;
+                }
+                Int slot = (d * N + token) * layer.slots * H, out = (token * layer.directions + d) * H;
+                dg[r] = d_gates + slot;
+                differentiate(gates + slot, hidden, cell, output + out, new_cell, d_output + out, dg[r], dh[r], dc[r],
+                              before + (d * N + token) * H);
+            }
+            multiply(m, dg.data(), weight, dh.data(), layer.cell == GRU);
+        };
+        auto ends = [&](Int r, const Cursor& at) {
+            Int row = (d * layer.batch + at.sequence) * H;
+            std::memcpy(d_h0 + row, dh[r], H * sizeof(float));
+            if (layer.cell == LSTM) std::memcpy(d_c0 + row, dc[r], H * sizeof(float));
+        };
+        sweep(layer, lanes, d != 0, starts, advance, ends);
+    }
+};
+
+// Packs the weights of all directions, then runs the parts of all directions, with `threads` threads.
+template <class Sweep>
+static void run(const Sweep& work, const float* const* weights, Int depth, Int columns, bool transposed,
+                int threads) {
+    Int directions = work.layer.directions, parts = std::max<Int>(1, threads / directions);
+    Packed first(depth, columns), second(directions == 2 ? depth : 0, directions == 2 ? columns : 0);
+    Packed* packed[] = {&first, &second};
+#pragma omp parallel num_threads(threads)
+    {
+#pragma omp for schedule(static)
+        for (Int p = 0; p < directions * first.panels; ++p)
+            packed[p / first.panels]->fill(p % first.panels, weights[p / first.panels], transposed);
+#pragma omp for schedule(static, 1)
+        for (Int p = 0; p < directions * parts; ++p) work.run(p / parts, p % parts, parts, *packed[p / parts]);
+    }
+}
+
+extern "C" {
+
+void seqkit_forward(int cell, Int steps, Int batch, Int units, Int directions, const Int* sizes,
+                    int threads, const float* weight, const float* reverse_weight, float* gates, const float* h0,
+                    const float* c0, float* output, float* cells, float* h_n, float* c_n) {
+    Forward work{Layer(cell, steps, batch, units, directions, sizes), gates, h0, c0, output, cells, h_n, c_n};
+    const float* weights[] = {weight, reverse_weight};
+    run(work, weights, units, work.layer.fed * units, true, threads);
+}
+
+void seqkit_backward(int cell, Int steps, Int batch, Int units, Int directions, const Int* sizes,
+                     int threads, const float* weight, const float* reverse_weight, const float* gates,
+                     const float* cells, const float* output, const float* h0, const float* c0,
+                     const float* d_output, const float* d_h_n, const float* d_c_n, float* d_gates, float* before,
+                     float* d_h0, float* d_c0) {
+    Backward work{Layer(cell, steps, batch, units, directions, sizes),
+                  gates, cells, output, h0, c0, d_output, d_h_n, d_c_n, d_gates, before, d_h0, d_c0};
+    const float* weights[] = {weight, reverse_weight};
+    run(work, weights, work.layer.fed * units, units, false, threads);
+}
+}

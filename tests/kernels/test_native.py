@@ -1,0 +1,115 @@
+import logging
+import multiprocessing
+
+import pytest
+import torch
+from torch.nn.utils.rnn import pack_sequence
+
+from seqkit import kernels
+from seqkit.kernels import Steps, native
+
+needs_library = pytest.mark.skipif(native.library() is None, reason="no compiler was there at install")
+
+
+@pytest.fixture
+def fresh_library():
+    """The library is looked for anew in the test, and again afterwards."""
+    native.library.cache_clear()
+    yield
+    native.library.cache_clear()
+
+
+def run(lengths, threads=1, units=20):
+    """Output and gradients of a bidirectional LSTM under a number of threads."""
+    generator = torch.Generator().manual_seed(0)
+    rows = 4 * units
+    steps = Steps(pack_sequence([torch.zeros(n) for n in lengths]).batch_sizes)
+    data = torch.randn(sum(lengths), 3, generator=generator).requires_grad_()
+    state = [torch.zeros(2, len(lengths), units)] * 2
+    weights = [torch.randn(rows, n, generator=generator).mul_(0.2).requires_grad_() for n in (3, units) * 2]
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        output, _ = kernels.layer("LSTM", data, steps, state, weights, backend="native")
+        return [output.detach(), *torch.autograd.grad(output.sum(), [data, *weights])]
+    finally:
+        torch.set_num_threads(before)
+
+
+@needs_library
+@pytest.mark.parametrize("mode", ["LSTM", "GRU", "RNN_TANH"])
+def test_same_bits_on_any_number_of_threads(mode):
+    steps = Steps(torch.tensor([17, 12, 9, 9, 5, 4, 3, 1, 1, 1, 1, 1]))
+    slots, fed = {"LSTM": (4, 4), "GRU": (4, 3)}.get(mode, (1, 1))
+    gates = torch.randn(2, steps.tokens, slots * 20)
+    state = [torch.randn(2, 17, 20)] * (2 if mode == "LSTM" else 1)
+    weights = [torch.randn(fed * 20, 20) * 0.2] * 2
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 3, 4):
+            torch.set_num_threads(threads)
+            output, final, saved = native.forward(mode, gates.clone(), steps, state, weights)
+            back = native.backward(mode, output, final, output, saved, steps, state, weights)
+            found.append([output, *final, *saved, *back[:2], *back[2]])
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+@needs_library
+def test_ten_thousand_sequences():
+    output, *gradients = run([40] + [2] * 4999 + [1] * 5000, threads=2, units=4)
+    assert output.shape == (15_038, 8)
+    assert all(g.isfinite().all() for g in gradients)
+
+
+def _child(connection):
+    torch.set_num_threads(1)  # as in the workers of a DataLoader
+    connection.send(float(run([5, 3, 1])[0].sum()))
+
+
+@needs_library
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_in_a_worker(method):
+    expected = float(run([5, 3, 1], threads=2)[0].sum())
+    context = multiprocessing.get_context(method)
+    receiver, sender = context.Pipe(duplex=False)
+    worker = context.Process(target=_child, args=(sender,), daemon=True)
+    worker.start()
+    assert receiver.poll(30)
+    assert receiver.recv() == expected
+    worker.join()
+
+
+@needs_library
+@pytest.mark.usefixtures("fresh_library")
+def test_says_once_that_it_is_there(caplog):
+    with caplog.at_level(logging.INFO):
+        native.library()
+        native.library()
+    assert [r.message.startswith("Recurrent layers run by compiled code (") for r in caplog.records] == [True]
+    assert kernels.available()[0] == "native"
+
+
+@pytest.mark.usefixtures("fresh_library")
+def test_without_a_compiler(monkeypatch, caplog):
+    monkeypatch.setattr(native, "EXTENSION_SUFFIXES", [])
+    with caplog.at_level(logging.INFO):
+        assert kernels.available() == ("closed_form", "reference")
+    assert "No compiled code for recurrent layers; they run in plain torch operations." in caplog.text
+    assert kernels.choose(torch.device("cpu"), torch.float32) == "closed_form"
+    with pytest.raises(ValueError, match="backend is 'native'; it is one of"):
+        run([2, 1])
+
+
+@needs_library
+def test_other_dtypes_are_refused():
+    steps = Steps(torch.tensor([1]))
+    state = [torch.zeros(1, 1, 2, dtype=torch.float64)]
+    weights = [torch.zeros(2, 3, dtype=torch.float64), torch.zeros(2, 2, dtype=torch.float64)]
+    with pytest.raises(
+        ValueError, match=r"'native' is for float32 on a CPU, not torch.float64 on cpu; leave it open"
+    ):
+        kernels.layer("RNN_TANH", torch.zeros(1, 3), steps, state, weights, backend="native")
