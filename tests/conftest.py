@@ -3,12 +3,17 @@ from pathlib import Path
 import datasets
 import numpy as np
 import pytest
+import torch
 from hypothesis import settings
 from lightning.pytorch import Trainer
 
 # Derandomised: a failure on one machine is a failure on all. No deadline: machines are noisy.
 settings.register_profile("seqkit", max_examples=50, deadline=None, derandomize=True)
 settings.load_profile("seqkit")
+
+
+# The tests' nets are too small for a second thread to help, and threads of several runs get in each other's way.
+torch.set_num_threads(1)
 
 
 def pytest_addoption(parser):

@@ -27,10 +27,15 @@ def as_config(name: str, value: Any) -> Any:
         return [as_config(f"{name}[{i}]", item) for i, item in enumerate(value)]
     if isinstance(value, type):
         return {"class_path": f"{value.__module__}.{value.__qualname__}"}
-    if isinstance(value, partial) and isinstance(value.func, type) and not value.args:
-        arguments = {key: as_config(f"{name}.{key}", item) for key, item in value.keywords.items()}
-        return as_config(name, value.func) | {"init_args": arguments}
+    if isinstance(value, partial):
+        # jsonargparse, which builds a model from a checkpoint, hands in partials with the class as last argument.
+        parsed = value.func.__module__.startswith("jsonargparse.")
+        part, others = (value.args[-1], ()) if parsed else (value.func, value.args)
+        if isinstance(part, type) and not others:
+            arguments = {key: as_config(f"{name}.{key}", item) for key, item in value.keywords.items()}
+            return as_config(name, part) | {"init_args": arguments}
     raise TypeError(
         f"{name}={value!r} cannot be kept in a checkpoint; give a class, or functools.partial(Class, option=value) "
         f"with keyword arguments of plain types"
     )
+

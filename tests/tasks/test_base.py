@@ -83,8 +83,8 @@ def test_a_batch_gives_what_its_sequences_give_alone_in_stock_torch(name, splits
 @pytest.mark.parametrize("name", TASKS)
 def test_overfits_eight_rows(name, splits, trainer):
     few = splits["train"].select(range(8))
-    model, data = build(name, {"train": few, "validation": few}, optimizer=partial(torch.optim.Adam, lr=0.02))
-    run = trainer(max_epochs=150, limit_val_batches=0)
+    model, data = build(name, {"train": few, "validation": few}, optimizer=partial(torch.optim.Adam, lr=0.05))
+    run = trainer(max_epochs=80, limit_val_batches=0)
     run.fit(model, data)
     (scores,) = trainer().validate(model, data, verbose=False)
     main = model.monitor[0]
