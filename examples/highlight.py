@@ -1,0 +1,167 @@
+"""Colour a file in the terminal with the net that ``configs/highlight.yaml`` trained.
+
+    python -m seqkit fit --config configs/highlight.yaml
+    python examples/highlight.py seqkit/packed.py
+    python examples/highlight.py seqkit/packed.py --checkpoint runs/highlight/version_0/checkpoints/best.ckpt
+    python examples/highlight.py seqkit/packed.py --picture highlight.svg
+
+No parser colours anything here: every character gets the kind that the net predicts for it. So it also colours
+files that no Python can parse, and other languages, as well as its Python takes it.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import cast
+
+import datasets
+import torch
+from rich.console import Console
+from rich.text import Text
+from torch.nn.utils.rnn import PackedSequence
+
+from seqkit import packed
+from seqkit.data import RaggedRows, encode_dataset
+from seqkit.data.sources.python_code import blocks
+from seqkit.tasks import Tagger
+
+STYLES = {
+    "whitespace": "",
+    "keyword": "bold magenta",
+    "name": "",
+    "builtin": "cyan",
+    "definition": "bold blue",
+    "decorator": "bright_magenta",
+    "string": "green",
+    "number": "yellow",
+    "operator": "bright_black",
+    "comment": "italic bright_black",
+}
+LONGEST = 2000  # characters, as in training
+BUDGET = 16384  # characters of a batch
+
+
+def newest_checkpoint(folder: Path) -> Path:
+    """Find the best checkpoint of the last run.
+
+    Args:
+        folder: The runs' folder, with ``version_N/checkpoints/best.ckpt`` in it.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    found = sorted(folder.glob("version_*/checkpoints/best.ckpt"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise FileNotFoundError(
+            f"no version_*/checkpoints/best.ckpt in {folder}; train one with "
+            f"`python -m seqkit fit --config configs/highlight.yaml`, or name one with --checkpoint"
+        )
+    return found[-1]
+
+
+def pieces(source: str) -> list[tuple[int, int]]:
+    """Cut a text into (first, end) of at most LONGEST characters: blocks of code as in training, where it is code.
+
+    What lies between the blocks is blank and in none of them.
+    """
+    try:
+        spans = blocks(source)
+    except (SyntaxError, ValueError, RecursionError):
+        spans = [(0, len(source))]  # another language, or Python at work
+    return [piece for first, end in spans for piece in _cut(source, first, end)]
+
+
+def kinds(model: Tagger, texts: Sequence[str]) -> list[list[str]]:
+    """Predict the kind of each character of some texts.
+
+    Args:
+        model: A tagger of the characters of one column.
+        texts: None of them empty.
+
+    Returns:
+        By text, one kind a character.
+    """
+    (column,) = model.spec["inputs"]
+    dataset = datasets.Dataset.from_dict(
+        {column: list(texts)}, datasets.Features({column: datasets.Value("string")})
+    )
+    encoded = RaggedRows(encode_dataset(dataset, model.spec, "file", with_targets=False), [column])
+    found: list[list[str]] = [[] for _ in texts]
+    model.eval()
+    for rows in _batches(encoded.lengths.tolist()):
+        batch = encoded[rows]
+        with torch.inference_mode():
+            predicted = packed.unpack(cast(PackedSequence, model.decode(model(batch.inputs))))
+        for row, tags in zip(batch.rows.tolist(), predicted, strict=True):
+            found[row] = model.plain(tags)
+    return found
+
+
+def highlight(model: Tagger, source: str) -> Text:
+    """Colour a text."""
+    text = Text(source)
+    spans = pieces(source)
+    found = kinds(model, [source[first:end] for first, end in spans])
+    for (position, _), of_span in zip(spans, found, strict=True):
+        for kind, run in groupby(of_span):
+            length = len(list(run))
+            if STYLES.get(kind):
+                text.stylize(STYLES[kind], position, position + length)
+            position += length
+    return text
+
+
+def main(arguments: Sequence[str] | None = None, console: Console | None = None) -> None:
+    """Run the example.
+
+    Args:
+        arguments: What follows the program's name; by default what the process got.
+        console: Where to print; by default the terminal.
+    """
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", type=Path, help="the file to colour")
+    parser.add_argument("--checkpoint", type=Path, help="a checkpoint; by default the newest best.ckpt in --runs")
+    parser.add_argument("--runs", type=Path, default=Path("runs/highlight"), help="where the runs are")
+    parser.add_argument("--picture", type=Path, help="also draw it into this SVG file")
+    options = parser.parse_args(arguments)
+    try:
+        checkpoint = options.checkpoint or newest_checkpoint(options.runs)
+        source = options.file.read_text(encoding="utf-8", errors="replace")
+        model = Tagger.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
+    except OSError as error:
+        parser.error(str(error))
+    datasets.disable_progress_bars()  # a file is encoded in no time
+    console = Console(record=options.picture is not None) if console is None else console
+    console.print(highlight(model, source), soft_wrap=True)
+    if options.picture:
+        options.picture.write_text(console.export_svg(title=options.file.name), encoding="utf-8")
+
+
+def _cut(source: str, first: int, end: int) -> Iterator[tuple[int, int]]:
+    """Cut at line ends where possible."""
+    while end - first > LONGEST:
+        line_end = source.rfind("\n", first, first + LONGEST)
+        middle = first + LONGEST if line_end < 0 else line_end + 1
+        yield first, middle
+        first = middle
+    if first < end:
+        yield first, end
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Deal rows of like length into batches of about BUDGET characters."""
+    rows: list[int] = []
+    total = 0
+    for row in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if rows and total + lengths[row] > BUDGET:
+            yield rows
+            rows, total = [], 0
+        rows.append(row)
+        total += lengths[row]
+    if rows:
+        yield rows
+
+
+if __name__ == "__main__":
+    main()
