@@ -66,10 +66,10 @@ class SequenceCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse, on top of the model and the data of the checkpoint where one is given."""
-        words = list(sys.argv[1:] if args is None else args)
+        words = [str(word) for word in (sys.argv[1:] if args is None else args)]
         saved = _saved_config(words)
         if saved is None:
-            super().parse_arguments(parser, args)
+            self.config = parser.parse_args(words)
             return
         config, spec = saved
         # Right after the verb, so that whatever else is given overrides it.

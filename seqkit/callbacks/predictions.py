@@ -8,14 +8,13 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import BasePredictionWriter
+from lightning.pytorch import Callback, LightningModule, Trainer
 
 from seqkit.batch import Batch
 from seqkit.tasks.base import Predictions
 
 
-class PredictionWriter(BasePredictionWriter):
+class PredictionWriter(Callback):
     """Write what ``predict_step`` returns, sorted by dataset row, as JSON lines or parquet.
 
     Each rank writes its batches beside the file as they come; at the end the first rank puts them in order and
@@ -29,7 +28,6 @@ class PredictionWriter(BasePredictionWriter):
     """
 
     def __init__(self, path: str = "predictions.jsonl") -> None:
-        super().__init__(write_interval="batch")
         self.path = Path(path)
         if self.path.suffix not in (".jsonl", ".json", ".parquet"):
             raise ValueError(f"PredictionWriter got path={path!r}; let it end in .jsonl, .json or .parquet")
@@ -39,18 +37,17 @@ class PredictionWriter(BasePredictionWriter):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._part(trainer.global_rank).write_text("")
 
-    def write_on_batch_end(
+    def on_predict_batch_end(
         self,
         trainer: Trainer,
         pl_module: LightningModule,  # noqa: ARG002
-        prediction: Predictions,
-        batch_indices: Sequence[int] | None,  # noqa: ARG002
+        outputs: Predictions,
         batch: Batch,  # noqa: ARG002
         batch_idx: int,  # noqa: ARG002
-        dataloader_idx: int,  # noqa: ARG002
+        dataloader_idx: int = 0,  # noqa: ARG002
     ) -> None:
         """Add a batch to this rank's part."""
-        rows, columns = prediction
+        rows, columns = outputs
         with self._part(trainer.global_rank).open("a", encoding="utf-8") as part:
             for i, row in enumerate(rows):
                 line = {"row": row} | {name: values[i] for name, values in columns.items()}

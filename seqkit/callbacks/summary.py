@@ -15,7 +15,7 @@ class Summary(Callback):
         """Print the table."""
         if not trainer.is_global_zero:
             return
-        table = Table(title=f"{type(pl_module).__name__} after {trainer.current_epoch} epochs", show_header=False)
+        table = Table(title=f"{type(pl_module).__name__} after {trainer.current_epoch} epoch(s)", show_header=False)
         table.add_column(justify="left")
         table.add_column(justify="right")
         for name, value in trainer.logged_metrics.items():

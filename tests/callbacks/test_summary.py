@@ -1,0 +1,15 @@
+from functools import partial
+
+from seqkit import SequenceDataModule, Tagger
+from seqkit.callbacks import Summary, Throughput
+from seqkit.nn import LSTM, Embedding
+
+
+def test_says_what_was_learned_and_how_fast(splits, trainer, capsys):
+    data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
+    model = Tagger(data.spec, partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=4))
+    trainer(max_epochs=1, callbacks=[Summary(), Throughput()]).fit(model, data)
+    printed = capsys.readouterr().out
+    assert "Tagger after 1 epoch(s)" in printed
+    for name in ("val_accuracy", "val_loss", "tokens a second", "parameters"):
+        assert name in printed
