@@ -1,0 +1,99 @@
+import importlib.util
+import io
+from functools import partial
+from pathlib import Path
+
+import pytest
+from lightning.pytorch import Trainer
+from rich.console import Console
+
+from seqkit import SequenceDataModule, Tagger
+from seqkit.data import PythonCode
+from seqkit.nn import LSTM, Embedding
+
+PATH = Path(__file__).parents[2] / "examples" / "highlight.py"
+_spec = importlib.util.spec_from_file_location("highlight", PATH)
+example = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(example)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A folder of one run, with a checkpoint that has learned next to nothing."""
+    source = PythonCode([str(PATH.parent)], validation=0, test=0)
+    data = SequenceDataModule(source, inputs="text", targets="kinds", max_tokens=4096)
+    model = Tagger(data.spec, embedding=partial(Embedding, embedding_dim=4), encoder=partial(LSTM, hidden_size=8))
+    trainer = Trainer(max_steps=2, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    trainer.fit(model, data)
+    folder = tmp_path_factory.mktemp("runs")
+    trainer.save_checkpoint(folder / "version_0" / "checkpoints" / "best.ckpt")
+    return folder
+
+
+def printed(*arguments):
+    console = Console(file=io.StringIO(), width=200, record=True)
+    example.main([str(argument) for argument in arguments], console)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "x = 1\n\n\ndef f(a):\n    return a  # ß\n",
+        "fn main() { [bold]let x; }\n",
+        "def (:\n" * 1000,
+        "x" * 5001,
+        "",
+        "\n",
+    ],
+    ids=["python", "other", "broken", "one line", "empty", "blank"],
+)
+def test_text_stays_as_it_is(tmp_path, runs, source):
+    file = tmp_path / "file"
+    file.write_text(source)
+    assert printed(file, "--runs", runs).rstrip("\n") == source.rstrip("\n")
+
+
+@pytest.mark.parametrize("source", ["def (:\n" * 1000, "x" * 5001, PATH.read_text()])
+def test_pieces(source):
+    spans = example.pieces(source)
+    assert all(0 < end - first <= example.LONGEST for first, end in spans)
+    outside = list(source)
+    for first, end in reversed(spans):
+        del outside[first:end]
+    assert not "".join(outside).strip()
+
+
+def test_kinds_in_the_order_of_the_texts(runs):
+    model = Tagger.load_from_checkpoint(example.newest_checkpoint(runs), weights_only=True)
+    texts = ["a = 1", "def function(): pass", "x", "# more\nb = 2"]
+    together = example.kinds(model, texts)
+    assert together == [example.kinds(model, [text])[0] for text in texts]
+    assert [len(kinds) for kinds in together] == [len(text) for text in texts]
+
+
+def test_every_kind_has_a_style(runs):
+    model = Tagger.load_from_checkpoint(example.newest_checkpoint(runs), weights_only=True)
+    assert set(example.STYLES) == set(model.names)
+
+
+def test_colours(runs, monkeypatch):
+    model = Tagger.load_from_checkpoint(example.newest_checkpoint(runs), weights_only=True)
+    source = "if x:\n    y\n"
+    found = ["keyword"] * 2 + ["whitespace"] + ["name"] * 8
+    monkeypatch.setattr(example, "kinds", lambda *_: [found])
+    text = example.highlight(model, source)
+    assert [(span.start, span.end, span.style) for span in text.spans] == [(0, 2, "bold magenta")]
+
+
+def test_picture(tmp_path, runs):
+    printed(PATH, "--runs", runs, "--picture", tmp_path / "picture.svg")
+    assert (tmp_path / "picture.svg").read_text().startswith("<svg")
+
+
+def test_no_checkpoint(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        printed(PATH, "--runs", tmp_path / "none")
+    error = " ".join(capsys.readouterr().err.split())
+    assert "no version_*/checkpoints/best.ckpt in" in error
+    assert "python -m seqkit fit --config configs/highlight.yaml" in error
