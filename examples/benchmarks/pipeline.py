@@ -1,0 +1,307 @@
+"""Tokens a second and accuracy of ``fit``: seqkit against the scripts that people write today, same model and data.
+
+    python examples/benchmarks/pipeline.py DIR                     # speed, all contenders in turn, several rounds
+    python examples/benchmarks/pipeline.py DIR --accuracy          # dev accuracy after equal epochs, several seeds
+
+``DIR`` holds Universal Dependencies English-EWT (en_ewt-ud-train.conllu.gz, en_ewt-ud-dev.conllu). The model is a BiLSTM
+tagger: word embedding 100 for words seen twice or more, 200 units a direction, Adam at 2e-3. The contenders are Lightning
+with random batches of 32, padded with ``pad_sequence`` and ``ignore_index``; the same with pack and unpack around
+``nn.LSTM``; both again with pools of 50 batches sorted by length; and seqkit, with a budget of tokens that gives as many
+steps an epoch. All start from the same weights, and are first shown to compute the same logits.
+"""
+
+import argparse
+import json
+import os
+import platform
+import random
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+import torch.nn.functional as F
+from lightning.pytorch import LightningModule, Trainer, seed_everything
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
+from torch.utils.data import DataLoader, Sampler
+
+from seqkit import SequenceDataModule, Tagger, kernels, packed
+from seqkit.data import CoNLL, Words
+from seqkit.nn import LSTM, Embedding
+
+BATCH, POOL = 32, 50
+IGNORE = -100
+
+
+class SortedPools(Sampler[list[int]]):
+    """Batches from pools of ``POOL`` batches sorted by length, as the usual group-by-length samplers make them."""
+
+    def __init__(self, lengths: Sequence[int]) -> None:
+        self.lengths = lengths
+
+    def __len__(self) -> int:
+        return -(-len(self.lengths) // BATCH)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        rows = torch.randperm(len(self.lengths)).tolist()
+        for start in range(0, len(rows), BATCH * POOL):
+            pool = sorted(rows[start : start + BATCH * POOL], key=lambda row: -self.lengths[row])
+            yield from (pool[i : i + BATCH] for i in range(0, len(pool), BATCH))
+
+
+class Usual(LightningModule):
+    """The tagger as it is usually written: padded, optionally packed around the LSTM."""
+
+    def __init__(self, words: int, tags: int, pack: bool) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(words, 100)
+        self.lstm = nn.LSTM(100, 200, bidirectional=True, batch_first=True)
+        self.head = nn.Linear(400, tags)
+        self.pack = pack
+        self.right = self.total = 0
+
+    def forward(self, words: Tensor, lengths: Tensor) -> Tensor:
+        embedded = self.embedding(words)
+        if not self.pack:
+            return self.head(self.lstm(embedded)[0])
+        hidden, _ = self.lstm(pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False))
+        return self.head(pad_packed_sequence(hidden, batch_first=True)[0])
+
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> Tensor:
+        words, tags, lengths = batch
+        loss = F.cross_entropy(self(words, lengths).flatten(0, 1), tags.flatten(), ignore_index=IGNORE)
+        self.log("train_loss", loss, batch_size=len(words))
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
+        words, tags, lengths = batch
+        real = tags != IGNORE
+        self.right += int((self(words, lengths).argmax(-1) == tags)[real].sum())
+        self.total += int(real.sum())
+
+    def on_validation_epoch_end(self) -> None:
+        self.log("val_accuracy", self.right / max(self.total, 1))
+        self.right = self.total = 0
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), lr=2e-3)
+
+
+def collate(rows: list[dict[str, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
+    """Pad words with 0 and tags with the index that does not count."""
+    words, tags = [row["form"] for row in rows], [row["upos"] for row in rows]
+    lengths = torch.tensor([len(word) for word in words])
+    return (
+        pad_sequence(words, batch_first=True),
+        pad_sequence(tags, batch_first=True, padding_value=IGNORE),
+        lengths,
+    )
+
+
+class Contenders:
+    """All contenders on one data set, with one vocabulary and one set of initial weights a seed."""
+
+    def __init__(self, folder: Path, limit: int | None) -> None:
+        splits = CoNLL(
+            train=str(next(folder.glob("*-train.conllu*"))), validation=str(next(folder.glob("*-dev.conllu*")))
+        ).load()
+        if limit is not None:
+            splits["train"] = splits["train"].select(range(limit))
+        self.options: dict[str, Any] = {"inputs": {"form": Words(min_frequency=2)}, "targets": "upos"}
+        probe = SequenceDataModule(splits, max_sequences=BATCH, **self.options)
+        self.splits, self.spec = splits, probe.spec
+        encoded = {split: probe.rows(split).dataset for split in ("train", "validation")}
+        # In memory, as tensors: what an epoch costs these scripts is their batches, not the reading of Arrow.
+        self.rows = {split: list(rows.with_format("torch")) for split, rows in encoded.items()}
+        self.lengths = [len(row["form"]) for row in self.rows["train"]]
+        self.tokens = sum(self.lengths)
+        self.max_tokens = self._budget(probe, -(-len(self.lengths) // BATCH))
+        self.words = self.spec["inputs"]["form"]["size"]
+        self.tags = self.spec["targets"]["upos"]["size"]
+
+    def _budget(self, probe: SequenceDataModule, steps: int) -> int:
+        """The budget of tokens whose plan comes nearest to a number of steps an epoch."""
+        rows = probe.rows("train")
+        least = int(rows.lengths.max())
+        budgets = range(least, max(least + 1, 8 * self.tokens // steps), 8)
+
+        def distance(budget: int) -> int:
+            data = SequenceDataModule(self.splits, spec=self.spec, max_tokens=budget)
+            return abs(len(data.sampler(rows, training=True)) - steps)
+
+        low, high = 0, len(budgets) - 1
+        while high - low > 2:  # the number of steps falls as the budget grows
+            middle = (low + high) // 2
+            data = SequenceDataModule(self.splits, spec=self.spec, max_tokens=budgets[middle])
+            if len(data.sampler(rows, training=True)) > steps:
+                low = middle
+            else:
+                high = middle
+        return min(budgets[low : high + 1], key=distance)
+
+    def names(self) -> list[str]:
+        """All contenders, ours last."""
+        return ["padded", "packed", "padded, sorted pools", "packed, sorted pools", "seqkit"]
+
+    def model(self, name: str, seed: int) -> LightningModule:
+        """A contender's model, with the seed's initial weights."""
+        torch.manual_seed(seed)
+        usual = Usual(self.words, self.tags, pack=name.startswith("packed"))
+        if name != "seqkit":
+            return usual
+        ours = Tagger(
+            self.spec,
+            embedding=partial(Embedding, embedding_dim=100),
+            encoder=partial(LSTM, hidden_size=200, bidirectional=True),
+            optimizer=partial(torch.optim.Adam, lr=2e-3),
+        )
+        ours.embeddings[0].load_state_dict(usual.embedding.state_dict())
+        ours.encoder.load_state_dict(usual.lstm.state_dict())
+        ours.head.load_state_dict(usual.head.state_dict())
+        return ours
+
+    def loaders(self, name: str, seed: int) -> dict[str, Any]:
+        """What ``Trainer.fit`` takes beside the model."""
+        if name == "seqkit":
+            data = SequenceDataModule(self.splits, spec=self.spec, max_tokens=self.max_tokens, seed=seed)
+            return {"datamodule": data}
+        train = self.rows["train"]
+        if "pools" in name:
+            loader = DataLoader(train, batch_sampler=SortedPools(self.lengths), collate_fn=collate)
+        else:
+            loader = DataLoader(train, batch_size=BATCH, shuffle=True, collate_fn=collate)
+        dev = DataLoader(self.rows["validation"], batch_size=BATCH, collate_fn=collate)
+        return {"train_dataloaders": loader, "val_dataloaders": dev}
+
+    def check(self) -> float:
+        """The largest difference of any contender's logits on the same sentences; they compute the same thing."""
+        chosen = range(min(BATCH, len(self.lengths)))
+        words, _, lengths = collate([self.rows["train"][row] for row in chosen])
+        with torch.no_grad():
+            padded, unpadded = (self.model(name, 0).eval()(words, lengths) for name in ("padded", "packed"))
+            batch = SequenceDataModule(self.splits, spec=self.spec, max_sequences=BATCH).rows("train")[list(chosen)]
+            ours = packed.unpack(self.model("seqkit", 0).eval()(batch.inputs))
+        gaps = []
+        for row, logits in zip(batch.rows.tolist(), ours, strict=True):
+            alone = padded.new_tensor(0) + self.model("packed", 0).eval()(
+                words[row : row + 1], lengths[row : row + 1]
+            )
+            length = int(lengths[row])
+            gaps.append((logits - unpadded[row, :length]).abs().max())
+            gaps.append((logits - alone[0, :length]).abs().max())
+        return float(torch.stack(gaps).max())
+
+    def fit(self, name: str, seed: int, epochs: int, *, validate: bool) -> tuple[float, dict[str, float]]:
+        """Fit; the seconds of training and what was logged last."""
+        seed_everything(seed, verbose=False)
+        trainer = Trainer(
+            max_epochs=epochs,
+            accelerator="cpu",
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            limit_val_batches=1.0 if validate else 0,
+            num_sanity_val_steps=0,
+            check_val_every_n_epoch=epochs,
+        )
+        loaders = self.loaders(name, seed)
+        model = self.model(name, seed)
+        start = time.perf_counter()
+        trainer.fit(model, **loaders)
+        seconds = time.perf_counter() - start
+        return seconds, {key: float(value) for key, value in trainer.callback_metrics.items()}
+
+
+def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+    """Measure, print the table, and write it with ``--output``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--rounds", type=int, default=5, help="epochs of each contender, in turn (speed)")
+    parser.add_argument("--accuracy", action="store_true", help="dev accuracy instead of speed")
+    parser.add_argument("--epochs", type=int, default=3, help="of each fit (accuracy)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(accuracy)")
+    parser.add_argument("--limit", type=int, help="training sentences to use")
+    parser.add_argument("--output", type=Path, help="a JSON file")
+    given = parser.parse_args(arguments)
+
+    contenders = Contenders(given.folder, given.limit)
+    gap = contenders.check()
+    if gap > 1e-4:
+        raise SystemExit(f"the contenders differ by {gap} on the same sentences: nothing to compare")
+    names = contenders.names()
+    if given.accuracy:
+        results = {name: [] for name in names}
+        for seed in given.seeds:
+            for name in names:
+                _, logged = contenders.fit(name, seed, given.epochs, validate=True)
+                results[name].append(100 * logged["val_accuracy"])
+        title = f"dev accuracy after {given.epochs} epochs, {len(given.seeds)} seeds"
+    else:
+        contenders_order = list(names)
+        results = {name: [] for name in names}
+        for number in range(given.rounds + 1):
+            random.Random(number).shuffle(contenders_order)
+            for name in contenders_order:
+                seconds, _ = contenders.fit(name, number, 1, validate=False)
+                if number:  # the first round warms up
+                    results[name].append(contenders.tokens / seconds)
+        title = f"tokens/s of fit, {given.rounds} epochs each in turn"
+
+    report = {
+        "what": title,
+        "sentences": len(contenders.lengths),
+        "tokens": contenders.tokens,
+        "max_tokens": contenders.max_tokens,
+        "largest difference of logits": gap,
+        "backend": kernels.choose(torch.device("cpu"), torch.float32),
+        "machine": f"{_processor()}, {torch.get_num_threads()} threads",
+        "versions": {
+            "torch": torch.__version__,
+            "lightning": lightning.__version__,
+            "python": platform.python_version(),
+        },
+        "results": results,
+    }
+    Console().print(_table(title, results, accuracy=given.accuracy))
+    if given.output is not None:
+        beside = given.output.with_name(f"{given.output.name}.whole")
+        beside.write_text(json.dumps(report, indent=1))
+        os.replace(beside, given.output)
+    return report
+
+
+def _table(title: str, results: dict[str, list[float]], *, accuracy: bool) -> Table:
+    table = Table(title=title)
+    middle, form = (statistics.mean, ".2f") if accuracy else (statistics.median, ",.0f")
+    columns = ("mean", "standard deviation") if accuracy else ("median", "least", "most", "times packed")
+    for name in ("", *columns):
+        table.add_column(name, justify="right" if name else "left")
+    for name, values in results.items():
+        cells = [f"{middle(values):{form}}"]
+        if accuracy:
+            cells.append(f"{statistics.stdev(values) if len(values) > 1 else 0:.2f}")
+        else:
+            cells += [f"{min(values):{form}}", f"{max(values):{form}}"]
+            cells.append(f"{middle(values) / middle(results['packed']):.2f}")
+        table.add_row(name, *cells)
+    return table
+
+
+def _processor() -> str:
+    if Path("/proc/cpuinfo").exists():
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    main()
