@@ -2,6 +2,7 @@
 
 import sys
 from argparse import ArgumentParser
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,10 @@ class SequenceCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse, on top of the model and the data of the checkpoint where one is given."""
-        words = [str(word) for word in (sys.argv[1:] if args is None else args)]
+        if args is not None and not isinstance(args, list):
+            super().parse_arguments(parser, args)
+            return
+        words = sys.argv[1:] if args is None else args
         saved = _saved_config(words)
         if saved is None:
             self.config = parser.parse_args(words)
@@ -74,6 +78,7 @@ class SequenceCLI(LightningCLI):
         config, spec = saved
         # Right after the verb, so that whatever else is given overrides it.
         self.config = parser.parse_args([words[0], "--config", yaml.safe_dump(config), *words[1:]])
+        _check_same_class(config["model"]["class_path"], self.config[words[0]]["model"]["class_path"])
         self.config[words[0]]["data"]["spec"] = spec
 
     def _parse_ckpt_path(self) -> None:
@@ -82,7 +87,7 @@ class SequenceCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         """Instantiate, and let an error that a part raises stand for itself.
 
-        The parser wraps it into a list of all types that it tried and the whole configuration, vocabularies included.
+        The parser wraps it into a list of all types that it tried and the whole configuration, with vocabularies.
         """
         try:
             super().instantiate_classes()
@@ -131,6 +136,12 @@ def _saved_config(words: list[str]) -> tuple[dict[str, Any], dict[str, Any]] | N
     if "seqkit_data" in checkpoint:
         config["data"] = checkpoint["seqkit_data"]
     return config, spec
+
+
+def _check_same_class(saved: str, given: str) -> None:
+    classes = [getattr(import_module(path.rpartition(".")[0]), path.rpartition(".")[2]) for path in (saved, given)]
+    if classes[0] is not classes[1]:
+        raise ValueError(f"the checkpoint is one of {saved}, but the model is {given}; load it with {saved}")
 
 
 def main(args: ArgsType = None) -> SequenceCLI:

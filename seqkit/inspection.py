@@ -62,7 +62,8 @@ def _plan_table(report: dict[str, Any]) -> Table:
         cells = [f"{plan[key]:{form}}" if key in plan else "" for key, form in _FORMS.items()]
         table.add_row(name, *cells)
     table.caption = (
-        f"{report['steps']:,} steps an epoch, {report['tokens_per_step']:,.0f} tokens and {report['sequences_per_step']:,.1f} sequences a step, "
+        f"{report['steps']:,} steps an epoch, {report['tokens_per_step']:,.0f} tokens and "
+        f"{report['sequences_per_step']:,.1f} sequences a step, "
         f"{len(report['buckets'])} buckets; waste: share of padding if padded; correlation: of the mean lengths of "
         f"successive batches, 0 is a perfect shuffle"
     )

@@ -68,6 +68,7 @@ class Usual(LightningModule):
         self.right = self.total = 0
 
     def forward(self, words: Tensor, lengths: Tensor) -> Tensor:
+        """Logits (B, T, C) of padded words (B, T)."""
         embedded = self.embedding(words)
         if not self.pack:
             return self.head(self.lstm(embedded)[0])
@@ -75,22 +76,26 @@ class Usual(LightningModule):
         return self.head(pad_packed_sequence(hidden, batch_first=True)[0])
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> Tensor:
+        """Mean loss over the tokens of the batch."""
         words, tags, lengths = batch
         loss = F.cross_entropy(self(words, lengths).flatten(0, 1), tags.flatten(), ignore_index=IGNORE)
         self.log("train_loss", loss, batch_size=len(words))
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
+        """Count what is right."""
         words, tags, lengths = batch
         real = tags != IGNORE
         self.right += int((self(words, lengths).argmax(-1) == tags)[real].sum())
         self.total += int(real.sum())
 
     def on_validation_epoch_end(self) -> None:
+        """Log the accuracy a token."""
         self.log("val_accuracy", self.right / max(self.total, 1))
         self.right = self.total = 0
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam."""
         return torch.optim.Adam(self.parameters(), lr=2e-3)
 
 

@@ -3,8 +3,8 @@
     python examples/benchmarks/quality.py configs/japanese_vowels.yaml --seeds 0 1 2 -- \
         --data.source.init_args.train JapaneseVowels_TRAIN.ts --data.source.init_args.test JapaneseVowels_TEST.ts
 
-What follows ``--`` goes to ``python -m seqkit fit`` as it is. Each seed's best checkpoint, by the validation split, is
-tested once.
+What follows ``--`` goes to ``python -m seqkit fit`` as it is. Each seed's best checkpoint, by the validation split,
+is tested once.
 """
 
 import argparse

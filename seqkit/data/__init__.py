@@ -1,26 +1,50 @@
+"""From rows to packed batches: sources, encoders, lengths, the sampler, collation."""
 
-from seqkit.data.buckets import StepCost as StepCost
-from seqkit.data.collate import PackCollate as PackCollate
-from seqkit.data.encoders import Characters as Characters
-from seqkit.data.encoders import Encoder as Encoder
-from seqkit.data.encoders import Features as Features
-from seqkit.data.encoders import Ids as Ids
-from seqkit.data.encoders import Labels as Labels
-from seqkit.data.encoders import MultiLabels as MultiLabels
-from seqkit.data.encoders import TokenizerFile as TokenizerFile
-from seqkit.data.encoders import Values as Values
-from seqkit.data.encoders import Words as Words
-from seqkit.data.encoders import encode_dataset as encode_dataset
-from seqkit.data.encoders import learn_spec as learn_spec
-from seqkit.data.encoders import target_encoder as target_encoder
-from seqkit.data.lengths import lengths as lengths
-from seqkit.data.ragged import RaggedRows as RaggedRows
-from seqkit.data.sampler import LengthBucketSampler as LengthBucketSampler
-from seqkit.data.sources import CMAPSS as CMAPSS
-from seqkit.data.sources import CoNLL as CoNLL
-from seqkit.data.sources import Files as Files
-from seqkit.data.sources import Hub as Hub
-from seqkit.data.sources import PythonCode as PythonCode
-from seqkit.data.sources import SavedDataset as SavedDataset
-from seqkit.data.sources import Source as Source
-from seqkit.data.sources import TimeSeries as TimeSeries
+from seqkit.data.buckets import StepCost
+from seqkit.data.collate import PackCollate
+from seqkit.data.encoders import (
+    Characters,
+    Encoder,
+    Features,
+    Ids,
+    Labels,
+    MultiLabels,
+    TokenizerFile,
+    Values,
+    Words,
+    encode_dataset,
+    learn_spec,
+    target_encoder,
+)
+from seqkit.data.lengths import lengths
+from seqkit.data.ragged import RaggedRows
+from seqkit.data.sampler import LengthBucketSampler
+from seqkit.data.sources import CMAPSS, CoNLL, Files, Hub, PythonCode, SavedDataset, Source, TimeSeries
+
+__all__ = [
+    "CMAPSS",
+    "Characters",
+    "CoNLL",
+    "Encoder",
+    "Features",
+    "Files",
+    "Hub",
+    "Ids",
+    "Labels",
+    "LengthBucketSampler",
+    "MultiLabels",
+    "PackCollate",
+    "PythonCode",
+    "RaggedRows",
+    "SavedDataset",
+    "Source",
+    "StepCost",
+    "TimeSeries",
+    "TokenizerFile",
+    "Values",
+    "Words",
+    "encode_dataset",
+    "learn_spec",
+    "lengths",
+    "target_encoder",
+]

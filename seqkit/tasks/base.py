@@ -1,5 +1,6 @@
 """What all tasks share: parts built from sizes, the step, the normalisation, logging and the optimiser."""
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
@@ -335,7 +336,9 @@ class Task(LightningModule, ABC):
         self.save_hyperparameters(logger=False)
         if "_instantiator" in self.hparams:
             return
-        plain = {name: as_config(name, value) for name, value in self.hparams.items()}
+        # Lightning collects the arguments of the base classes, too.
+        own = inspect.signature(type(self)).parameters
+        plain = {name: as_config(name, value) for name, value in self.hparams.items() if name in own}
         self.hparams.clear()
         self.hparams.update(
             plain,

@@ -38,4 +38,3 @@ def as_config(name: str, value: Any) -> Any:
         f"{name}={value!r} cannot be kept in a checkpoint; give a class, or functools.partial(Class, option=value) "
         f"with keyword arguments of plain types"
     )
-

@@ -1,4 +1,5 @@
 import copy
+import itertools
 import json
 import os
 import signal
@@ -24,6 +25,10 @@ def make(splits, **options):
 
 def rows_of(loader):
     return [batch.rows.tolist() for batch in loader]
+
+
+def joined(lists):
+    return list(itertools.chain.from_iterable(lists))
 
 
 class TestSplits:
@@ -52,7 +57,7 @@ class TestLoaders:
         data = make(splits, max_tokens=6)  # less than the longest row
         loader = getattr(data, f"{split}_dataloader")()
         rows = rows_of(loader)
-        assert sorted(sum(rows, [])) == list(range(20))
+        assert sorted(joined(rows)) == list(range(20))
         assert len(loader) == len(rows)
 
     def test_training_sees_every_row_once_in_another_order_each_epoch(self, splits):
@@ -60,7 +65,7 @@ class TestLoaders:
         first = rows_of(loader)
         loader.sampler.set_epoch(1)
         second = rows_of(loader)
-        assert sorted(sum(first, [])) == sorted(sum(second, [])) == list(range(60))
+        assert sorted(joined(first)) == sorted(joined(second)) == list(range(60))
         assert first != second
         assert len(first) == len(second) == len(loader)
 
@@ -94,7 +99,8 @@ class TestSpec:
 
     def test_a_given_spec_is_not_learned_again(self, splits):
         spec = make(splits).spec
-        other = datasets.DatasetDict(test=datasets.Dataset.from_dict({"words": [["new", "w1"]], "tags": [["odd"] * 2]}))
+        rows = {"words": [["new", "w1"]], "tags": [["odd"] * 2]}
+        other = datasets.DatasetDict(test=datasets.Dataset.from_dict(rows))
         ids = make(other, spec=spec, inputs=None, targets=None).rows("test")[[0]].inputs["words"].data
         assert ids.tolist()[0] == 0
         assert ids.tolist()[1] > 0
@@ -107,7 +113,7 @@ class TestBadInput:
 
     def test_no_such_split(self, splits):
         data = make(splits["train"])
-        with pytest.raises(ValueError, match=r"no split 'test', only \['train', 'validation'\]; name its file, or hold"):
+        with pytest.raises(ValueError, match=r"no split 'test', only \['train', 'validation'\]; name its file"):
             data.test_dataloader()
 
     def test_no_such_column(self, splits):
@@ -120,9 +126,8 @@ class TestBadInput:
 
     def test_an_empty_row(self, splits):
         spec = make(splits).spec
-        broken = datasets.DatasetDict(
-            train=datasets.Dataset.from_dict({"words": [["w1"], [], ["w2", "w3"]], "tags": [["odd"], [], ["even"] * 2]})
-        )
+        rows = {"words": [["w1"], [], ["w2", "w3"]], "tags": [["odd"], [], ["even"] * 2]}
+        broken = datasets.DatasetDict(train=datasets.Dataset.from_dict(rows))
         with pytest.raises(ValueError, match=r"(?s)row 1.*drop"):
             make(broken, spec=spec, validation_fraction=0).train_dataloader()
 
@@ -132,7 +137,7 @@ class TestBadInput:
         with caplog.at_level("INFO"):
             loader = data.train_dataloader()
         assert f"{longer} of 60 rows dropped: overlong" in caplog.text
-        assert len(sum(rows_of(loader), [])) == 60 - longer
+        assert len(joined(rows_of(loader))) == 60 - longer
 
     def test_an_unknown_label(self, splits):
         spec = make(splits).spec
@@ -204,7 +209,7 @@ def test_other_lengths_are_refused_on_resuming(splits, trainer, tmp_path):
     run.save_checkpoint(tmp_path / "run.ckpt")
     fewer = copy.copy(splits)
     fewer["train"] = splits["train"].select(range(50))
-    with pytest.raises(ValueError, match="60 rows.*50 rows"):
+    with pytest.raises(ValueError, match=r"60 rows.*50 rows"):
         trainer(max_epochs=2).fit(
             model_for(data), make(fewer, spec=data.spec), ckpt_path=tmp_path / "run.ckpt", weights_only=True
         )

@@ -10,6 +10,7 @@ import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.types as pt
 import tokenizers
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
@@ -22,7 +23,8 @@ UNKNOWN = "<unk>"
 class Words(Encoder):
     """One id per word; id 0 is any word that the training split did not have often enough.
 
-    A word is one element of the column, whatever characters it has.
+    A word is one element of the column, whatever characters it has; a column of texts is split into words and
+    punctuation by the `tokenizers` library's `BertPreTokenizer`, for targets per sequence.
 
     Args:
         min_frequency: How often a word must occur in training to get an id of its own.
@@ -52,23 +54,23 @@ class Words(Encoder):
         return {"min_frequency": self.min_frequency, "lowercase": self.lowercase, "tokenizer": self.tokenizer}
 
     def fit(self, column: datasets.Dataset, name: str) -> Self:
-        """Return an encoder with the vocabulary of a column of lists of strings."""
+        """Return an encoder with the vocabulary of a column of lists of strings, or of texts."""
         if self.tokenizer is not None:
             return self
         model = Tokenizer(tokenizers.models.WordLevel({UNKNOWN: 0}, unk_token=UNKNOWN))
         if self.lowercase:
             model.normalizer = tokenizers.normalizers.Lowercase()
         counts: Counter[str] = Counter()
-        for words, _ in read(column, name, flat):
+        for words, _ in read(column, name, _words):
             for word, count in _counts(words):
                 counts[_normalized(model, word)] += count
         return type(self)(self.min_frequency, self.lowercase, _with_vocabulary(model, counts, self.min_frequency))
 
     def encode_array(self, values: pa.Array, feature: Any) -> pa.Array:
-        """Encode lists of strings; see the base class."""
-        if not is_list(feature):
-            raise RowError(0, f"Words reads lists of words, not {feature}; split the text, or use TokenizerFile")
-        words, lengths = flat(values)
+        """Encode lists of strings, or texts; see the base class."""
+        if not is_list(feature) and not is_text(values):
+            raise RowError(0, f"Words reads lists of words, or texts, not {feature}; name another encoder")
+        words, lengths = _words(values)
         require(words, lengths)
         coded = pc.dictionary_encode(words)
         # Word by word through the vocabulary: encoding by the tokenizer would lose the empty word.
@@ -83,6 +85,20 @@ class Words(Encoder):
     def decode(self, values: Sequence[Any]) -> list[Any]:
         """Return the words of each row of ids."""
         return [[self.model.id_to_token(int(number)) for number in row] for row in values]
+
+
+def is_text(values: pa.Array) -> bool:
+    """Whether an array holds one string a row."""
+    return bool(pt.is_string(values.type) or pt.is_large_string(values.type))
+
+
+def _words(values: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
+    """The words of all rows one after the other, and how many each row has."""
+    if not is_text(values):
+        return flat(values)
+    require(values)
+    split = tokenizers.pre_tokenizers.BertPreTokenizer().pre_tokenize_str
+    return flat(pa.array([[word for word, _ in split(text)] for text in values.to_pylist()], pa.list_(pa.string())))
 
 
 class Characters(Encoder):

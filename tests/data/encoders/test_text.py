@@ -51,12 +51,14 @@ class TestWords:
         words = fitted(Words(), [*rows, ["a"]])
         assert words.decode(words.encode(rows)) == rows
 
-    def test_wants_lists(self):
+    def test_splits_texts_into_words_and_punctuation(self):
+        words = fitted(Words(lowercase=True), ["A cat.", "The cat sat"])
+        assert words.decode(words.encode(["A cat, sat"])) == [["a", "cat", "<unk>", "sat"]]
+
+    def test_wants_words(self):
         words = fitted(Words(), WORDS)
-        with pytest.raises(
-            RowError, match=r"Words reads lists of words, not .*; split the text, or use TokenizerFile"
-        ):
-            words.encode(["a text"])
+        with pytest.raises(RowError, match=r"Words reads lists of words, or texts, not .*; name another encoder"):
+            words.encode([1])
         with pytest.raises(
             RowError, match=r"row 1: there is no value \(null\) at position 1; fill it in or drop the row"
         ):

@@ -1,0 +1,234 @@
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import datasets
+import pytest
+import torch
+import yaml
+
+from seqkit.cli import main
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+QUICK = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+
+# Calls of Lightning that the pinned jsonargparse deprecates.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:(?s).*(add_instantiator|skip_none).*was deprecated:DeprecationWarning"
+)
+
+
+@pytest.fixture
+def folder(splits, tmp_path, monkeypatch):
+    """A working directory with rows on disk and a config that reads them."""
+    monkeypatch.chdir(tmp_path)
+    splits.save_to_disk("rows")
+    config = {
+        "model": {
+            "class_path": "seqkit.Tagger",
+            "init_args": {
+                "embedding": {"class_path": "seqkit.nn.Embedding", "init_args": {"embedding_dim": 8}},
+                "encoder": {"class_path": "seqkit.nn.LSTM", "init_args": {"hidden_size": 8, "bidirectional": True}},
+                "optimizer": {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.02}},
+            },
+        },
+        "data": {
+            "source": {"class_path": "seqkit.data.SavedDataset", "init_args": {"path": "rows"}},
+            "inputs": "words",
+            "targets": "tags",
+            "max_tokens": 64,
+        },
+        "trainer": {"max_epochs": 3, "default_root_dir": "runs"},
+    }
+    Path("config.yaml").write_text(yaml.safe_dump(config))
+    return tmp_path
+
+
+def fit(*options):
+    return main(["fit", "--config", "config.yaml", *QUICK, *options])
+
+
+def test_fit_leaves_a_checkpoint_and_two_logs(folder):
+    cli = fit()
+    run = folder / "runs" / "version_0"
+    assert {file.name for file in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert any(file.name.startswith("events.out.tfevents") for file in run.iterdir())
+    with (run / "metrics.csv").open() as file:
+        assert "val_accuracy" in csv.DictReader(file).fieldnames
+    assert cli.trainer.callback_metrics["val_accuracy"] > 0.5
+    torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
+
+
+def test_a_checkpoint_suffices_for_test_and_predict_in_a_fresh_process(folder):
+    cli = fit()
+    checkpoint = cli.trainer.checkpoint_callback.last_model_path
+    (expected,) = cli.trainer.test(cli.model, cli.datamodule, verbose=False)
+    # No training rows, no labels: what the data decided is in the checkpoint.
+    rows = datasets.load_from_disk("rows")
+    datasets.DatasetDict(test=rows["test"]).save_to_disk("other")
+    datasets.DatasetDict(test=rows["test"].remove_columns("tags")).save_to_disk("bare")
+    run = [sys.executable, "-m", "seqkit"]
+    source = "--data.source.init_args.path"
+    tested = subprocess.run(
+        [*run, "test", "--ckpt_path", checkpoint, *QUICK, source, "other"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert str(expected["test_loss"])[:6] in tested.stdout
+    subprocess.run(
+        [*run, "predict", f"--ckpt_path={checkpoint}", *QUICK, source, "bare", "--predictions.path", "out.jsonl"],
+        check=True,
+    )
+    lines = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    assert [len(line["tags"]) for line in lines] == [len(words) for words in rows["test"]["words"]]
+    right = sum(
+        a == b
+        for line, tags in zip(lines, rows["test"]["tags"], strict=True)
+        for a, b in zip(line["tags"], tags, strict=True)
+    )
+    assert right / sum(map(len, rows["test"]["tags"])) == pytest.approx(expected["test_accuracy"])
+
+
+def test_a_checkpoint_of_a_script_suffices_with_a_source(folder, splits, trainer):
+    from functools import partial
+
+    from seqkit import SequenceDataModule, Tagger
+    from seqkit.nn import LSTM, Embedding
+
+    data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=64)
+    model = Tagger(data.spec, partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=4))
+    run = trainer(max_epochs=1)
+    run.fit(model, data)
+    run.save_checkpoint("script.ckpt")
+    (expected,) = run.test(model, data, verbose=False)
+    options = ["--data.source.class_path=seqkit.data.SavedDataset", "--data.source.init_args.path=rows"]
+    cli = main(["test", "--ckpt_path=script.ckpt", *QUICK, "--data.max_tokens=64", *options])
+    assert cli.trainer.callback_metrics["test_accuracy"] == pytest.approx(expected["test_accuracy"])
+
+
+@pytest.mark.filterwarnings("ignore:The dirpath has changed")  # a resumed run logs into a folder of its own
+def test_resumes_with_the_config_and_the_checkpoint(folder):
+    first = fit()
+    resumed = fit(f"--ckpt_path={first.trainer.checkpoint_callback.last_model_path}", "--trainer.max_epochs=5")
+    assert resumed.trainer.current_epoch == 5
+    assert resumed.trainer.global_step == first.trainer.global_step * 5 / 3
+
+
+def test_inspect_prints_and_draws(folder, capsys):
+    main(["inspect", "--config", "config.yaml", "--picture", "new/lengths.png"])
+    printed = capsys.readouterr().out
+    for word in ("train", "validation", "test", "waste", "random", "correlation"):
+        assert word in printed
+    assert (folder / "new" / "lengths.png").read_bytes().startswith(b"\x89PNG")
+    assert [file.name for file in (folder / "new").iterdir()] == ["lengths.png"]
+
+
+class TestBadInput:
+    def test_an_unknown_key(self, folder, capsys):
+        with pytest.raises(SystemExit):
+            fit("--data.max_tokenz=3")
+        assert "max_tokenz" in capsys.readouterr().err
+
+    def test_an_unknown_key_in_a_config(self, folder, capsys):
+        config = yaml.safe_load(Path("config.yaml").read_text())
+        config["data"]["max_token"] = 3
+        Path("config.yaml").write_text(yaml.safe_dump(config))
+        with pytest.raises(SystemExit):
+            fit()
+        assert "max_token" in capsys.readouterr().err
+
+    def test_an_error_of_a_part_stands_for_itself(self, folder):
+        with pytest.raises(ValueError, match=r"^Tagger is causal, but encoder LSTM is bidirectional"):
+            fit("--model.init_args.causal=true")
+
+    def test_a_missing_column_lists_those_there_are(self, folder):
+        with pytest.raises(ValueError, match=r"(?s)wrds.*words.*tags"):
+            fit("--data.inputs=wrds")
+
+    def test_a_checkpoint_of_another_task(self, folder):
+        checkpoint = fit().trainer.checkpoint_callback.last_model_path
+        with pytest.raises(ValueError, match=r"checkpoint is one of .*Tagger, but the model is .*Classifier"):
+            fit(f"--ckpt_path={checkpoint}", "--model=seqkit.Classifier", "--data.targets=label")
+
+
+def conllu(path, sentences):
+    lines = []
+    for sentence in sentences:
+        for i, (word, tag) in enumerate(sentence, 1):
+            lines.append("\t".join([str(i), word, "_", tag, *["_"] * 6]))
+        lines.append("")
+    path.write_text("\n".join(lines) + "\n")
+
+
+def series(path, count):
+    rows = [",".join(str(i * j % 7) for j in range(5 + i % 3)) for i in range(count)]
+    data = "\n".join(":".join([row] * 12) + f":{1 + i % 9}" for i, row in enumerate(rows))
+    header = (
+        "@problemName P\n@timeStamps false\n@missing false\n@univariate false\n@dimensions 12\n@equalLength false\n"
+    )
+    path.write_text(f"{header}@classLabel true 1 2 3 4 5 6 7 8 9\n@data\n{data}\n")
+
+
+def engines(path, count):
+    rows = [
+        " ".join([str(unit), str(cycle), *[str(round((unit * cycle + k) % 5 / 3, 3)) for k in range(24)]])
+        for unit in range(1, count + 1)
+        for cycle in range(1, 10 + unit)
+    ]
+    path.write_text("\n".join(rows) + "\n")
+
+
+def source_for(name, folder):
+    """Options that give a shipped config a small data set of the same features, made on the spot."""
+    words = [[("the", "DET"), ("cat", "NOUN"), ("sat", "VERB")], [("cats", "NOUN"), ("sit", "VERB")]] * 20
+    at = "--data.source.init_args"
+    match name:
+        case "highlight":
+            (folder / "code").mkdir()
+            for i in range(40):
+                (folder / "code" / f"m{i}.py").write_text(
+                    f"def f{i}(x):\n    return x + {i}  # add\n\n\ny = '{i}'\n"
+                )
+            return [f"{at}.paths=[{folder / 'code'}]", f"{at}.validation=0.3"]
+        case "ewt_upos":
+            for split in ("train", "validation", "test"):
+                conllu(folder / f"{split}.conllu", words)
+            return [f"{at}.{split}={folder / split}.conllu" for split in ("train", "validation", "test")]
+        case "japanese_vowels":
+            for split in ("train", "test"):
+                series(folder / f"{split}.ts", 45)
+            return [f"{at}.{split}={folder / split}.ts" for split in ("train", "test")]
+        case "cmapss":
+            for split in ("train", "test"):
+                engines(folder / f"{split}.txt", 8)
+            (folder / "rul.txt").write_text("\n".join(str(10 * i) for i in range(1, 9)) + "\n")
+            return [f"{at}.{split}={folder / split}.txt" for split in ("train", "test", "rul")]
+    if name == "conll2003_ner":
+        rows = {"tokens": [["Ann", "sat"], ["in", "New", "York"]] * 20, "ner_tags": [[1, 0], [0, 5, 6]] * 20}
+        tags = ["O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC", "B-MISC", "I-MISC"]
+        features = {
+            "tokens": datasets.List(datasets.Value("string")),
+            "ner_tags": datasets.List(datasets.ClassLabel(names=tags)),
+        }
+        names = ("train", "validation", "test")
+    else:
+        rows = {"text": ["A good film.", "Bad, very bad."] * 20, "label": [1, 0] * 20}
+        features = {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "pos"])}
+        names = ("train", "test")
+    made = datasets.Dataset.from_dict(rows, features=datasets.Features(features))
+    datasets.DatasetDict(dict.fromkeys(names, made)).save_to_disk(folder / "rows")
+    return ["--data.source=seqkit.data.SavedDataset", f"{at}.path={folder / 'rows'}"]
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in CONFIGS.glob("*.yaml")))
+def test_every_shipped_config_fits(name, tmp_path, monkeypatch):
+    options = source_for(name, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    limits = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2", "--trainer.limit_val_batches=2"]
+    cli = main(["fit", "--config", str(CONFIGS / f"{name}.yaml"), *options, *limits, *QUICK])
+    assert cli.trainer.global_step > 0
+    assert cli.model.monitor[0] in cli.trainer.callback_metrics
+    assert list(Path("runs").rglob("best.ckpt"))
