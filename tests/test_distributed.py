@@ -37,7 +37,8 @@ model = Tagger(
 trainer = Trainer(
     accelerator="cpu", devices=devices, strategy="ddp" if devices > 1 else "auto", max_epochs=1,
     precision=precision, accumulate_grad_batches=accumulate, logger=False, enable_checkpointing=False,
-    enable_progress_bar=False, enable_model_summary=False, callbacks=[PredictionWriter(str(folder / f"{name}.jsonl"))],
+    enable_progress_bar=False, enable_model_summary=False,
+    callbacks=[PredictionWriter(str(folder / f"{name}.jsonl"))],
 )
 trainer.fit(model, data)
 scores = trainer.validate(model, data, verbose=False)[0] | trainer.test(model, data, verbose=False)[0]

@@ -1,9 +1,9 @@
 """Train and test a config with several seeds: mean and standard deviation of every test score.
 
-    python examples/benchmarks/quality.py configs/japanese_vowels.yaml --seeds 0 1 2 -- \
+    python examples/benchmarks/quality.py configs/japanese_vowels.yaml --seeds 0 1 2 \
         --data.source.init_args.train JapaneseVowels_TRAIN.ts --data.source.init_args.test JapaneseVowels_TEST.ts
 
-What follows ``--`` goes to ``python -m seqkit fit`` as it is. Each seed's best checkpoint, by the validation split,
+All other options go to ``python -m seqkit fit`` as they are. Each seed's best checkpoint, by the validation split,
 is tested once.
 """
 
@@ -37,13 +37,14 @@ def run(config: str, seed: int, options: Sequence[str]) -> dict[str, float]:
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Run all seeds, print the table and, with ``--output``, write it as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("config")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--output", type=Path, help="a JSON file")
-    parser.add_argument("options", nargs="*", help="options of python -m seqkit fit, after --")
-    given = parser.parse_args(arguments)
-    runs = {seed: run(given.config, seed, given.options) for seed in given.seeds}
+    given, options = parser.parse_known_args(arguments)
+    runs = {seed: run(given.config, seed, options) for seed in given.seeds}
     scores = {name: [of[name] for of in runs.values()] for name in runs[given.seeds[0]]}
     table = Table(title=f"{given.config}, seeds {', '.join(map(str, given.seeds))}")
     for name in ("", "mean", "standard deviation", *(f"seed {seed}" for seed in given.seeds)):

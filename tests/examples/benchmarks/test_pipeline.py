@@ -1,0 +1,41 @@
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "benchmarks" / "pipeline.py"
+WORDS = {"the": "DET", "a": "DET", "cat": "NOUN", "dog": "NOUN", "sat": "VERB", "ran": "VERB", "here": "ADV"}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for split, count in (("train", 80), ("dev", 20)):
+        lines = []
+        for i in range(count):
+            chosen = [list(WORDS)[(i * j + j) % len(WORDS)] for j in range(1 + i % 9)]
+            lines += ["\t".join([str(j), word, "_", WORDS[word], *["_"] * 6]) for j, word in enumerate(chosen, 1)]
+            lines.append("")
+        (tmp_path / f"tiny-{split}.conllu").write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+@pytest.fixture
+def pipeline():
+    spec = importlib.util.spec_from_file_location("pipeline", EXAMPLE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_all_contenders_compute_the_same_and_are_timed(folder, pipeline, capsys):
+    report = pipeline.main([str(folder), "--rounds", "1", "--output", str(folder / "speed.json")])
+    assert report["largest difference of logits"] < 1e-5
+    assert all(len(values) == 1 and values[0] > 0 for values in report["results"].values())
+    assert json.loads((folder / "speed.json").read_text()) == report
+    assert "times packed" in capsys.readouterr().out
+
+
+def test_accuracy_over_seeds(folder, pipeline):
+    report = pipeline.main([str(folder), "--accuracy", "--epochs", "2", "--seeds", "0", "1"])
+    assert all(len(values) == 2 and values[0] > 50 for values in report["results"].values())

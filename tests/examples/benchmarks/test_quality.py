@@ -1,0 +1,24 @@
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.filterwarnings("ignore:(?s).*(add_instantiator|skip_none).*was deprecated:DeprecationWarning")
+def test_mean_over_seeds(splits, tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("quality", ROOT / "examples" / "benchmarks" / "quality.py")
+    quality = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(quality)
+    monkeypatch.chdir(tmp_path)
+    splits.save_to_disk("rows")
+    config = str(ROOT / "configs" / "ewt_upos.yaml")
+    source = ["--data.source=seqkit.data.SavedDataset", "--data.source.init_args.path=rows"]
+    options = [*source, "--data.inputs=words", "--data.targets=tags", "--trainer.max_epochs=1"]
+    quiet = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+    result = quality.main([config, "--seeds", "3", "4", "--output", "out.json", *options, *quiet])
+    assert [len(values) for values in result["scores"].values()] == [2] * len(result["scores"])
+    assert {"test_accuracy", "test_loss", "fit_seconds"} <= set(result["scores"])
+    assert json.loads(Path("out.json").read_text()) == result
