@@ -7,6 +7,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 
 
+@pytest.mark.filterwarnings("ignore:The dirpath has changed")
 @pytest.mark.filterwarnings("ignore:(?s).*(add_instantiator|skip_none).*was deprecated:DeprecationWarning")
 def test_mean_over_seeds(splits, tmp_path, monkeypatch):
     spec = importlib.util.spec_from_file_location("quality", ROOT / "examples" / "benchmarks" / "quality.py")
