@@ -136,8 +136,9 @@ class Task(LightningModule, ABC):
         self.metrics = nn.ModuleDict()
         for stage in ("train", "val", "test"):
             collections = [collection.clone(prefix=f"{stage}_") for collection in self.build_metrics()]
-            self.metrics[f"{stage}_loss"] = MeanLoss()
             self.metrics[f"{stage}_scores"] = nn.ModuleList(collections)
+            if stage != "train":
+                self.metrics[f"{stage}_loss"] = MeanLoss()
         self._units_per_step: float | None = None
         self._rng_state: Tensor | None = None
 
@@ -213,7 +214,7 @@ class Task(LightningModule, ABC):
             self._measure(stage, output, target, total.detach(), units)
         if stage == "train" and self._units_per_step is not None:
             return total * (self.trainer.world_size / self._units_per_step)
-        return total / units
+        return total / units.clamp(min=1)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """One micro-batch; see :meth:`step`."""
@@ -259,7 +260,6 @@ class Task(LightningModule, ABC):
 
     def on_train_epoch_start(self) -> None:
         """Forget the training metrics of the epoch before."""
-        cast(MeanLoss, self.metrics["train_loss"]).reset()
         for metrics in self._metrics_of("train"):
             metrics.reset()
 
@@ -274,7 +274,7 @@ class Task(LightningModule, ABC):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Go on with the random numbers of the run that was interrupted (dropout draws from them)."""
         if self._rng_state is not None:
-            torch.set_rng_state(self._rng_state)
+            torch.set_rng_state(self._rng_state.cpu())
             self._rng_state = None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -300,17 +300,19 @@ class Task(LightningModule, ABC):
         return cast(list[MetricCollection], list(cast(nn.ModuleList, self.metrics[f"{stage}_scores"])))
 
     def _measure(self, stage: str, output: Values, target: Values, total: Tensor, units: Tensor) -> None:
-        """Take a batch into the metrics; in training, log what it alone gives."""
-        loss = cast(MeanLoss, self.metrics[f"{stage}_loss"])
-        pairs = list(zip(self._metrics_of(stage), self.measured(output, target), strict=True))
-        if stage != "train":
-            loss.update(total, units)
-            for metrics, pair in pairs:
+        """Take a batch into the metrics; in training, log what it alone gives, scores where Lightning logs them."""
+        if stage == "train":
+            self._log_values({"train_loss": total / units.clamp(min=1)})
+            every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+            if (self.trainer.global_step + 1) % max(every, 1):
+                return
+        else:
+            cast(MeanLoss, self.metrics[f"{stage}_loss"]).update(total, units)
+        for metrics, pair in zip(self._metrics_of(stage), self.measured(output, target), strict=True):
+            if stage == "train":
+                self._log_values(metrics(*pair))
+            else:
                 metrics.update(*pair)
-            return
-        self._log_values({"train_loss": loss(total, units)})
-        for metrics, pair in pairs:
-            self._log_values(metrics(*pair))
 
     def _log_epoch(self, stage: str) -> None:
         """Log the metrics of all batches and ranks, and start anew."""

@@ -1,0 +1,47 @@
+from functools import partial
+
+import pytest
+import torch
+
+from seqkit import Regressor, SequenceDataModule, packed
+from seqkit.losses import Quantile
+from seqkit.nn import LSTM, Embedding
+
+
+def build(splits, target, **options):
+    data = SequenceDataModule(splits, inputs="words", targets=target, max_tokens=32)
+    return Regressor(data.spec, partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=4), **options), data
+
+
+def test_scores_of_all_steps_and_of_the_last_are_in_units_of_the_target(splits, trainer):
+    model, data = build(splits, "values")
+    (scores,) = trainer().test(model, data, verbose=False)
+    batch = data.rows("test")[list(range(20))]
+    with torch.no_grad():
+        predicted = model.decode(model.eval()(batch.inputs))
+    error = predicted.data.squeeze(-1) - batch.targets["values"].data
+    assert scores["test_rmse"] == pytest.approx(float(error.square().mean().sqrt()), rel=1e-5)
+    assert scores["test_mae"] == pytest.approx(float(error.abs().mean()), rel=1e-5)
+    last = packed.last(predicted).squeeze(-1) - packed.last(batch.targets["values"])
+    assert scores["test_rmse_last"] == pytest.approx(float(last.square().mean().sqrt()), rel=1e-5)
+
+
+def test_the_loss_is_of_standardised_values(splits):
+    model, data = build(splits, "value")
+    values = torch.tensor(splits["train"]["value"])
+    torch.testing.assert_close(model.mean, values.mean())
+    torch.testing.assert_close(model.std, values.std(correction=0))
+    batch = data.rows("train")[list(range(60))]
+    output = torch.zeros(60, 1)
+    total, units = model.compute_loss(output, batch.targets["value"])
+    assert float(total / units) == pytest.approx(1.0, rel=1e-4)
+
+
+def test_quantiles_lie_in_order_on_average(splits, trainer):
+    model, data = build(splits, "value", loss=partial(Quantile, quantiles=[0.1, 0.5, 0.9]))
+    assert model.monitor == ("val_loss", "min")
+    run = trainer(max_epochs=30)
+    run.fit(model, data)
+    predicted = torch.tensor([values for _, columns in run.predict(model, data) for values in columns["value"]])
+    low, middle, high = predicted.mean(0).tolist()
+    assert low < middle < high
