@@ -2,6 +2,7 @@
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
 
 from seqkit.tasks.base import Task
 
@@ -10,7 +11,8 @@ class BestCheckpoint(ModelCheckpoint):
     """Keep the checkpoint with the best value of the task's ``monitor``, and the last one.
 
     A :class:`~lightning.pytorch.callbacks.ModelCheckpoint` that asks the task what to watch. Without a validation
-    split there is nothing to watch, and the last checkpoint is kept.
+    split there is nothing to watch, and the last checkpoint is kept. Of equal values the later one is better: on a
+    small validation split many epochs reach the same accuracy, and the first of them has learned least.
 
     Args:
         dirpath: The folder; by default ``checkpoints`` in the logger's.
@@ -19,6 +21,11 @@ class BestCheckpoint(ModelCheckpoint):
 
     def __init__(self, dirpath: str | None = None, filename: str = "best") -> None:
         super().__init__(dirpath=dirpath, filename=filename, save_last=True)
+
+    def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
+        """Whether a value is as good as the best so far."""
+        tied = current is not None and self.best_model_score is not None and bool(current == self.best_model_score)
+        return tied or super().check_monitor_top_k(trainer, current)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Ask the task what to watch."""

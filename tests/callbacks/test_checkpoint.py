@@ -1,5 +1,8 @@
 from functools import partial
 
+import torch
+from lightning.pytorch.callbacks import Callback
+
 from seqkit import Regressor, SequenceDataModule, Tagger
 from seqkit.callbacks import BestCheckpoint
 from seqkit.nn import LSTM, Embedding
@@ -20,3 +23,19 @@ def test_watches_what_the_task_says(splits, trainer, tmp_path):
     assert (regressor.monitor, regressor.mode) == ("val_rmse", "min")
     assert {file.name for file in (tmp_path / "a").iterdir()} == {"best.ckpt", "last.ckpt"}
     assert tagger.best_model_score is not None
+
+
+class Same(Callback):
+    """Makes every epoch as good as the others."""
+
+    def on_validation_end(self, trainer, pl_module):
+        trainer.callback_metrics["val_accuracy"] = torch.tensor(0.5)
+
+
+def test_of_equal_epochs_the_last_is_kept(splits, trainer, tmp_path):
+    data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
+    model = Tagger(data.spec, partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=4))
+    best = BestCheckpoint(dirpath=str(tmp_path))
+    trainer(max_epochs=3, enable_checkpointing=True, callbacks=[Same(), best]).fit(model, data)
+    assert {file.name for file in tmp_path.iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert torch.load(tmp_path / "best.ckpt", weights_only=True)["epoch"] == 2
