@@ -78,7 +78,9 @@ def _draw(lengths: npt.NDArray[np.int64], report: dict[str, Any], picture: Path)
     figure = Figure(figsize=(10, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=[3, 2])
-    left.hist(lengths, bins=min(100, int(lengths.max(initial=1))), color=_BLUE)
+    longest = int(lengths.max(initial=1))
+    width = -(-longest // 100)  # whole tokens, or some bars would hold more lengths than others
+    left.hist(lengths, bins=[*np.arange(0.5, longest + width, width)], color=_BLUE)
     for bucket in report["buckets"]:
         left.axvline(bucket["longest"] + 0.5, color=_GREY, linewidth=0.8, zorder=0)
     left.set_title("Lengths of the training rows; lines: ends of the buckets", fontsize=10, loc="left")
