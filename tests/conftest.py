@@ -24,7 +24,7 @@ def pytest_addoption(parser):
 def data_dir(request):
     given = request.config.getoption("--data-dir")
     if given is None:
-        pytest.skip("needs the real data sets: --data-dir DIR")
+        pytest.skip("needs the real data sets: --data-dir=DIR")
     return Path(given)
 
 

@@ -70,7 +70,7 @@ def layer(
 def available() -> tuple[Backend, ...]:
     """The backends that are present on this machine, the fastest first."""
     everywhere: tuple[Backend, ...] = ("closed_form", "reference")
-    return everywhere if native.library() is None else ("native", *everywhere)
+    return everywhere if native.compiled() is None else ("native", *everywhere)
 
 
 def choose(device: torch.device, dtype: torch.dtype, *, projected: bool = False) -> Backend:

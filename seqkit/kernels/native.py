@@ -22,7 +22,7 @@ VARIANTS = {"AVX512": ("avx512", "avx2", "plain"), "AVX2": ("avx2", "plain")}
 
 
 @functools.cache
-def library() -> ctypes.CDLL | None:
+def compiled() -> ctypes.CDLL | None:
     """The widest variant that was built and that this machine runs, or None; logs once which."""
     folder = Path(__file__).parent
     for variant in VARIANTS.get(torch.backends.cpu.get_cpu_capability(), ("plain",)):
@@ -101,7 +101,7 @@ def _call(
     weights = [w.contiguous() for w in hidden_weights]
     sizes = [len(steps.sizes), batch, units, directions]
     pointers = [None if t is None else t.data_ptr() for t in [*_pair(weights), *tensors]]
-    getattr(library(), f"seqkit_{name}")(
+    getattr(compiled(), f"seqkit_{name}")(
         ctypes.c_int(list(GATES).index(mode)),
         *map(ctypes.c_int64, sizes),
         ctypes.c_void_p(steps.batch_sizes.data_ptr()),

@@ -8,15 +8,15 @@ from torch.nn.utils.rnn import pack_sequence
 from seqkit import kernels
 from seqkit.kernels import Steps, native
 
-needs_library = pytest.mark.skipif(native.library() is None, reason="no compiler was there at install")
+needs_library = pytest.mark.skipif(native.compiled() is None, reason="no compiler was there at install")
 
 
 @pytest.fixture
 def fresh_library():
     """The library is looked for anew in the test, and again afterwards."""
-    native.library.cache_clear()
+    native.compiled.cache_clear()
     yield
-    native.library.cache_clear()
+    native.compiled.cache_clear()
 
 
 def run(lengths, threads=1, units=20):
@@ -87,8 +87,8 @@ def test_in_a_worker(method):
 @pytest.mark.usefixtures("fresh_library")
 def test_says_once_that_it_is_there(caplog):
     with caplog.at_level(logging.INFO):
-        native.library()
-        native.library()
+        native.compiled()
+        native.compiled()
     assert [r.message.startswith("Recurrent layers run by compiled code (") for r in caplog.records] == [True]
     assert kernels.available()[0] == "native"
 
