@@ -14,8 +14,9 @@ import torch.distributed
 from torch.utils.data import DistributedSampler
 
 from seqkit.data.buckets import Buckets, Budget, StepCost, plan_buckets
+from seqkit.data.deal import deal_evenly, deal_in_turns
 from seqkit.data.order import Policy, sort_by_length
-from seqkit.data.shuffle import Epoch, deal, permutation_keys, within
+from seqkit.data.shuffle import Epoch, permutation_keys, within
 from seqkit.data.waste import LocalBatches, alternatives
 
 Ints = npt.NDArray[np.int64]
@@ -41,8 +42,9 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
     lengths, the arguments and the epoch, and each step is computed when it is asked for: an epoch or a resume
     costs nothing to begin, and no list of an epoch's length exists.
 
-    A global batch is dealt to the ranks longest first, forth and back, so that any two hold equally many
-    sequences (to one in the short batch) and their tokens differ by less than the batch's longest sequence.
+    A global batch is dealt to the ranks longest first, each row to the rank that has least
+    (:func:`seqkit.data.deal.deal_evenly`), so that any two hold equally many sequences (to one in the short
+    batch), their longest are alike and their tokens differ by less than the batch's longest sequence.
     All ranks take ``len(sampler)`` steps, each row is seen once. Only where the short batch has fewer rows than
     there are ranks does a rank yield an empty list.
 
@@ -158,8 +160,9 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
         epoch, plan = self._epoch(place.buckets, place.epoch), place.buckets
         begun = min(place.step + 1, plan.num_steps)
         sizes, positions = epoch.batches(place.step, begun)
-        positions, hands = _undealt(positions, plan.world, place.dealt)
+        positions = self._undealt(positions, plan.world, place.dealt)
         if sizes.size:
+            hands = _hands(plan.world, place.dealt)
             batches = self._shares(np.array([positions.size]), positions, hands)
             yield from itertools.islice(batches, place.turns, None)
         block = self._block(plan)
@@ -170,7 +173,8 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
     def _shares(self, sizes: Ints, positions: Ints, hands: int) -> Iterator[list[int]]:
         """This rank's rows of global batches, in as many turns as the ranks need to take up all hands."""
         turns = -(-hands // self.num_replicas)
-        turn, rank = np.divmod(deal(within(sizes), turns * self.num_replicas), self.num_replicas)
+        hand = self._deal(sizes, positions, turns * self.num_replicas)
+        turn, rank = np.divmod(hand, self.num_replicas)
         mine = np.flatnonzero(rank == self.rank)
         batch = np.repeat(np.arange(sizes.size) * turns, sizes)[mine] + turn[mine]
         if turns > 1:
@@ -181,6 +185,20 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
         for end in np.cumsum(np.bincount(batch, minlength=sizes.size * turns)).tolist():
             yield rows[begin:end]
             begin = end
+
+    def _deal(self, sizes: Ints, positions: Ints, hands: int) -> Ints:
+        """Whose hand the rows of global batches go to."""
+        if self.longest_first:  # no hand may get more than that of the heaviest rows does
+            return deal_in_turns(within(sizes), hands)
+        return deal_evenly(sizes, self._histogram.lengths(positions), hands)
+
+    def _undealt(self, positions: Ints, hands: int, dealt: tuple[tuple[int, int], ...]) -> Ints:
+        """What is left of a global batch after ``dealt`` (ranks, batches each had)."""
+        for ranks, turns in dealt:
+            hands = -(-hands // ranks) * ranks
+            positions = positions[self._deal(np.array([positions.size]), positions, hands) >= ranks * turns]
+            hands -= ranks * turns
+        return positions
 
     # -- what it is worth -------------------------------------------------------------------------------------
 
@@ -193,7 +211,7 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
         for start in range(0, self.num_samples, block):
             sizes, positions = order.batches(start, min(start + block, self.num_samples))
             lengths, inside = self._histogram.lengths(positions), within(sizes)
-            batch = np.repeat(np.arange(sizes.size) * ranks, sizes) + deal(inside, ranks)
+            batch = np.repeat(np.arange(sizes.size) * ranks, sizes) + self._deal(sizes, positions, ranks)
             count = sizes.size * ranks
             longest = np.zeros(count, np.int64)
             first = inside < ranks  # the first card that each hand gets is its longest
@@ -256,7 +274,7 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
         most = []
         for start, size in zip(buckets.starts, buckets.global_sequences, strict=False):
             index = np.arange(min(size, self._histogram.num_rows - start))
-            lengths, hand = self._histogram.lengths(start + index), deal(index, buckets.world)
+            lengths, hand = self._histogram.lengths(start + index), deal_in_turns(index, buckets.world)
             tokens = np.bincount(hand, lengths)
             padded = np.bincount(hand) * lengths[: tokens.size]
             most.append((tokens if self.budget.kind == "packed" else padded).max())
@@ -295,7 +313,7 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
         ranks = self.num_replicas
         step = self.consumed if step is None else step
         turns = step - place.consumed + place.turns
-        first = -(-_undealt(np.zeros(0, np.int64), place.buckets.world, place.dealt)[1] // ranks)
+        first = -(-_hands(place.buckets.world, place.dealt) // ranks)
         done, dealt = 0, place.dealt
         if turns >= first:
             done, turns = divmod(turns - first, -(-place.buckets.world // ranks))
@@ -362,7 +380,7 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
         place = self._place()
         if place.step == place.buckets.num_steps:
             return 0
-        hands = _undealt(np.zeros(0, np.int64), place.buckets.world, place.dealt)[1]
+        hands = _hands(place.buckets.world, place.dealt)
         later = (place.buckets.num_steps - place.step - 1) * -(-place.buckets.world // self.num_replicas)
         return -(-hands // self.num_replicas) - place.turns + later
 
@@ -406,13 +424,11 @@ class _Place:
     consumed: int
 
 
-def _undealt(positions: Ints, hands: int, dealt: tuple[tuple[int, int], ...]) -> tuple[Ints, int]:
-    """What is left of a global batch, and hands enough for it, after ``dealt`` (ranks, batches each had)."""
+def _hands(hands: int, dealt: tuple[tuple[int, int], ...]) -> int:
+    """Hands that are left of a global batch after ``dealt`` (ranks, batches each had)."""
     for ranks, turns in dealt:
-        hands = -(-hands // ranks) * ranks
-        positions = positions[deal(np.arange(positions.size), hands) >= ranks * turns]
-        hands -= ranks * turns
-    return positions, hands
+        hands = -(-hands // ranks) * ranks - ranks * turns
+    return hands
 
 
 def _digest(*arrays: npt.NDArray[Any]) -> str:

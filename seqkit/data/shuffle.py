@@ -110,13 +110,3 @@ class Epoch:
 def within(sizes: Ints) -> Ints:
     """Counts 0, 1, … anew for each group of the given sizes: (sum of sizes,)."""
     return np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-
-
-def deal(index: Ints, hands: int) -> Ints:
-    """Whose hand the cards dealt at ``index`` = 0, 1, … go to, forth and back.
-
-    Of values dealt in descending order, the sums of any two hands of equally many differ by at most the largest
-    value less the smallest: the rounds' differences alternate in sign and cover disjoint ranges of values.
-    """
-    turn, place = np.divmod(index, hands)
-    return np.where(turn % 2, hands - 1 - place, place)

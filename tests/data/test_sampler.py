@@ -221,10 +221,10 @@ def test_any_two_rows_of_a_bucket_meet_equally_often():
 
 
 def test_balance_of_ranks():
-    lengths = np.random.default_rng(0).lognormal(2.4, 0.9, 100_000).clip(1, 159).astype(int)
-    for world in (2, 8):
-        batches = LengthBucketSampler(lengths, max_tokens=1024, num_replicas=world, rank=0).local_batches()
-        assert batches.imbalance < 0.03
+    lengths = np.random.default_rng(0).lognormal(2.4, 0.9, 12_500).clip(1, 159).astype(int)  # like EWT's
+    for world in (2, 4, 8):
+        sampler = LengthBucketSampler(lengths, max_tokens=1024, num_replicas=world, rank=0)
+        assert max(sampler.local_batches(epoch).imbalance for epoch in range(5)) < 0.03
 
 
 def test_overlong_rows():

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqkit.data.buckets import Buckets
-from seqkit.data.shuffle import Epoch, deal, permutation_keys, permute, within
+from seqkit.data.shuffle import Epoch, permutation_keys, permute, within
 
 
 def standard_score(counts):
@@ -59,21 +59,6 @@ def test_all_permutations_of_four_are_equally_likely():
 def test_keys_depend_on_seed_and_epoch():
     tables = [permutation_keys(seed, epoch, 3).tobytes() for seed in range(5) for epoch in range(5)]
     assert len(set(tables)) == 25
-
-
-@given(
-    st.lists(st.integers(0, 100), min_size=1, max_size=60),
-    st.integers(1, 8),
-)
-def test_hands_are_even(values, hands):
-    values = np.sort(values)[::-1]
-    values = values[: values.size // hands * hands]  # equally many cards for each
-    hand = deal(np.arange(values.size), hands)
-    assert np.ptp(np.bincount(hand, minlength=hands)) == 0
-    if values.size:
-        assert np.ptp(np.bincount(hand, values, hands)) <= values[0] - values[-1]
-    short = deal(np.arange(values.size + 1), hands)
-    assert np.ptp(np.bincount(short, minlength=hands)) <= 1
 
 
 @st.composite
