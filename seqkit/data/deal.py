@@ -59,8 +59,8 @@ def deal_evenly(sizes: Ints, values: Ints, hands: int) -> Ints:
         value = np.where(there, values[np.where(there, cards, 0)], 0)
         sums[open_[:, None], poorest] += value
     for uneven in np.flatnonzero(np.ptp(sums, axis=1) > _UNEVEN * sums.mean(1)):
-        cards = slice(start[uneven] + hands, start[uneven] + sizes[uneven])  # all but the first round
-        _exchange(hand[cards], values[cards], sums[uneven])
+        later = slice(start[uneven] + hands, start[uneven] + sizes[uneven])  # all but the first round
+        _exchange(hand[later], values[later], sums[uneven])
     return hand
 
 

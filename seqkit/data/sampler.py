@@ -18,6 +18,7 @@ from seqkit.data.deal import deal_evenly, deal_in_turns
 from seqkit.data.order import Policy, sort_by_length
 from seqkit.data.shuffle import Epoch, permutation_keys, within
 from seqkit.data.waste import LocalBatches, alternatives
+from seqkit.data.weights import Draws
 
 Ints = npt.NDArray[np.int64]
 
@@ -50,15 +51,20 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
 
     Args:
         lengths: (rows,) number of tokens of each row: array, list, tensor or memory map of integers. Not kept.
+            Of several sequences a row (rows, columns): a row counts with its longest, so that the budget holds
+            for each column.
         max_tokens: Cap on a local batch, never exceeded but by an over-long row alone (``overlong="solo"``).
         max_sequences: Cap on a local batch's number of sequences.
-        budget: What ``max_tokens`` counts: ``"packed"`` the tokens, ``"padded"`` sequences × longest.
+        budget: What ``max_tokens`` counts: ``"packed"`` the tokens, ``"padded"`` sequences × longest, B × T.
         batch_multiple: Number of sequences of a local batch is a multiple of it, unless not even that many fit.
         shuffle: Without it the epochs are all the same: batches of neighbours in length, longest first.
         seed: Of the shuffle.
         overlong: A row longer than ``max_tokens``: raise, drop it, count it as cut to ``max_tokens`` (the dataset
             must cut it), or give it a batch of its own.
         empty: A row of length 0: raise or drop it.
+        weights: (rows,) Draw rows in proportion to these, as many an epoch as there are rows, instead of each
+            once: a row comes as often as its share of the weights says, to one, and exactly so on average over
+            the epochs; with equal weights each comes once (:class:`seqkit.data.weights.Draws`).
         cost: What the plan minimises; see :class:`~seqkit.data.buckets.StepCost`.
         num_buckets: Largest number of buckets; by default the fewest whose cost is within 1 % of the least.
         longest_first: Begin each epoch with the heaviest batch there can be, so that memory runs out at once or
@@ -68,13 +74,14 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
 
     Attributes:
         dropped: How many rows were dropped, by reason.
-        tokens_per_step: Mean number of tokens of a global batch, the same in every epoch.
+        tokens_per_step: Mean number of tokens of a global batch, the same in every epoch (with weights, the mean
+            over the epochs).
         sequences_per_step: Mean number of sequences of a global batch, the same in every epoch.
 
     Raises:
         TypeError: Lengths are not integers.
-        ValueError: No budget; lengths that are none, not one-dimensional, negative or all zero; an over-long or
-            empty row under the policy "raise".
+        ValueError: No budget; lengths that are none, of another shape, negative or all zero; an over-long or
+            empty row under the policy "raise"; weights that are not one a row, negative, not finite or all zero.
     """
 
     def __init__(
@@ -89,6 +96,7 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
         seed: int = 0,
         overlong: Literal["raise", "drop", "truncate", "solo"] = "raise",
         empty: Literal["raise", "drop"] = "raise",
+        weights: npt.ArrayLike | None = None,
         cost: StepCost | None = None,
         num_buckets: int | None = None,
         longest_first: bool = False,
@@ -115,13 +123,23 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
         if rank is None:
             rank = torch.distributed.get_rank() if running else 0
 
-        self._order, self._histogram, self.dropped = sort_by_length(lengths, Policy(max_tokens, overlong, empty))
+        counted = np.asarray(lengths)
+        if counted.ndim == 2 and counted.shape[1]:
+            counted = counted.max(1)
+        if weights is not None and np.shape(weights) != counted.shape:
+            raise ValueError(f"weights of shape {np.shape(weights)} for {counted.size} rows: give one weight a row")
+        self._order, self._histogram, self.dropped = sort_by_length(counted, Policy(max_tokens, overlong, empty))
         if self._histogram.num_rows > 1 and self._histogram.values.size == 1 and overlong != "truncate":
             warnings.warn(
                 f"all {self._histogram.num_rows} rows have length {self._histogram.values[0]}: there is nothing "
                 "to bucket by, only the budget applies; if the rows do differ, these are not their lengths",
                 stacklevel=2,
             )
+        tokens: float = self._histogram.num_tokens
+        self._draws: Draws | None = None
+        if weights is not None:
+            self._draws = Draws.of(weights, self._order, self._histogram)
+            self._histogram, tokens = self._draws.lengths, self._draws.tokens
         rows = range(self._histogram.num_rows)  # all that the base class wants of a dataset is its size
         super().__init__(rows, num_replicas, rank, shuffle, seed)  # type: ignore[arg-type]
         self.budget = Budget(max_tokens, max_sequences, budget, batch_multiple)
@@ -133,7 +151,7 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
         self.buckets = self._buckets(num_replicas)
         self.num_samples = self.buckets.num_steps  # what DistributedSampler calls the length
         self.total_size = self.num_samples * num_replicas
-        self.tokens_per_step = self._histogram.num_tokens / self.num_samples
+        self.tokens_per_step = tokens / self.num_samples
         self.sequences_per_step = self._histogram.num_rows / self.num_samples
         self.consumed = 0
         self._resumed: _Place | None = None
@@ -163,14 +181,14 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
         positions = self._undealt(positions, plan.world, place.dealt)
         if sizes.size:
             hands = _hands(plan.world, place.dealt)
-            batches = self._shares(np.array([positions.size]), positions, hands)
+            batches = self._shares(np.array([positions.size]), positions, hands, place.epoch)
             yield from itertools.islice(batches, place.turns, None)
         block = self._block(plan)
         for start in range(begun, plan.num_steps, block):
             sizes, positions = epoch.batches(start, min(start + block, plan.num_steps))
-            yield from self._shares(sizes, positions, plan.world)
+            yield from self._shares(sizes, positions, plan.world, place.epoch)
 
-    def _shares(self, sizes: Ints, positions: Ints, hands: int) -> Iterator[list[int]]:
+    def _shares(self, sizes: Ints, positions: Ints, hands: int, epoch: int) -> Iterator[list[int]]:
         """This rank's rows of global batches, in as many turns as the ranks need to take up all hands."""
         turns = -(-hands // self.num_replicas)
         hand = self._deal(sizes, positions, turns * self.num_replicas)
@@ -180,7 +198,10 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
         if turns > 1:
             sort = np.argsort(batch, kind="stable")
             mine, batch = mine[sort], batch[sort]
-        rows: list[int] = self._order[positions[mine]].tolist()
+        chosen = positions[mine]
+        if self._draws is not None:
+            chosen = self._draws.rows(chosen, self.seed, epoch if self.shuffle else 0)
+        rows: list[int] = self._order[chosen].tolist()
         begin = 0
         for end in np.cumsum(np.bincount(batch, minlength=sizes.size * turns)).tolist():
             yield rows[begin:end]
@@ -386,7 +407,8 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
 
     def _rows_fingerprint(self) -> str:
         if self._fingerprint is None:
-            digest = _digest(self._order, self._histogram.values, self._histogram.starts)
+            edges = () if self._draws is None else (self._draws.edges,)
+            digest = _digest(self._order, self._histogram.values, self._histogram.starts, *edges)
             self._fingerprint = f"{self._histogram.num_rows} rows, {digest}"
         return self._fingerprint
 

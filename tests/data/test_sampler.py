@@ -227,6 +227,18 @@ def test_balance_of_ranks():
         assert max(sampler.local_batches(epoch).imbalance for epoch in range(5)) < 0.03
 
 
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=40))
+@pytest.mark.filterwarnings("ignore:all .* rows have length")
+def test_budget_holds_for_each_length_column(pairs):
+    lengths = np.array(pairs)
+    sampler = LengthBucketSampler(lengths, max_tokens=20)
+    batches = list(sampler)
+    assert sorted(rows_of(batches)) == list(range(len(lengths)))
+    for batch in batches:
+        assert (lengths[batch].sum(0) <= 20).all()
+        assert (np.diff(lengths[batch].max(1)) <= 0).all()
+
+
 def test_overlong_rows():
     lengths = [9, 3, 30, 4, 31, 2, 5]
     drop = LengthBucketSampler(lengths, max_tokens=10, overlong="drop")
