@@ -105,6 +105,80 @@ class ArrowColumn:
         return shaped
 
 
+class NestedColumn:
+    """Reads the inner lists of a column of lists of lists, such as the characters of each word.
+
+    Args:
+        column: Lists of what :class:`ArrowColumn` reads as lists; the inner lists may differ in length.
+
+    Attributes:
+        inner: The inner lists of all rows, one after the other.
+        null_rows: Rows of the table with a null inside (rows that are null as a whole aside).
+    """
+
+    def __init__(self, column: pa.ChunkedArray):
+        chunks = [chunk for chunk in column.chunks if len(chunk)]
+        windows = [_window(chunk)[0] for chunk in chunks]
+        lists = pa.chunked_array(windows, type=column.type.value_type)
+        self.inner = ArrowColumn(lists)
+        counts = [np.asarray(pc.list_value_length(chunk).fill_null(0), dtype=np.int64) for chunk in chunks]
+        self._begins = np.cumsum(np.concatenate([np.zeros(1, np.int64), *counts]))
+        missing = np.flatnonzero(lists.is_null()) if lists.null_count else np.empty(0, np.int64)
+        nulls = np.unique(np.concatenate([missing, self.inner.null_rows]))
+        self.null_rows = np.searchsorted(self._begins, nulls, side="right") - 1
+
+    def locate(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Number of the first inner list of rows (B,) of the table, and how many they have, (B,) each."""
+        begins = self._begins[rows]
+        return begins, self._begins[rows + 1] - begins
+
+
+def text_bytes(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of strings, or of lists of strings, as lists of the bytes of their UTF-8, without a copy."""
+    return pa.chunked_array([_text_bytes(chunk) for chunk in values.chunks], type=_bytes_type(values.type))
+
+
+def characters(text: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The characters (Unicode code points, uint32) of strings given one after the other as UTF-8.
+
+    Args:
+        text: (bytes,) uint8.
+        lengths: (B,) the bytes of each string.
+
+    Returns:
+        The characters of all strings, one after the other, and the number in each, (B,).
+    """
+    first = np.concatenate([np.zeros(1, np.int64), np.cumsum((text & 0xC0) != 0x80)])  # not a continuation byte
+    ends = lengths.cumsum()
+    return np.frombuffer(text.tobytes().decode().encode("utf-32-le"), np.uint32), first[ends] - first[
+        ends - lengths
+    ]
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether the rows of a column of this type are strings."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _bytes_type(kind: pa.DataType) -> pa.DataType:
+    if is_text(kind):
+        return (pa.large_list if pa.types.is_large_string(kind) else pa.list_)(pa.uint8())
+    if isinstance(kind, pa.FixedSizeListType):
+        return pa.list_(_bytes_type(kind.value_type), kind.list_size)
+    return (pa.large_list if pa.types.is_large_list(kind) else pa.list_)(_bytes_type(kind.value_type))
+
+
+def _text_bytes(chunk: pa.Array) -> pa.Array:
+    own = 1 if isinstance(chunk.type, pa.FixedSizeListType) else 2  # buffers: validity, offsets
+    buffers = chunk.buffers()[:own]
+    if is_text(chunk.type):
+        text = chunk.buffers()[2]
+        values = pa.Array.from_buffers(pa.uint8(), text.size if text else 0, [None, text])
+    else:
+        values = _text_bytes(chunk.values)
+    return pa.Array.from_buffers(_bytes_type(chunk.type), len(chunk), buffers, -1, chunk.offset, [values])
+
+
 def table_column(dataset: Dataset, column: str) -> pa.ChunkedArray:
     """A column of the table under a dataset: all of its rows, also where the dataset is a view on some.
 

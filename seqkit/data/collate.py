@@ -1,7 +1,7 @@
 """Examples to a packed batch: ``DataLoader(dataset, collate_fn=PackCollate("tokens", targets="tags"))``."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,7 +17,12 @@ class PackCollate:
     All columns along the sequence are written by one index, so they share one ``batch_sizes``. What holds the
     values is of no account (lists, numpy arrays, tensors, any Hugging Face format), only their kind is:
     integers become int64, floats of every width float32, booleans stay. Lightning's ``precision="64-true"``
-    widens the floats again.
+    widens the floats again. A string is a sequence of its characters' code points, or of its bytes.
+
+    Two kinds of columns are packed apart, with ``sorted_indices`` and ``unsorted_indices`` of their own:
+    ``nested`` ones, such as the characters of each word, hold a sequence for each token, in the order of the main
+    input's ``.data``, so that final states (N, H) line up with it; ``unaligned`` ones, such as the second text of a
+    pair or the labels of CTC, hold one sequence a row whose length is its own, in the order of ``Batch.rows``.
 
     Args:
         inputs: Columns with one sequence an example, (T,) or (T, ...). The first is the main one: its lengths
@@ -25,6 +30,9 @@ class PackCollate:
         targets: Columns with either one value an example (a tensor (B,) in the batch) or one for each token
             of the main input (packed).
         sequence_targets: Columns with a vector an example, such as multi-hot labels: a tensor (B, C).
+        nested: Which of the inputs and targets hold a sequence for each token.
+        unaligned: Which of them hold a sequence whose length is its own.
+        text: What a string is a sequence of: ``"characters"`` or ``"bytes"`` (of UTF-8).
         row: The column that holds an example's row in its dataset; without one, ``Batch.rows`` holds its
             position among the examples given.
         max_length: Cut each sequence to its first ``max_length`` tokens.
@@ -45,16 +53,28 @@ class PackCollate:
         targets: str | Sequence[str] = (),
         *,
         sequence_targets: str | Sequence[str] = (),
+        nested: str | Sequence[str] = (),
+        unaligned: str | Sequence[str] = (),
+        text: Literal["characters", "bytes"] = "characters",
         row: str | None = None,
         max_length: int | None = None,
     ):
         self.inputs = _names(inputs)
         self.targets = _names(targets)
         self.sequence_targets = _names(sequence_targets)
+        self.nested = _names(nested)
+        self.unaligned = _names(unaligned)
+        self.text = text
         self.row = row
         self.max_length = max_length
         if not self.inputs:
             raise ValueError("inputs names no column; PackCollate needs at least one, whose lengths sort the batch")
+        for name in (*self.nested, *self.unaligned):
+            if name not in (*self.inputs[1:], *self.targets) or (name in self.nested and name in self.unaligned):
+                raise ValueError(
+                    f"column {name!r} is nested or unaligned; it must be one of the two, and one of the targets or "
+                    f"of the inputs after the main one, {self.inputs[0]!r}"
+                )
         if max_length is not None and max_length < 1:
             raise ValueError(f"max_length is {max_length}; it must be at least 1, or None to cut nothing")
 
@@ -80,39 +100,71 @@ class PackCollate:
         """
         if not rows.size:
             raise ValueError("there is no example to collate; a batch without sequences has no dtype")
+        lists = {name: list(zip(values, rows.tolist(), strict=True)) for name, values in columns.items()}
         arrays = {
-            name: [_array(value, name, row) for value, row in zip(values, rows, strict=True)]
-            for name, values in columns.items()
-            if name != self.row
+            name: [_array(self._value(value, name), name, row) for value, row in lists[name]]
+            for name in columns
+            if name not in self.nested and name != self.row
         }
         main = self.inputs[0]
-        per_token = [
-            *self.inputs,
-            *(name for name in self.targets if any(array.ndim for array in arrays[name])),
+        aligned = [
+            name
+            for name in (*self.inputs, *self.targets)
+            if name in arrays
+            and name not in self.unaligned
+            and (name in self.inputs or any(array.ndim for array in arrays[name]))
         ]
         lengths = _lengths(arrays[main], main, rows)
-        for name in per_token[1:]:
+        for name in aligned[1:]:
             check_lengths(main, lengths, name, _lengths(arrays[name], name, rows), rows)
+        for name in self.nested:
+            check_lengths(main, lengths, name, _counts(lists[name], name), rows)
         check_empty(main, lengths, rows)
         for name, values in arrays.items():
-            _check_shapes(values, name, rows, per_token=name in per_token)
+            _check_shapes(values, name, rows, per_token=name in (*aligned, *self.unaligned))
 
         starts = lengths.cumsum() - lengths
         layout = PackedLayout(lengths if self.max_length is None else np.minimum(lengths, self.max_length))
         index = layout.index(starts)
 
         def packed(name: str) -> PackedSequence:
+            if name in self.nested:
+                inner = [
+                    _array(self._value(value, name), name, row) for values, row in lists[name] for value in values
+                ]
+                check_empty_tokens(name, np.array([len(inner[place]) for place in index]), layout, rows)
+                return packed_apart([inner[place] for place in index], name)
+            if name in self.unaligned:
+                check_empty(name, _lengths(arrays[name], name, rows), rows)
+                return packed_apart([arrays[name][place] for place in layout.order], name)
             return layout.packed(to_tensor(np.concatenate(arrays[name])[index], name))
 
         def stacked(name: str) -> Tensor:
             return to_tensor(np.stack(arrays[name])[layout.order], name)
 
-        targets = {name: packed(name) if name in per_token else stacked(name) for name in self.targets}
+        sequences = (*aligned, *self.nested, *self.unaligned)
+        targets = {name: packed(name) if name in sequences else stacked(name) for name in self.targets}
         return Batch(
             rows=torch.from_numpy(rows[layout.order]),
             inputs={name: packed(name) for name in self.inputs},
             targets=targets | {name: stacked(name) for name in self.sequence_targets},
         )
+
+    def _value(self, value: Any, column: str) -> Any:
+        """A value; of a string that is a sequence its characters or bytes, as numbers."""
+        if not isinstance(value, str) or column not in (*self.inputs, *self.nested, *self.unaligned):
+            return value
+        if self.text == "bytes":
+            return np.frombuffer(value.encode(), np.uint8)
+        return np.frombuffer(value.encode("utf-32-le"), np.uint32)
+
+
+def packed_apart(sequences: Sequence[np.ndarray], column: str) -> PackedSequence:
+    """Sequences packed with a permutation of their own, whose ``unsorted_indices`` give the order they came in."""
+    lengths = np.array([len(sequence) for sequence in sequences])
+    layout = PackedLayout(lengths)
+    values = np.concatenate(sequences)[layout.index(lengths.cumsum() - lengths)]
+    return layout.packed_apart(to_tensor(values, column))
 
 
 class PackedLayout:
@@ -143,6 +195,11 @@ class PackedLayout:
     def packed(self, data: Tensor) -> PackedSequence:
         """The values of one column, (N, ...) in packed order, as a PackedSequence."""
         return PackedSequence(data, self.batch_sizes)
+
+    def packed_apart(self, data: Tensor) -> PackedSequence:
+        """The same with the permutation that gives the sequences in the order that they came in."""
+        order = torch.from_numpy(self.order)
+        return PackedSequence(data, self.batch_sizes, order, torch.argsort(order))
 
 
 def to_tensor(values: np.ndarray, column: str) -> Tensor:
@@ -177,6 +234,16 @@ def check_empty(column: str, lengths: np.ndarray, rows: np.ndarray) -> None:
         raise ValueError(
             f"row {rows[place]}: column {column!r} is an empty sequence, which cannot be packed; drop such "
             f'rows with dataset.filter, or let the sampler do it with empty="drop"'
+        )
+
+
+def check_empty_tokens(column: str, lengths: np.ndarray, layout: PackedLayout, rows: np.ndarray) -> None:
+    """Raises ValueError for the first token (N,), in packed order, whose inner sequence is empty."""
+    for place in np.flatnonzero(lengths == 0)[:1]:
+        row = rows[layout.order[layout.sequence[place]]]
+        raise ValueError(
+            f"row {row}: column {column!r} holds an empty sequence for token {layout.step[place]}, which cannot be "
+            f"packed; give it one value at least, or drop the row with dataset.filter"
         )
 
 
@@ -222,6 +289,14 @@ def _lengths(arrays: list[np.ndarray], column: str, rows: np.ndarray) -> np.ndar
         if array.ndim == 0:
             raise ValueError(f"row {row}: column {column!r} holds the single value {array}, not a sequence")
     return np.array([len(array) for array in arrays], dtype=np.int64)
+
+
+def _counts(values: Sequence[tuple[Any, int]], column: str) -> np.ndarray:
+    """Number of inner sequences of each row (value, row)."""
+    for value, row in values:
+        if _holds_null(value):
+            raise null_error(column, row)
+    return np.array([len(value) for value, _ in values], dtype=np.int64)
 
 
 def _check_shapes(arrays: list[np.ndarray], column: str, rows: np.ndarray, *, per_token: bool) -> None:

@@ -1,8 +1,8 @@
 """Rows of a dataset to a packed batch, straight from its Arrow buffers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import datasets
 import numpy as np
@@ -12,8 +12,25 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils.data import Dataset
 
 from seqkit.batch import Batch
-from seqkit.data.arrow import ArrowColumn, UnsupportedColumnError, is_list, table_column, table_rows
-from seqkit.data.collate import PackCollate, PackedLayout, check_empty, check_lengths, to_tensor
+from seqkit.data.arrow import (
+    ArrowColumn,
+    NestedColumn,
+    UnsupportedColumnError,
+    characters,
+    is_list,
+    is_text,
+    table_column,
+    table_rows,
+    text_bytes,
+)
+from seqkit.data.collate import (
+    PackCollate,
+    PackedLayout,
+    check_empty,
+    check_empty_tokens,
+    check_lengths,
+    to_tensor,
+)
 from seqkit.data.lengths import lengths as column_lengths
 
 
@@ -32,9 +49,13 @@ class RaggedRows(Dataset[Batch]):
 
     Args:
         dataset: In memory or on disk, or a view on one; its format is of no account.
-        inputs: Columns with one sequence a row, (T,) or (T, D); the first one is the main one.
+        inputs: Columns with one sequence a row, (T,) or (T, D), or a string; the first one is the main one.
         targets: Columns with one value a row, or with one for each token of the main input.
         sequence_targets: Columns with a vector a row, all of one length.
+        nested: Which of the inputs and targets hold a sequence for each token; see
+            :class:`~seqkit.data.PackCollate`.
+        unaligned: Which of them hold a sequence whose length is its own.
+        text: What a string is a sequence of: ``"characters"`` or ``"bytes"`` (of UTF-8).
         max_length: Cut each sequence to its first ``max_length`` tokens.
 
     Raises:
@@ -50,9 +71,20 @@ class RaggedRows(Dataset[Batch]):
         targets: Sequence[str] = (),
         *,
         sequence_targets: Sequence[str] = (),
+        nested: Sequence[str] = (),
+        unaligned: Sequence[str] = (),
+        text: Literal["characters", "bytes"] = "characters",
         max_length: int | None = None,
     ):
-        self._collate = PackCollate(inputs, targets, sequence_targets=sequence_targets, max_length=max_length)
+        self._collate = PackCollate(
+            inputs,
+            targets,
+            sequence_targets=sequence_targets,
+            nested=nested,
+            unaligned=unaligned,
+            text=text,
+            max_length=max_length,
+        )
         names = [*self._collate.inputs, *self._collate.targets, *self._collate.sequence_targets]
         for name in names:
             table_column(dataset, name)  # refuses what cannot be read
@@ -77,7 +109,7 @@ class RaggedRows(Dataset[Batch]):
     @cached_property
     def lengths(self) -> np.ndarray:
         """Tokens of each row, (rows,) int64, after the cut."""
-        return self._cut(column_lengths(self.dataset, self._collate.inputs[0]))
+        return self._cut(self._lengths(self._collate.inputs[0]))
 
     def __getstate__(self) -> dict[str, Any]:
         return {
@@ -90,36 +122,61 @@ class RaggedRows(Dataset[Batch]):
         self._open()
 
     def _open(self) -> None:
-        names = self.dataset.column_names
+        self._texts: set[str] = set()  # columns whose bytes are to be read as characters
         try:
-            self._columns = {name: ArrowColumn(table_column(self.dataset, name)) for name in names}
+            self._columns = {name: self._column(name) for name in self.dataset.column_names}
         except UnsupportedColumnError:
             self._columns = {}
-        self._in_reach = bool(self._columns) and not any(c.ragged_rows.size for c in self._columns.values())
+        flat = [column for column in self._columns.values() if isinstance(column, ArrowColumn)]
+        self._in_reach = bool(self._columns) and not any(column.ragged_rows.size for column in flat)
         indices = table_rows(self.dataset)
         self._table_rows = None if indices is None else ArrowColumn(indices)
+
+    def _column(self, name: str) -> ArrowColumn | NestedColumn:
+        values = table_column(self.dataset, name)
+        nested = name in self._collate.nested and is_list(values.type)
+        sequence = nested or name in (*self._collate.inputs, *self._collate.unaligned)
+        if sequence and is_text(values.type.value_type if nested else values.type):
+            values = text_bytes(values)
+            if self._collate.text == "characters":
+                self._texts.add(name)
+        if not nested:
+            return ArrowColumn(values)
+        column = NestedColumn(values)
+        if column.inner.ragged_rows.size:
+            raise UnsupportedColumnError("inner values of different shapes")
+        return column
+
+    def _lengths(self, name: str) -> np.ndarray:
+        return column_lengths(self.dataset, name, text=self._collate.text)
 
     def _check(self) -> None:
         """Finds what is wrong with any row now, not in mid-epoch; collating that row words the error."""
         main, *others = self._collate.inputs
-        lengths = column_lengths(self.dataset, main)
-        others += [name for name in self._collate.targets if self._is_list(name)]
+        lengths = self._lengths(main)
+        others += [name for name in self._collate.targets if self._is_sequence(name)]
         for name in others:
-            check_lengths(main, lengths, name, column_lengths(self.dataset, name), np.arange(len(self)))
+            own = self._lengths(name)
+            if name not in self._collate.unaligned:
+                check_lengths(main, lengths, name, own, np.arange(len(self)))
         if not lengths.any():
             return
 
         sound = int(np.argmax(lengths > 0))  # a row to compare with
         suspects = [self._shown(column.null_rows) for column in self._columns.values()]
-        suspects += [self._shown(column.ragged_rows) for column in self._columns.values()]
+        flat = [column for column in self._columns.values() if isinstance(column, ArrowColumn)]
+        suspects += [self._shown(column.ragged_rows) for column in flat]
         for name in filter(self._is_list, self._collate.sequence_targets):
-            widths = column_lengths(self.dataset, name)
+            widths = self._lengths(name)
             suspects.append(np.flatnonzero(widths != widths[sound]))
         if not self._columns:
             suspects.append(np.array([sound]))
         for rows in suspects:
             for row in rows[lengths[rows] > 0][:1]:
                 self._decoded(np.array([sound, row]))
+
+    def _is_sequence(self, name: str) -> bool:
+        return self._is_list(name) or name in self._collate.unaligned
 
     def _is_list(self, name: str) -> bool:
         return is_list(table_column(self.dataset, name).type)
@@ -143,17 +200,27 @@ class RaggedRows(Dataset[Batch]):
     def _gathered(self, rows: np.ndarray) -> Batch:
         main = self._collate.inputs[0]
         table_rows = self._rows_in_table(rows)
-        starts, lengths = self._columns[main].locate(table_rows)  # (B,)
-        check_empty(main, lengths, rows)
-        layout = PackedLayout(self._cut(lengths))
+        first = self._read(main, self._columns[main], table_rows)
+        check_empty(main, first.lengths, rows)
+        layout = PackedLayout(self._cut(first.lengths))
 
         def packed(name: str) -> PackedSequence:
             column = self._columns[name]
-            begins = starts if name == main else column.locate(table_rows)[0]
-            return layout.packed(to_tensor(column.gather(layout.index(begins, column.stride)), name))
+            if isinstance(column, NestedColumn):
+                tokens = layout.index(column.locate(table_rows)[0])  # (N,) inner lists, in packed order
+                inner = self._read(name, column.inner, tokens)
+                check_empty_tokens(name, inner.lengths, layout, rows)
+                return inner.packed_apart(name)
+            if name in self._collate.unaligned:
+                own = self._read(name, column, table_rows[layout.order])
+                check_empty(name, own.lengths, rows[layout.order])
+                return own.packed_apart(name)
+            own = first if name == main else self._read(name, column, table_rows)
+            return layout.packed(to_tensor(own.gather(layout.index(own.begins, own.stride)), name))
 
         def stacked(name: str) -> Tensor:
             column = self._columns[name]
+            assert isinstance(column, ArrowColumn)
             begins, widths = column.locate(table_rows[layout.order])  # (B,)
             if not column.is_list:
                 return to_tensor(column.gather(begins), name)
@@ -161,7 +228,7 @@ class RaggedRows(Dataset[Batch]):
             return to_tensor(column.gather(places.ravel()).reshape(*places.shape, *column.shape), name)
 
         targets = {
-            name: packed(name) if self._columns[name].is_list else stacked(name) for name in self._collate.targets
+            name: packed(name) if self._is_sequence(name) else stacked(name) for name in self._collate.targets
         }
         return Batch(
             rows=torch.from_numpy(rows[layout.order]),
@@ -169,8 +236,32 @@ class RaggedRows(Dataset[Batch]):
             targets=targets | {name: stacked(name) for name in self._collate.sequence_targets},
         )
 
+    def _read(self, name: str, column: ArrowColumn | NestedColumn, rows: np.ndarray) -> "_Sequences":
+        assert isinstance(column, ArrowColumn)
+        begins, lengths = column.locate(rows)
+        if name not in self._texts:
+            return _Sequences(begins, lengths, column.stride, column.gather)
+        ends = lengths.cumsum()
+        places = np.arange(lengths.sum()) + np.repeat(begins - (ends - lengths), lengths)
+        values, lengths = characters(column.gather(places), lengths)
+        return _Sequences(lengths.cumsum() - lengths, lengths, 1, values.take)
+
     def _decoded(self, rows: np.ndarray) -> Batch:
         return self._collate.collate(self.dataset[rows.tolist()], rows)
+
+
+class _Sequences(NamedTuple):
+    """Where the values of some sequences begin, how many there are, and how they are had."""
+
+    begins: np.ndarray  # (B,) places
+    lengths: np.ndarray  # (B,)
+    stride: int
+    gather: Callable[[np.ndarray], np.ndarray]
+
+    def packed_apart(self, name: str) -> PackedSequence:
+        """Packed with a permutation of their own."""
+        layout = PackedLayout(self.lengths)
+        return layout.packed_apart(to_tensor(self.gather(layout.index(self.begins, self.stride)), name))
 
 
 def _emptied(batch: Batch) -> Batch:
@@ -178,7 +269,9 @@ def _emptied(batch: Batch) -> Batch:
 
     def emptied(values: PackedSequence | Tensor) -> Any:
         if isinstance(values, PackedSequence):
-            return PackedSequence(values.data[:0], values.batch_sizes[:0])
+            order = values.sorted_indices
+            none = None if order is None else order[:0]
+            return PackedSequence(values.data[:0], values.batch_sizes[:0], none, none)
         return values[:0]
 
     return Batch(
