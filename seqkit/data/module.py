@@ -7,10 +7,12 @@ from typing import Any, Literal
 import torch
 from datasets import ClassLabel, Dataset, DatasetDict, Value
 from lightning.fabric.utilities import move_data_to_device
-from lightning.pytorch import LightningDataModule
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from torch.nn.utils.rnn import PackedSequence
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, SequentialSampler
+from torch.utils.data import Dataset as TorchDataset
 
 from seqkit.batch import Batch
 from seqkit.data.encoders import Encoder, encode_dataset, learn_spec
@@ -88,6 +90,7 @@ class SequenceDataModule(LightningDataModule):
         self._splits: DatasetDict | None = None
         self._train_sampler: LengthBucketSampler | None = None
         self._resume: dict[str, Any] | None = None
+        self._epoch_length: _EpochLength | None = None
 
     # What the data decides.
 
@@ -139,13 +142,14 @@ class SequenceDataModule(LightningDataModule):
             max_length=self.max_tokens if training and self.overlong == "truncate" else None,
         )
 
-    def sampler(self, rows: RaggedRows, *, training: bool = False) -> LengthBucketSampler:
+    def sampler(self, rows: RaggedRows, *, training: bool = False, alone: bool = False) -> LengthBucketSampler:
         """The plan of the batches of some rows on this rank.
 
         Args:
             rows: What :meth:`rows` gives.
             training: Whether batches are shuffled, and over-long rows treated as ``overlong`` says; evaluation
                 takes every row once and in full.
+            alone: Whether one rank gets all batches, even if there are several ranks.
         """
         sampler = LengthBucketSampler(
             rows.lengths,
@@ -156,6 +160,8 @@ class SequenceDataModule(LightningDataModule):
             seed=self.seed,
             overlong=self.overlong if training else "solo",
             empty=self.empty,
+            num_replicas=1 if alone else None,
+            rank=0 if alone else None,
         )
         for reason, count in sampler.dropped.items():
             if count:
@@ -167,15 +173,24 @@ class SequenceDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled batches of the training split, from where an interrupted run stopped."""
         rows = self.rows("train", training=True)
+        if self._overfits():
+            return self._overfit_loader(rows, training=True)
         self._train_sampler = self.sampler(rows, training=True)
-        if self._resume is not None:
+        epoch = 0 if self.trainer is None else self.trainer.current_epoch
+        # Lightning may ask twice before the first step, and again for later epochs: the state is kept.
+        if self._resume is not None and self._resume["epoch"] >= epoch:
             self._train_sampler.load_state_dict(self._resume)
-            self._resume = None
+        else:
+            self._train_sampler.set_epoch(epoch)  # workers fetch ahead before Lightning sets it
         return self._loader(rows, self._train_sampler)
 
     def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
         """Batches of the validation split; none if there is no such split."""
-        return self._evaluation_loader("validation") if "validation" in self.splits else []
+        if "validation" not in self.splits:
+            return []
+        if self._overfits():
+            return self._overfit_loader(self.rows("validation"))
+        return self._evaluation_loader("validation")
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Batches of the test split."""
@@ -201,7 +216,7 @@ class SequenceDataModule(LightningDataModule):
             return {}
         loop = self.trainer.fit_loop
         epoch = max(loop.epoch_progress.current.ready - 1, 0)
-        step = loop.epoch_loop.batch_progress.current.ready
+        step = loop.epoch_loop.batch_progress.current.processed  # type: ignore[attr-defined]
         if step >= self.trainer.num_training_batches:
             epoch, step = epoch + 1, 0
         sampler = copy(self._train_sampler)  # the state may already be that of the next epoch
@@ -209,8 +224,19 @@ class SequenceDataModule(LightningDataModule):
         return sampler.state_dict(step)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Let the next training loader go on from a state."""
+        """Let the training loaders go on from a state, on any number of ranks."""
         self._resume = state_dict or None
+        if self._resume is not None and self.trainer is not None:
+            self._epoch_length = _EpochLength(epoch_begins=not self._resume["batches"])
+            self.trainer.callbacks.append(self._epoch_length)  # type: ignore[attr-defined]
+
+    def teardown(self, stage: str) -> None:
+        """Forget where the run was resumed."""
+        if stage == "fit":
+            self._resume = None
+            if self._epoch_length is not None and self.trainer is not None:
+                self.trainer.callbacks.remove(self._epoch_length)  # type: ignore[attr-defined]
+            self._epoch_length = None
 
     # Private.
 
@@ -231,9 +257,24 @@ class SequenceDataModule(LightningDataModule):
         rows = self.rows(split, with_targets=with_targets)
         return self._loader(rows, self.sampler(rows))
 
-    def _loader(self, rows: RaggedRows, sampler: LengthBucketSampler) -> DataLoader[Batch]:
+    def _overfits(self) -> bool:
+        trainer: Any = self.trainer
+        return trainer is not None and trainer.state.fn == TrainerFn.FITTING and trainer.overfit_batches > 0
+
+    def _overfit_loader(self, rows: RaggedRows, *, training: bool = False) -> DataLoader[Batch]:
+        """The same batches in the same order each epoch, as Lightning's ``overfit_batches`` asks for.
+
+        Lightning takes items one after another, dealt to the ranks by itself: here an item is a batch.
+        """
+        self._train_sampler = None if training else self._train_sampler
+        batches = _Batches(rows, list(self.sampler(rows, training=training, alone=True)))
+        return self._loader(batches, SequentialSampler(batches))
+
+    def _loader(
+        self, batches: "RaggedRows | _Batches", sampler: "LengthBucketSampler | SequentialSampler"
+    ) -> DataLoader[Batch]:
         return _Loader(
-            rows,
+            batches,
             sampler=sampler,
             batch_size=None,  # the sampler yields whole batches, and Lightning leaves such a loader alone
             collate_fn=_as_it_is,
@@ -245,14 +286,72 @@ class SequenceDataModule(LightningDataModule):
         )
 
 
+class _Batches(TorchDataset[Batch]):
+    """The batches of a plan, by number."""
+
+    def __init__(self, rows: RaggedRows, plan: list[list[int]]) -> None:
+        self.rows = rows
+        self.plan = plan
+
+    def __getitem__(self, number: int) -> Batch:
+        return self.rows[self.plan[number]]
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+
 class _Loader(DataLoader[Batch]):
     """A loader that Lightning takes for resumable; its state travels in the data module's."""
+
+    def __len__(self) -> int:
+        """Number of batches of the current epoch, those before a resume included, as Lightning counts."""
+        sampler = self.sampler
+        return sampler.epoch_batches if isinstance(sampler, LengthBucketSampler) else super().__len__()
 
     def state_dict(self) -> dict[str, Any]:
         return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         pass
+
+
+class _EpochLength(Callback):
+    """Fits Lightning's counters to a resumed epoch: on another number of ranks it has another number of batches.
+
+    Lightning takes the number once, when it sets up the loader, for all epochs.
+
+    Args:
+        epoch_begins: Whether the run was interrupted between two epochs.
+    """
+
+    def __init__(self, epoch_begins: bool) -> None:
+        self._epoch_begins = epoch_begins
+        self._reload_every: int | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Let the epochs after the resumed one be set up anew; see that a finished epoch counts as finished."""
+        progress = trainer.fit_loop.epoch_loop.batch_progress.current
+        if self._epoch_begins:
+            missing = int(trainer.num_training_batches) - progress.ready if progress.ready else 0
+            for counter in ("ready", "started", "processed", "completed"):
+                setattr(progress, counter, getattr(progress, counter) + missing)
+            return
+        loader: Any = trainer.train_dataloader
+        if len(loader) != len(loader.sampler):
+            self._reload_every = _set_reload(trainer, 1)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """An epoch begins, with loaders of its own."""
+        if self._reload_every is not None:
+            _set_reload(trainer, self._reload_every)
+            self._reload_every = None
+
+
+def _set_reload(trainer: Any, epochs: int) -> int:
+    """Let Lightning set up loaders anew after so many epochs; gives what was set before."""
+    before: int = trainer.reload_dataloaders_every_n_epochs
+    trainer.reload_dataloaders_every_n_epochs = epochs
+    return before
 
 
 def _moved(values: Any, device: torch.device) -> Any:

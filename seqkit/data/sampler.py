@@ -405,6 +405,14 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
         later = (place.buckets.num_steps - place.step - 1) * -(-place.buckets.world // self.num_replicas)
         return -(-hands // self.num_replicas) - place.turns + later
 
+    @property
+    def epoch_batches(self) -> int:
+        """Number of batches of the current epoch, those before a resume included.
+
+        It is ``len`` but for an epoch that was begun on another number of ranks.
+        """
+        return self._place().consumed + self.remaining
+
     def _rows_fingerprint(self) -> str:
         if self._fingerprint is None:
             edges = () if self._draws is None else (self._draws.edges,)
