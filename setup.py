@@ -21,4 +21,13 @@ setup(
         )
         for variant, flags in VARIANTS.items()
     ]
+    + [
+        Extension(
+            "seqkit.data._gather",
+            ["seqkit/data/gather.cpp"],
+            extra_compile_args=["-O3", "-std=c++17"],
+            language="c++",
+            optional=True,
+        )
+    ]
 )

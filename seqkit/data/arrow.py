@@ -74,9 +74,14 @@ class ArrowColumn:
             ]
         )
 
+    @property
+    def items(self) -> np.ndarray | None:
+        """The array of items that places count; None if they are bits."""
+        return None if self._is_bit else self._items
+
     def locate(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The places where rows (B,) of the table begin, and their lengths, (B,) each."""
-        chunks = np.searchsorted(self._first_rows, rows, side="right") - 1
+        chunks = self._first_rows.searchsorted(rows, side="right") - 1
         rows = rows - self._first_rows[chunks]
         if self._offsets is None:
             return self._places[chunks] + rows * (self._size * self.stride), np.full(len(rows), self._size)

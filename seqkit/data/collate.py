@@ -1,6 +1,7 @@
 """Examples to a packed batch: ``DataLoader(dataset, collate_fn=PackCollate("tokens", targets="tags"))``."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -176,16 +177,23 @@ class PackedLayout:
     Attributes:
         order: (B,) the sequences, longest first.
         batch_sizes: (T,) int64 on the CPU, as in a PackedSequence.
-        sequence: (N,) the place in ``order`` of each packed token's sequence.
-        step: (N,) each packed token's time step.
     """
 
     def __init__(self, lengths: np.ndarray):
         self.order = np.argsort(-lengths, kind="stable")
-        sizes = len(lengths) - np.bincount(lengths).cumsum()[:-1]  # sequences that are longer than each step
-        self.batch_sizes = torch.from_numpy(sizes)
-        self.step = np.repeat(np.arange(len(sizes)), sizes)
-        self.sequence = np.arange(len(self.step)) - np.repeat(sizes.cumsum() - sizes, sizes)
+        self._sizes = len(lengths) - np.bincount(lengths).cumsum()[:-1]  # sequences longer than each step
+        self.batch_sizes = torch.from_numpy(self._sizes)
+
+    @cached_property
+    def step(self) -> np.ndarray:
+        """(N,) each packed token's time step."""
+        return np.arange(len(self._sizes)).repeat(self._sizes)
+
+    @cached_property
+    def sequence(self) -> np.ndarray:
+        """(N,) the place in ``order`` of each packed token's sequence."""
+        sequence: np.ndarray = np.arange(len(self.step)) - (self._sizes.cumsum() - self._sizes).repeat(self._sizes)
+        return sequence
 
     def index(self, starts: np.ndarray, stride: int = 1) -> np.ndarray:
         """Where each packed token (N,) stands in values whose sequences begin at ``starts`` (B,), as given."""

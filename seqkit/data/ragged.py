@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from math import prod
 from typing import Any, Literal, NamedTuple
 
 import datasets
@@ -31,6 +32,7 @@ from seqkit.data.collate import (
     check_lengths,
     to_tensor,
 )
+from seqkit.data.gather import gather
 from seqkit.data.lengths import lengths as column_lengths
 
 
@@ -216,7 +218,7 @@ class RaggedRows(Dataset[Batch]):
                 check_empty(name, own.lengths, rows[layout.order])
                 return own.packed_apart(name)
             own = first if name == main else self._read(name, column, table_rows)
-            return layout.packed(to_tensor(own.gather(layout.index(own.begins, own.stride)), name))
+            return layout.packed(own.values(layout, name))
 
         def stacked(name: str) -> Tensor:
             column = self._columns[name]
@@ -240,11 +242,11 @@ class RaggedRows(Dataset[Batch]):
         assert isinstance(column, ArrowColumn)
         begins, lengths = column.locate(rows)
         if name not in self._texts:
-            return _Sequences(begins, lengths, column.stride, column.gather)
+            return _Sequences(begins, lengths, column.items, column.shape, column.gather)
         ends = lengths.cumsum()
         places = np.arange(lengths.sum()) + np.repeat(begins - (ends - lengths), lengths)
         values, lengths = characters(column.gather(places), lengths)
-        return _Sequences(lengths.cumsum() - lengths, lengths, 1, values.take)
+        return _Sequences(lengths.cumsum() - lengths, lengths, values, (), values.take)
 
     def _decoded(self, rows: np.ndarray) -> Batch:
         return self._collate.collate(self.dataset[rows.tolist()], rows)
@@ -255,13 +257,24 @@ class _Sequences(NamedTuple):
 
     begins: np.ndarray  # (B,) places
     lengths: np.ndarray  # (B,)
-    stride: int
+    items: np.ndarray | None  # that places count; None if they are bits
+    shape: tuple[int, ...]  # of one value
     gather: Callable[[np.ndarray], np.ndarray]
+
+    def values(self, layout: PackedLayout, name: str) -> Tensor:
+        """The values, (N, *shape) in packed order."""
+        width = prod(self.shape)
+        found = None
+        if self.items is not None and width > 1:
+            found = gather(self.items, self.begins[layout.order], layout.batch_sizes, width)
+        if found is None:
+            found = self.gather(layout.index(self.begins, width))
+        return to_tensor(found.reshape(len(found), *self.shape), name)
 
     def packed_apart(self, name: str) -> PackedSequence:
         """Packed with a permutation of their own."""
         layout = PackedLayout(self.lengths)
-        return layout.packed_apart(to_tensor(self.gather(layout.index(self.begins, self.stride)), name))
+        return layout.packed_apart(self.values(layout, name))
 
 
 def _emptied(batch: Batch) -> Batch:

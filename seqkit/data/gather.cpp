@@ -1,0 +1,28 @@
+// Gathers wide values of some sequences in packed order: step by step, within a step longest sequence first.
+// A plain C function on raw pointers; seqkit/data/gather.py calls it.
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(_WIN32)
+#define EXPORT extern "C" __declspec(dllexport)
+#else
+#define EXPORT extern "C"
+#endif
+
+// Copies values of `size` bytes. Sequence b begins at items + begins[b] * item; its values lie one after the other.
+EXPORT void seqkit_gather(const char* items, int64_t item, int64_t size, const int64_t* begins,
+                          const int64_t* batch_sizes, int64_t steps, char* out) {
+    for (int64_t step = 0; step < steps; ++step) {
+        const int64_t ahead = step + 1 < steps ? batch_sizes[step + 1] : 0;
+        for (int64_t sequence = 0; sequence < batch_sizes[step]; ++sequence, out += size) {
+            const char* from = items + begins[sequence] * item + step * size;
+#if defined(__GNUC__)
+            // More sequences than the hardware follows, far apart: what the next step needs is asked for here.
+            if (sequence < ahead)
+                for (int64_t byte = 0; byte < size; byte += 64) __builtin_prefetch(from + size + byte, 0, 2);
+#endif
+            std::memcpy(out, from, size);
+        }
+    }
+}
