@@ -393,7 +393,9 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
             turns = dealt.pop()[1]
         self.epoch = state_dict["epoch"]
         self.consumed = state_dict["batches"]
-        self._resumed = _Place(self.epoch, buckets, state_dict["step"], tuple(dealt), turns, self.consumed)
+        self._resumed = None
+        if self.consumed:  # an epoch that was not begun is planned for the ranks that there are now
+            self._resumed = _Place(self.epoch, buckets, state_dict["step"], tuple(dealt), turns, self.consumed)
 
     @property
     def remaining(self) -> int:

@@ -134,11 +134,12 @@ def test_another_number_of_ranks_loses_and_repeats_nothing(case, worlds, data):
         if state is None:
             for sampler in samplers:
                 sampler.set_epoch(5)
-            plan = [set(rows_of(step)) for step in zip(*map(list, samplers), strict=True)]
         else:
             for sampler in samplers:
                 sampler.load_state_dict(state)
         batches = [list(sampler) for sampler in samplers]
+        if not consumed:
+            plan = [set(rows_of(step)) for step in zip(*batches, strict=True)]
         assert {len(found) for found in batches} == {samplers[0].remaining}
         part = samplers[0].remaining
         if turn < len(worlds) - 1:

@@ -1,0 +1,428 @@
+"""Where a run was interrupted it goes on, in Lightning, whatever has changed around it."""
+
+import itertools
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.callbacks import Callback
+from torch.utils.data import DataLoader, Dataset
+
+from seqkit import SequenceDataModule
+from seqkit.data import LengthBucketSampler
+
+EPOCHS = 3
+
+pytestmark = pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no `val_dataloader`")
+
+
+class Net(LightningModule):
+    """Writes down the rows of each batch; one weight, for Lightning wants something to train."""
+
+    def __init__(self, counts_steps=False):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.counts_steps = counts_steps
+        self.seen = []
+        self.validated = []  # after so many training batches
+
+    def training_step(self, batch, batch_idx):
+        rows = batch.rows if hasattr(batch, "rows") else batch
+        self.seen.append((self.current_epoch, batch_idx, rows.tolist()))
+        return self.weight
+
+    def validation_step(self, batch, batch_idx):
+        if batch_idx == 0:
+            self.validated.append(len(self.seen))
+
+    def configure_optimizers(self):
+        if self.counts_steps:  # sets up the training loader before the loops' state is restored
+            assert self.trainer.estimated_stepping_batches > 0
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+class SaveAt(Callback):
+    """Saves when so many batches are consumed, and perhaps stops there."""
+
+    def __init__(self, cuts, folder, stop=False):
+        self.cuts, self.folder, self.stop = cuts, folder, stop
+        self.states = {}
+
+    def on_train_batch_end(self, trainer, module, *_):
+        if len(module.seen) in self.cuts:
+            trainer.save_checkpoint(path(self.folder, len(module.seen)))
+            if trainer.datamodule is not None:
+                self.states[len(module.seen)] = trainer.datamodule.state_dict()
+            trainer.should_stop = self.stop
+
+
+def path(folder, cut):
+    return folder / f"{cut}.ckpt"
+
+
+def make(splits, **options):
+    return SequenceDataModule(splits, **({"inputs": "words", "targets": "tags", "max_tokens": 32} | options))
+
+
+def fit(trainer, data, *, cuts=(), folder=None, resume=None, counts_steps=False, **options):
+    net, saving = Net(counts_steps), SaveAt(cuts, folder)
+    run = trainer(**({"max_epochs": EPOCHS, "limit_val_batches": 0, "callbacks": [saving]} | options))
+    run.fit(net, data, ckpt_path=resume, weights_only=True if resume else None)
+    return net.seen, saving.states
+
+
+@pytest.mark.parametrize("counts_steps", [False, True], ids=["", "estimated_stepping_batches"])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_resumed_tail_is_the_uninterrupted_one_wherever_it_is_cut(
+    splits, trainer, tmp_path, workers, counts_steps
+):
+    steps = len(make(splits).train_dataloader())
+    cuts = [1, steps - 1, steps, steps + 1, 2 * steps + 5] if workers else range(1, EPOCHS * steps)
+    whole, states = fit(trainer, make(splits, num_workers=workers), cuts=cuts, folder=tmp_path)
+    assert len(whole) == EPOCHS * steps
+    for cut in cuts:
+        state = states[cut]
+        assert len(json.dumps(state)) < 1000
+        assert (state["epoch"], state["batches"]) == divmod(cut, steps)
+        # With and without workers runs go on from each other's checkpoints.
+        data = make(splits, num_workers=workers * (cut % 2))
+        tail, _ = fit(trainer, data, resume=path(tmp_path, cut), counts_steps=counts_steps)
+        assert tail == whole[cut:], cut
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_resumed_twice_and_in_the_same_epoch(splits, trainer, tmp_path, workers):
+    whole, _ = fit(trainer, make(splits), cuts=[2], folder=tmp_path)
+    data = make(splits, num_workers=workers)
+    once, _ = fit(trainer, data, resume=path(tmp_path, 2), cuts=[3], folder=tmp_path)
+    twice, _ = fit(trainer, data, resume=path(tmp_path, 3))
+    assert once == whole[2:]
+    assert twice == whole[5:]
+
+
+def test_a_run_after_a_resumed_one_starts_anew(splits, trainer, tmp_path):
+    data = make(splits)
+    whole, _ = fit(trainer, data, cuts=[4], folder=tmp_path)
+    fit(trainer, data, resume=path(tmp_path, 4))
+    again, _ = fit(trainer, data)
+    assert again == whole
+
+
+def test_saved_between_epochs(splits, trainer, tmp_path):
+    whole, _ = fit(trainer, make(splits))
+    run = trainer(max_epochs=1, limit_val_batches=0)
+    run.fit(Net(), make(splits))
+    run.save_checkpoint(tmp_path / "end.ckpt")
+    tail, _ = fit(trainer, make(splits, num_workers=2), resume=tmp_path / "end.ckpt", counts_steps=True)
+    assert tail == whole[len(whole) // EPOCHS :]
+
+
+@pytest.mark.parametrize("reload", [0, 1, 2])
+def test_with_loaders_set_up_anew(splits, trainer, tmp_path, reload):
+    whole, _ = fit(trainer, make(splits), cuts=[13, 30], folder=tmp_path)
+    for cut in (13, 30):
+        tail, _ = fit(
+            trainer,
+            make(splits),
+            resume=path(tmp_path, cut),
+            counts_steps=True,
+            reload_dataloaders_every_n_epochs=reload,
+        )
+        assert tail == whole[cut:]
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 3), (3, 1), (2, 3)])
+def test_another_accumulation_loses_and_repeats_no_row(splits, trainer, tmp_path, before, after):
+    whole, _ = fit(trainer, make(splits), cuts=[5], folder=tmp_path, accumulate_grad_batches=before)
+    tail, _ = fit(trainer, make(splits), resume=path(tmp_path, 5), accumulate_grad_batches=after)
+    assert tail == whole[5:]
+
+
+def test_an_exception_loses_no_batch(splits, trainer, tmp_path):
+    whole, _ = fit(trainer, make(splits))
+
+    class Fails(Net):
+        def training_step(self, batch, batch_idx):
+            if len(self.seen) == 7:
+                raise RuntimeError("out of luck")
+            return super().training_step(batch, batch_idx)
+
+    run = trainer(max_epochs=EPOCHS, limit_val_batches=0)
+    with pytest.raises(RuntimeError, match="out of luck"):
+        run.fit(Fails(), make(splits))
+    run.save_checkpoint(path(tmp_path, 7))
+    tail, _ = fit(trainer, make(splits), resume=path(tmp_path, 7))
+    assert tail == whole[7:]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"words": [["w1"], ["w2", "w1"]]},
+            r"rows '60 rows, [0-9a-f]{16}' in the state, '2 rows, [0-9a-f]{16}' here",
+        ),
+        ({"seed": 3}, r"seed 0 in the state, 3 here; resume with those the state was saved with"),
+        ({"max_tokens": 40}, r"max_tokens 32 in the state, 40 here"),
+        ({"max_sequences": 4}, r"max_sequences None in the state, 4 here"),
+        ({"overlong": "drop"}, r"overlong 'raise' in the state, 'drop' here"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_other_data_or_settings_are_refused_with_both_sides(splits, trainer, tmp_path, change, message):
+    first = make(splits)
+    fit(trainer, first, cuts=[5], folder=tmp_path, max_epochs=1)
+    options = {"spec": first.spec, **change}
+    rows = splits
+    if "words" in options:
+        rows = {**splits, "train": splits["train"].select(range(2))}
+        options.pop("words")
+    with pytest.raises(ValueError, match=message):
+        fit(trainer, make(rows, **options), resume=path(tmp_path, 5))
+
+
+# What bites others: each check holds with ours, and is seen to break with a usual loader.
+
+
+class Rows(Dataset):
+    def __getitem__(self, row):
+        return row
+
+    def __len__(self):
+        return 40
+
+
+class BucketedBatches:
+    """A usual batch sampler of one's own: shuffles by epoch, once somebody tells it which."""
+
+    def __init__(self):
+        self.epoch = 0
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __iter__(self):
+        order = torch.randperm(40, generator=torch.Generator().manual_seed(self.epoch)).tolist()
+        yield from (order[start : start + 4] for start in range(0, 40, 4))
+
+    def __len__(self):
+        return 10
+
+
+class Reachable(BucketedBatches):
+    """With the usual remedy: Lightning looks for ``set_epoch`` in ``batch_sampler.sampler``."""
+
+    @property
+    def sampler(self):
+        return self
+
+
+class StatefulLoader(DataLoader):
+    """A usual loader that skips what was consumed, as Lightning lets loaders do."""
+
+    def __init__(self, workers):
+        super().__init__(Rows(), batch_sampler=Reachable(), num_workers=workers)
+        self.consumed = 0
+        self.skip = 0
+
+    def __iter__(self):
+        skip, self.skip = self.skip, 0
+        self.consumed = skip
+        for batch in itertools.islice(super().__iter__(), skip, None):
+            self.consumed += 1
+            yield batch
+
+    def state_dict(self):
+        return {"epoch": self.batch_sampler.epoch, "consumed": self.consumed}
+
+    def load_state_dict(self, state):
+        self.batch_sampler.set_epoch(state["epoch"])
+        self.skip = state["consumed"]
+
+
+class EagerLoader(DataLoader):
+    """Without state, but with the remedy for ``set_epoch``; its workers fetch as soon as there is an iterator."""
+
+    def __init__(self, workers):
+        super().__init__(Rows(), batch_sampler=Reachable(), num_workers=workers)
+
+
+def usual(loader):
+    return pytest.param(
+        loader, marks=pytest.mark.xfail(strict=True, raises=AssertionError, reason="breaks in Lightning 2.6")
+    )
+
+
+def ours(splits, workers):
+    return make(splits, num_workers=workers)
+
+
+@pytest.mark.filterwarnings("ignore:.*your dataloader is not resumable:UserWarning")
+@pytest.mark.parametrize("loader", [ours, usual(lambda _, workers: EagerLoader(workers))], ids=["ours", "usual"])
+def test_the_first_resumed_epoch_is_not_epoch_0_again(splits, trainer, tmp_path, loader):
+    """Lightning #21938: it makes the iterator, which starts the workers, before it sets the epoch."""
+    whole, _ = fit(trainer, loader(splits, 0), max_epochs=2)
+    run = trainer(max_epochs=1, limit_val_batches=0)
+    run.fit(Net(), loader(splits, 2))
+    run.save_checkpoint(tmp_path / "end.ckpt")
+    tail, _ = fit(trainer, loader(splits, 2), resume=tmp_path / "end.ckpt", max_epochs=2)
+    assert tail == whole[len(whole) // 2 :]
+
+
+@pytest.mark.parametrize("loader", [ours, usual(lambda _, workers: StatefulLoader(workers))], ids=["ours", "usual"])
+def test_the_loaders_state_survives_counting_the_steps(splits, trainer, tmp_path, loader):
+    """Lightning #20550: the loader is set up while optimisers are configured, before there is a state to load."""
+    whole, _ = fit(trainer, loader(splits, 0), cuts=[4], folder=tmp_path, max_epochs=1)
+    tail, _ = fit(trainer, loader(splits, 0), resume=path(tmp_path, 4), counts_steps=True, max_epochs=1)
+    assert tail == whole[4:]
+
+
+def test_the_usual_stateful_loader_is_one_that_works_otherwise(trainer, tmp_path):
+    whole, _ = fit(trainer, StatefulLoader(0), cuts=[4], folder=tmp_path, max_epochs=1)
+    tail, _ = fit(trainer, StatefulLoader(0), resume=path(tmp_path, 4), max_epochs=1)
+    assert tail == whole[4:]
+
+
+@pytest.mark.parametrize("form", ["module", "batch_sampler", usual("usual")])
+def test_the_epoch_reaches_the_sampler(splits, trainer, form):
+    """Lightning #13316: a batch sampler's ``set_epoch`` is never called."""
+    data = make(splits)
+    loader = {
+        "module": data,
+        "batch_sampler": DataLoader(range(60), batch_sampler=data.train_dataloader().sampler),
+        "usual": DataLoader(Rows(), batch_sampler=BucketedBatches()),
+    }[form]
+    seen, _ = fit(trainer, loader)
+    epochs = [[rows for epoch, _, rows in seen if epoch == number] for number in range(EPOCHS)]
+    joined = [Counter(itertools.chain.from_iterable(batches)) for batches in epochs]
+    assert joined[0] == joined[1] == joined[2]
+    assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
+
+
+# Another number of processes.
+
+_SCRIPT = """
+import json, sys
+from pathlib import Path
+
+import datasets
+from lightning.pytorch import Trainer
+
+from tests.data.test_resume import Net, SaveAt, make
+
+folder, devices = Path(sys.argv[1]), int(sys.argv[2])
+splits = datasets.load_from_disk(folder / "splits")
+for name, resume, cuts, workers in json.loads(sys.argv[3]):
+    net = Net(counts_steps=True)
+    trainer = Trainer(
+        accelerator="cpu", devices=devices, strategy="ddp" if devices > 1 else "auto", max_epochs=3, logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+        callbacks=[SaveAt(cuts, folder / name)], val_check_interval=0.5, default_root_dir=folder,
+    )
+    ckpt_path = folder / resume if resume else None
+    trainer.fit(net, make(splits, num_workers=workers), ckpt_path=ckpt_path, weights_only=True if resume else None)
+    (folder / name).mkdir(exist_ok=True)
+    seen = {"seen": net.seen, "validated": net.validated}
+    (folder / name / f"{trainer.global_rank}.json").write_text(json.dumps(seen))
+"""
+
+
+def run(folder, devices, *jobs):
+    script = folder / "run.py"
+    script.write_text(_SCRIPT)
+    here = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    arguments = [sys.executable, str(script), str(folder), str(devices), json.dumps(jobs)]
+    subprocess.run(arguments, check=True, timeout=240, cwd=folder, env=os.environ | here)
+
+
+def loopback():
+    try:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+    except OSError:
+        return False
+    return True
+
+
+def planned(splits, ranks):
+    lengths = make(splits).rows("train").lengths
+    return len(LengthBucketSampler(lengths, max_tokens=32, num_replicas=ranks, rank=0))
+
+
+CUTS = ["first", "middle", "next to last", "last", "of epoch 1"]
+
+
+def cuts(splits, ranks):
+    steps = planned(splits, ranks)
+    return dict(zip(CUTS, [1, steps // 2, steps - 1, steps, steps + 3], strict=True))
+
+
+@pytest.fixture(scope="module")
+def folder(splits, tmp_path_factory):
+    """Runs of two processes and of one, gone on with by one and two from several places."""
+    if not torch.distributed.is_available() or not loopback():
+        pytest.skip("no torch.distributed over loopback here")
+    folder = tmp_path_factory.mktemp("processes")
+    splits.save_to_disk(folder / "splits")
+    two, one = cuts(splits, 2), cuts(splits, 1)
+    run(folder, 2, ["2", "", [*two.values()], 0])
+    to_one = [[f"2 to 1, {cut}", f"2/{two[cut]}.ckpt", [2], 2 * (cut == "middle")] for cut in CUTS]
+    run(folder, 1, ["1", "", [*one.values()], 0], *to_one)
+    to_two = [[f"1 to 2, {cut}", f"1/{one[cut]}.ckpt", [], 2 * (cut == "middle")] for cut in CUTS]
+    run(folder, 2, *to_two, ["2 to 1 to 2", "2 to 1, first/2.ckpt", [], 0])
+    return folder
+
+
+def ranks_of(folder, name):
+    ranks = [json.loads(file.read_text()) for file in sorted((folder / name).glob("*.json"))]
+    assert len({len(rank["seen"]) for rank in ranks}) == 1
+    return ranks
+
+
+def rows_by_epoch(parts):
+    """Rows that were seen, of (ranks, steps of theirs that count)."""
+    epochs = [[] for _ in range(EPOCHS)]
+    for ranks, steps in parts:
+        for rank in ranks:
+            for epoch, _, rows in rank["seen"][:steps]:
+                epochs[epoch] += rows
+    return [sorted(rows) for rows in epochs]
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
+def test_another_number_of_processes_loses_and_repeats_no_row(folder, splits, before, after, cut):
+    resumed = ranks_of(folder, f"{before} to {after}, {cut}")
+    cut = cuts(splits, before)[cut]
+    assert len(resumed) == after
+    assert rows_by_epoch([(ranks_of(folder, str(before)), cut), (resumed, None)]) == [list(range(60))] * EPOCHS
+
+    # Lightning counts on in the epoch that was begun, and anew in those that are planned for the new number.
+    epoch, begun = divmod(cut, planned(splits, before))
+    lengths = {number: sum(e == number for e, _, _ in resumed[0]["seen"]) for number in range(epoch, EPOCHS)}
+    lengths[epoch] += begun
+    assert [lengths[number] for number in range(epoch + bool(begun), EPOCHS)] == [planned(splits, after)] * (
+        EPOCHS - epoch - bool(begun)
+    )
+    counted = [(number, index) for number, length in lengths.items() for index in range(length)][begun:]
+    assert [(number, index) for number, index, _ in resumed[0]["seen"]] == counted
+    # Validation comes twice an epoch, whatever the epoch's length.
+    expected = [
+        count for count, (number, index) in enumerate(counted, 1) if (index + 1) % max(lengths[number] // 2, 1) == 0
+    ]
+    assert [count for count in resumed[0]["validated"] if count] == expected
+
+
+def test_and_back_again_in_one_epoch(folder, splits):
+    parts = [
+        (ranks_of(folder, "2"), 1),
+        (ranks_of(folder, "2 to 1, first"), 2),
+        (ranks_of(folder, "2 to 1 to 2"), None),
+    ]
+    assert rows_by_epoch(parts) == [list(range(60))] * EPOCHS
