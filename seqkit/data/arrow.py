@@ -81,8 +81,10 @@ class ArrowColumn:
 
     def locate(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The places where rows (B,) of the table begin, and their lengths, (B,) each."""
-        chunks = self._first_rows.searchsorted(rows, side="right") - 1
-        rows = rows - self._first_rows[chunks]
+        chunks: np.ndarray | int = 0
+        if len(self._first_rows) > 1:
+            chunks = self._first_rows.searchsorted(rows, side="right") - 1
+            rows = rows - self._first_rows[chunks]
         if self._offsets is None:
             return self._places[chunks] + rows * (self._size * self.stride), np.full(len(rows), self._size)
         at = self._offset_places[chunks] + rows

@@ -212,6 +212,8 @@ class PackedLayout:
 
 def to_tensor(values: np.ndarray, column: str) -> Tensor:
     """The one rule of dtypes: integers to int64, floats to float32, booleans as they are."""
+    if values.dtype == np.float32:
+        return torch.from_numpy(values)
     if values.dtype.kind == "f":
         return torch.from_numpy(values).to(torch.float32)
     if values.dtype == np.uint64 and values.max(initial=0) > np.iinfo(np.int64).max:
@@ -238,9 +240,10 @@ def check_lengths(main: str, lengths: np.ndarray, column: str, others: np.ndarra
 
 def check_empty(column: str, lengths: np.ndarray, rows: np.ndarray) -> None:
     """Raises ValueError for the first row (B,) without tokens."""
-    for place in np.flatnonzero(lengths == 0)[:1]:
+    if not lengths.all():
+        row = rows[lengths.argmin()]
         raise ValueError(
-            f"row {rows[place]}: column {column!r} is an empty sequence, which cannot be packed; drop such "
+            f"row {row}: column {column!r} is an empty sequence, which cannot be packed; drop such "
             f'rows with dataset.filter, or let the sampler do it with empty="drop"'
         )
 

@@ -14,13 +14,13 @@
 EXPORT void seqkit_gather(const char* items, int64_t item, int64_t size, const int64_t* begins,
                           const int64_t* batch_sizes, int64_t steps, char* out) {
     for (int64_t step = 0; step < steps; ++step) {
-        const int64_t ahead = step + 1 < steps ? batch_sizes[step + 1] : 0;
+        const int64_t ahead = step + 2 < steps ? batch_sizes[step + 2] : 0;
         for (int64_t sequence = 0; sequence < batch_sizes[step]; ++sequence, out += size) {
             const char* from = items + begins[sequence] * item + step * size;
 #if defined(__GNUC__)
-            // More sequences than the hardware follows, far apart: what the next step needs is asked for here.
+            // More sequences than the hardware follows, far apart: what is needed in two steps is asked for here.
             if (sequence < ahead)
-                for (int64_t byte = 0; byte < size; byte += 64) __builtin_prefetch(from + size + byte, 0, 2);
+                for (int64_t byte = 0; byte < size; byte += 64) __builtin_prefetch(from + 2 * size + byte, 0, 2);
 #endif
             std::memcpy(out, from, size);
         }

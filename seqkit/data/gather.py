@@ -6,7 +6,6 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
 
 
 @functools.cache
@@ -26,7 +25,7 @@ def compiled() -> ctypes.CDLL | None:
     return None
 
 
-def gather(items: np.ndarray, begins: np.ndarray, batch_sizes: Tensor, width: int) -> np.ndarray | None:
+def gather(items: np.ndarray, begins: np.ndarray, batch_sizes: np.ndarray, width: int) -> np.ndarray | None:
     """Values of ``width`` items each, in packed order.
 
     Args:
@@ -41,14 +40,14 @@ def gather(items: np.ndarray, begins: np.ndarray, batch_sizes: Tensor, width: in
     library = compiled()
     if library is None:
         return None
-    out = np.empty((int(batch_sizes.sum()), width), items.dtype)
+    out = np.empty((batch_sizes.sum(), width), items.dtype)
     size = items.dtype.itemsize
     library.seqkit_gather(
         items.ctypes.data,
         size,
         width * size,
         begins.ctypes.data,
-        batch_sizes.data_ptr(),
+        batch_sizes.ctypes.data,
         len(batch_sizes),
         out.ctypes.data,
     )

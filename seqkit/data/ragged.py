@@ -100,7 +100,8 @@ class RaggedRows(Dataset[Batch]):
     def __getitem__(self, rows: int | Sequence[int]) -> Batch:
         """The batch of some rows, in any order, repeats allowed; of none, a batch without sequences."""
         numbers = np.atleast_1d(np.asarray(rows, dtype=np.int64))  # (B,)
-        for row in numbers[(numbers < 0) | (numbers >= len(self))]:
+        if numbers.size and (numbers.min() < 0 or numbers.max() >= len(self)):
+            row = next(row for row in numbers if not 0 <= row < len(self))
             raise IndexError(f"row {row} is out of range: the dataset has {len(self)} rows")
         if not numbers.size:  # what any row holds tells dtypes and shapes
             if not self.lengths.any():
@@ -266,7 +267,7 @@ class _Sequences(NamedTuple):
         width = prod(self.shape)
         found = None
         if self.items is not None and width > 1:
-            found = gather(self.items, self.begins[layout.order], layout.batch_sizes, width)
+            found = gather(self.items, self.begins[layout.order], layout.batch_sizes.numpy(), width)
         if found is None:
             found = self.gather(layout.index(self.begins, width))
         return to_tensor(found.reshape(len(found), *self.shape), name)
