@@ -1,6 +1,8 @@
+import sys
+
 import numpy as np
 import pytest
-from datasets import Dataset, Features, LargeList, List, Value, concatenate_datasets
+from datasets import Dataset, Features, LargeList, List, Value, concatenate_datasets, load_from_disk
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,6 +57,42 @@ def test_any_view(rows, data):
 
 def test_outer_lists_count():
     assert lengths(Dataset.from_dict({"x": [[[1, 2], [3]], [[4]]]}), "x").tolist() == [2, 1]
+
+
+@pytest.mark.parametrize("view", ["all", "shuffled"])
+@pytest.mark.parametrize("kind", ["list", "text"])
+def test_of_many_rows_on_disk_they_are_kept(kind, view, tmp_path, monkeypatch):
+    module = sys.modules["seqkit.data.lengths"]
+    monkeypatch.setattr(module, "_MANY", 5)
+    kinds = {"list": (List(Value("int8")), ROWS), "text": (Value("string"), ["ab", "", "é", "日本", "x", "y"])}
+    dataset(*kinds[kind]).save_to_disk(tmp_path)
+    data = VIEWS[view](load_from_disk(str(tmp_path)))
+    found = lengths(data, "x")
+    assert found.tolist() == [len(row) for row in data["x"]]
+    (kept,) = tmp_path.glob("lengths-*")
+    np.save(kept, found + 1)
+    again = VIEWS[view](load_from_disk(str(tmp_path)))
+    assert lengths(again, "x").tolist() == (found + 1).tolist()
+    other = lengths(data, "x", text="bytes")
+    assert len(list(tmp_path.glob("lengths-*"))) == (1 if kind == "list" else 2)
+    if kind == "text":
+        assert other.tolist() == [len(row.encode()) for row in data["x"]]
+    assert lengths(data.select(range(5)), "x").tolist() == [len(row) for row in data["x"][:5]]
+    assert len(list(tmp_path.iterdir())) >= 4  # nothing half written is left
+    assert not [file for file in tmp_path.iterdir() if file.name.startswith("lengths") and file.suffix != ".npy"]
+
+
+def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch):
+    module = sys.modules["seqkit.data.lengths"]
+    monkeypatch.setattr(module, "_MANY", 5)
+    dataset(List(Value("int8"))).save_to_disk(tmp_path)
+
+    def refuse(*_, **__):
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(module.tempfile, "NamedTemporaryFile", refuse)
+    assert lengths(load_from_disk(str(tmp_path)), "x").tolist() == [len(row) for row in ROWS]
+    assert not list(tmp_path.glob("lengths-*"))
 
 
 class TestErrors:
