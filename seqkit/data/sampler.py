@@ -174,6 +174,9 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         """This rank's batches of the epoch; of the epoch that a loaded state is in, only the remaining ones."""
+        return _Iteration(self)
+
+    def _batches(self) -> Iterator[list[int]]:
         place = self._place()
         epoch, plan = self._epoch(place.buckets, place.epoch), place.buckets
         begun = min(place.step + 1, plan.num_steps)
@@ -433,6 +436,33 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
             **dataclasses.asdict(self.budget),
             **dataclasses.asdict(self.cost),
         }
+
+
+class _Iteration(Iterator[list[int]]):
+    """A rank's batches of an epoch, of which those taken count as consumed in its state.
+
+    torchdata's StatefulDataLoader keeps the state of the iterator that it takes batches from, as it was before
+    its workers fetched ahead.
+    """
+
+    def __init__(self, sampler: LengthBucketSampler) -> None:
+        self._sampler = sampler
+        self._batches: Iterator[list[int]] | None = None
+        self._taken = 0
+
+    def __next__(self) -> list[int]:
+        if self._batches is None:  # the epoch is that of the first batch
+            self._batches = self._sampler._batches()
+        batch = next(self._batches)
+        self._taken += 1
+        return batch
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._sampler.state_dict(self._sampler._place().consumed + self._taken)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._sampler.load_state_dict(state_dict)
+        self._batches, self._taken = None, 0
 
 
 @dataclass(frozen=True)

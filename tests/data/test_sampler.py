@@ -337,6 +337,20 @@ def test_in_a_loader_only_what_the_loop_consumed_counts(workers):
     assert resumed.consumed == 0
 
 
+def test_an_iteration_says_where_it_stands():
+    lengths = np.arange(40) + 1
+    sampler = LengthBucketSampler(lengths, max_tokens=100)
+    sampler.set_epoch(3)
+    full = list(sampler)
+    for cut in range(len(full) + 1):
+        iteration = iter(LengthBucketSampler(lengths, max_tokens=100))
+        iteration.load_state_dict(sampler.state_dict(0))
+        assert [next(iteration) for _ in range(cut)] == full[:cut]
+        again = iter(LengthBucketSampler(lengths, max_tokens=100))
+        again.load_state_dict(json.loads(json.dumps(iteration.state_dict())))
+        assert list(again) == full[cut:]
+
+
 def test_the_epoch_is_that_of_the_first_batch():
     sampler = LengthBucketSampler(np.arange(200) + 1, max_tokens=300)
     begun = iter(sampler)
