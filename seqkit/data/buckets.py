@@ -23,7 +23,9 @@ class StepCost:
     """Time that a recurrent net takes for one batch: ``per_step·T + per_token·N + per_batch``, in any unit.
 
     The serial part is what bucketing can save: a step of time costs the same for one sequence as for many until
-    the machine is full. The tokens cost the same in whichever batch they are.
+    the machine is full. The tokens cost the same in whichever batch they are. The defaults were measured with
+    ``examples/benchmarks/cost.py`` (bidirectional LSTM of 200 units a direction, two CPU cores); on machines that
+    run more in parallel ``per_token`` is less, which changes no plan.
 
     Attributes:
         per_step: For each time step of the batch's longest sequence.
@@ -32,8 +34,8 @@ class StepCost:
     """
 
     per_step: float = 1.0
-    per_token: float = 0.15
-    per_batch: float = 20.0
+    per_token: float = 0.8
+    per_batch: float = 90.0
 
     def __call__(self, longest: Ints, tokens: Ints) -> Floats:
         """Cost of batches given their longest length and number of tokens (any shape)."""
@@ -187,7 +189,7 @@ def plan_buckets(
     num_buckets: int | None = None,
     slack: float = 0.0,
 ) -> Buckets:
-    """The fewest buckets whose :meth:`Buckets.cost` is within ``slack`` of the least.
+    """The fewest buckets whose cost is within ``slack`` of the least; that of the tokens, equal for all, apart.
 
     Every bucket but the last holds a whole number of global batches, so its boundary may fall between rows of
     equal length, and at least ``mixing`` of them, so that its rows meet others each epoch (the last one too,
@@ -201,7 +203,8 @@ def plan_buckets(
         world: Local batches in a global one.
         mixing: Least number of global batches in a bucket.
         num_buckets: Largest number of buckets; by default 64.
-        slack: What a coarser plan, which shuffles more, may cost beyond the least, as a fraction of it.
+        slack: What a coarser plan, which shuffles more, may cost beyond the least, as a fraction of it (without
+            the tokens' part).
     """
     rows, layers = histogram.num_rows, _BUCKETS if num_buckets is None else num_buckets
     nodes = _nodes(histogram, budget)
@@ -230,7 +233,7 @@ def plan_buckets(
         better = (target > node) & (owing < bound[layer, target])
         at = layer[better], target[better]
         bound[at], paid[at], place[at], origin[at] = owing[better], total[better], stop[better], node
-    costs = whole.min(1) + cost.per_token * histogram.num_tokens / world
+    costs = whole.min(1)
     last = int(np.flatnonzero(costs <= (1 + slack) * costs.min())[0])
     at_node = int(whole[last].argmin())
     starts = [rows]
