@@ -73,12 +73,30 @@ def pytorch_nlp(lengths, epoch):
     return BucketBatchSampler(rows, SIZE, drop_last=False, sort_key=lengths.tolist().__getitem__)
 
 
+class Ready:
+    """Not a sampler: the order of an epoch, already there, cut into lists; no sampler that yields lists is faster."""
+
+    def __init__(self, rows):
+        self.order = np.random.default_rng(0).permutation(rows)
+
+    def __iter__(self):
+        rows = self.order.tolist()
+        for start in range(0, len(rows), SIZE):
+            yield rows[start : start + SIZE]
+
+
+def ready(lengths, epoch):
+    """A floor."""
+    return Ready(len(lengths))
+
+
 CONTENDERS = {
     "seqkit": (seqkit, "seqkit-packed"),
     "seqkit, token budget": (seqkit_tokens, "seqkit-packed"),
     "random batches": (random, "torch"),
     "transformers LengthGroupedSampler": (transformers, "transformers"),
     "PyTorch-NLP BucketBatchSampler": (pytorch_nlp, "pytorch-nlp"),
+    "a ready order, cut into lists": (ready, "numpy"),
 }
 
 

@@ -8,18 +8,18 @@ import numpy.typing as npt
 from seqkit.data.buckets import Buckets
 
 Ints = npt.NDArray[np.int64]
-Words = npt.NDArray[np.uint64]
+Words = npt.NDArray[np.uint32]
 
 _SMALL = 64  # domains up to this size need more rounds until a χ² test finds nothing
 _ROUNDS_SMALL, _ROUNDS = 16, 8
-_ODD = np.uint64(0x9E3779B97F4A7C15)  # splitmix64's multipliers: consecutive words come out unrelated
-_MIX = np.uint64(0xBF58476D1CE4E5B9)
+_ODD = np.uint32(0x9E3779B1)  # multipliers of xxHash: consecutive words come out unrelated
+_MIX = np.uint32(0x85EBCA77)
 
 
 def permutation_keys(seed: int, epoch: int, count: int) -> Words:
-    """Keys of ``count`` independent permutations, a pure function of ``(seed, epoch)``: (count, rounds)."""
-    words = np.random.SeedSequence((seed, epoch)).generate_state(count * _ROUNDS_SMALL, np.uint64)
-    return words.reshape(count, _ROUNDS_SMALL).astype(np.uint64, copy=False)
+    """Keys of ``count`` independent permutations, a pure function of ``(seed, epoch)``: (rounds, count)."""
+    words = np.random.SeedSequence((seed, epoch)).generate_state(count * _ROUNDS_SMALL, np.uint32)
+    return np.ascontiguousarray(words.reshape(count, _ROUNDS_SMALL).T)
 
 
 def permute(index: Ints, size: Ints, which: Ints, keys: Words) -> Ints:
@@ -32,33 +32,38 @@ def permute(index: Ints, size: Ints, which: Ints, keys: Words) -> Ints:
     Args:
         index: (M,) elements, each in ``range(size)``.
         size: (M,) size of the domain that each element belongs to, at most 2**62.
-        which: (M,) row of ``keys`` for each element; elements of one domain share it.
-        keys: (count, rounds), from :func:`permutation_keys`.
+        which: (M,) column of ``keys`` for each element; elements of one domain share it.
+        keys: (rounds, count), from :func:`permutation_keys`.
     """
     out = index.copy()
     small = size <= _SMALL
     for rounds, domain in ((_ROUNDS_SMALL, small & (size > 1)), (_ROUNDS, ~small)):
         walking = np.flatnonzero(domain)
         while walking.size:
-            image = _feistel(out[walking], size[walking], keys[which[walking], :rounds])
+            within_size = size[walking]
+            image = _feistel(out[walking], within_size, which[walking], keys[:rounds])
             out[walking] = image
-            walking = walking[image >= size[walking]]
+            walking = walking[image >= within_size]
     return out
 
 
-def _feistel(index: Ints, size: Ints, keys: Words) -> Ints:
-    """A permutation of the smallest power of two that holds ``size``; keys (M, rounds)."""
-    bits = np.frexp((size - 1).astype(np.float64))[1].astype(np.uint64)  # of the largest element
-    shift = bits >> np.uint64(1)
-    masks = (np.uint64(1) << (bits - shift)) - np.uint64(1), (np.uint64(1) << shift) - np.uint64(1)
-    halves = [index.astype(np.uint64) >> shift, index.astype(np.uint64) & masks[1]]
-    for turn, key in enumerate(keys.T):
+def _feistel(index: Ints, size: Ints, which: Ints, keys: Words) -> Ints:
+    """A permutation of the smallest power of two that holds ``size``, with the keys (rounds, count)."""
+    bits = np.frexp((size - 1).astype(np.float64))[1]  # of the largest element
+    shift = bits >> 1
+    masks = ((1 << (bits - shift)) - 1).astype(np.uint32), ((1 << shift) - 1).astype(np.uint32)
+    halves = [(index >> shift).astype(np.uint32), index.astype(np.uint32) & masks[1]]
+    for turn, key in enumerate(keys):
         side = turn % 2
-        word = (halves[1 - side] ^ key) * _ODD
-        word = (word ^ (word >> np.uint64(29))) * _MIX
-        halves[side] = halves[side] ^ ((word >> np.uint64(32)) & masks[side])
-    image: Ints = (halves[0] << shift | halves[1]).astype(np.int64)
-    return image
+        word = key.take(which)
+        word ^= halves[1 - side]
+        word *= _ODD
+        word ^= word >> 15
+        word *= _MIX
+        word ^= word >> 13
+        word &= masks[side]
+        halves[side] ^= word
+    return halves[0].astype(np.int64) << shift | halves[1]
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class Epoch:
 
     Attributes:
         buckets: The plan.
-        keys: (K + 1, rounds) of :func:`permutation_keys`: for the order of the steps and for each bucket; None
+        keys: (rounds, K + 1) of :func:`permutation_keys`: for the order of the steps and for each bucket; None
             for no shuffle.
         first: Global batch (counted through the buckets) that comes first; None for any.
     """
