@@ -74,7 +74,7 @@ def pytorch_nlp(lengths, epoch):
 
 
 class Ready:
-    """Not a sampler: the order of an epoch, already there, cut into lists; no sampler that yields lists is faster."""
+    """Not a sampler: an order that is there already, cut into lists. None that yields lists is faster."""
 
     def __init__(self, rows):
         self.order = np.random.default_rng(0).permutation(rows)
@@ -85,7 +85,7 @@ class Ready:
             yield rows[start : start + SIZE]
 
 
-def ready(lengths, epoch):
+def ready(lengths, epoch):  # noqa: ARG001
     """A floor."""
     return Ready(len(lengths))
 
