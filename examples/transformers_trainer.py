@@ -10,6 +10,7 @@ Trainer's own would deal the sampler's batches to the processes once more, and t
 """
 
 import argparse
+import gc
 from collections.abc import Sequence
 from typing import Any
 
@@ -130,6 +131,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     if trainer.is_world_process_zero():
         print(f"{trainer.state.global_step} steps; loss by epoch:", *(f"{float(loss):.3f}" for loss in losses))
+    if torch.distributed.is_initialized():
+        del trainer  # the model on several processes must be gone before their group, or the exit may hang
+        gc.collect()
+        torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -49,7 +49,6 @@ def check_epochs(output, rows, epochs=3):
     assert losses[-1] < 0.25  # always "no record": 0.50
 
 
-@pytest.mark.filterwarnings("ignore:.*does not have many workers")
 def test_fabric(tmp_path):
     check_epochs(run("fabric_loop", "--rows", "600", "--accelerator", "cpu", folder=tmp_path), 600)
 
