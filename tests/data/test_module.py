@@ -222,7 +222,7 @@ def test_other_lengths_are_refused_on_resuming(splits, trainer, tmp_path):
         {"val_check_interval": 2},
         {"reload_dataloaders_every_n_epochs": 1},
         {"accumulate_grad_batches": 3},
-        pytest.param({"overfit_batches": 2}, marks=pytest.mark.filterwarnings("ignore:You requested to overfit")),
+        {"overfit_batches": 2},
         {"fast_dev_run": 2},
     ],
     ids=lambda options: next(iter(options)),
