@@ -12,13 +12,14 @@ VARIANTS = {
 setup(
     ext_modules=[
         Extension(
-            f"seqkit.kernels._native_{variant}",
-            ["seqkit/kernels/native.cpp"],
+            f"seqkit.kernels._{name}_{variant}",
+            [f"seqkit/kernels/{name}.cpp"],
             extra_compile_args=FLAGS + flags,
             extra_link_args=["-fopenmp"],
             language="c++",
             optional=True,
         )
+        for name in ("native", "crf")
         for variant, flags in VARIANTS.items()
     ]
     + [

@@ -1,11 +1,13 @@
 """Modules on packed data: what torch.nn has for padded tensors, without the padding."""
 
+from seqkit.nn.crf import CRF
 from seqkit.nn.dropout import Dropout, LockedDropout
 from seqkit.nn.embedding import Embedding, Projection
 from seqkit.nn.pooling import AttentionPool, LastPool, MaxPool, MeanPool
 from seqkit.nn.recurrent import GRU, LSTM, RNN
 
 __all__ = [
+    "CRF",
     "GRU",
     "LSTM",
     "RNN",

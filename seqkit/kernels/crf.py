@@ -1,0 +1,164 @@
+"""The sweeps of a linear-chain CRF over packed sequences: closed forms in plain torch, and in compiled code.
+
+All take float potentials or scores (N, C) in packed order and ``batch_sizes`` (T,) on the CPU. Potentials are
+exponentials: those of a token over its largest, those of the transitions (C, C) from row to column. Each step
+normalises its states to a sum of one, so nothing overflows; see Rabiner 1989, section V.A. `crf.cpp` has the same.
+"""
+
+import ctypes
+import functools
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from seqkit.kernels.native import VARIANTS
+
+
+@functools.cache
+def compiled() -> ctypes.CDLL | None:
+    """The widest variant that was built and that this machine runs, or None."""
+    folder = Path(__file__).parent
+    for variant in VARIANTS.get(torch.backends.cpu.get_cpu_capability(), ("plain",)):
+        for suffix in EXTENSION_SUFFIXES:
+            path = folder / f"_crf_{variant}{suffix}"
+            if path.exists():
+                try:
+                    return ctypes.CDLL(str(path))
+                except OSError:  # built against a runtime that is no longer there
+                    continue
+    return None
+
+
+def forward(
+    potentials: Tensor, batch_sizes: Tensor, start: Tensor, transitions: Tensor, end: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Sweep from the first tokens to the last.
+
+    Returns:
+        The normalised forward states (N, C) and the sums (N,) over which they were normalised; the last one of a
+        sequence takes in ``end``, and a sequence's sum over all paths is the product of its sums.
+    """
+    if _native(potentials):
+        states, norms = torch.empty_like(potentials), potentials.new_empty(len(potentials))
+        arguments = (potentials, start, transitions, end, states, norms)
+        _call("forward", batch_sizes, potentials, *arguments)
+        return states, norms
+    each, held, final = [], start.expand(int(batch_sizes[0]), -1), []
+    for t, x in enumerate(potentials.split(batch_sizes.tolist())):
+        raw = (held if t == 0 else held[: len(x)] @ transitions) * x
+        norms = raw.sum(-1)
+        if t:
+            final.append(held[len(x) :])
+        held = raw / norms[:, None]
+        each.append((held, norms))
+    states, norms = (torch.cat(parts) for parts in zip(*each, strict=True))
+    ends = torch.cat([held, *reversed(final)])  # (B, C)
+    norms[last_tokens(batch_sizes).to(norms.device)] *= ends @ end
+    return states, norms
+
+
+def backward(
+    potentials: Tensor, batch_sizes: Tensor, transitions: Tensor, end: Tensor, states: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Sweep from the last tokens to the first.
+
+    Returns:
+        The marginals (N, C), and of each token what comes after it (N, C), zero after the last: the expected
+        number of transitions is ``transitions * (states.T @ after)``.
+    """
+    if _native(potentials):
+        marginals, after = torch.empty_like(potentials), torch.empty_like(potentials)
+        arguments = (potentials, transitions.T.contiguous(), end, states, marginals, after)
+        _call("backward", batch_sizes, potentials, *arguments)
+        return marginals, after
+    sizes = batch_sizes.tolist()
+    each, future, ahead = [], end.expand(0, -1), potentials.new_zeros(0, len(end))
+    for x, p in zip(reversed(potentials.split(sizes)), reversed(states.split(sizes)), strict=True):
+        ending = len(x) - len(future)
+        future = torch.cat([future, end.expand(ending, -1)])
+        ahead = torch.cat([ahead, ahead.new_zeros(ending, len(end))])
+        raw = p * future
+        norms = raw.sum(-1, keepdim=True)
+        each.append((raw / norms, ahead / norms))
+        ahead = future * x / norms
+        future = ahead @ transitions.T
+    marginals, after = (torch.cat(parts[::-1]) for parts in zip(*each, strict=True))
+    return marginals, after
+
+
+def viterbi(
+    scores: Tensor, batch_sizes: Tensor, start: Tensor, transitions: Tensor, end: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Find each sequence's best path.
+
+    Args:
+        scores: (N, C), as logarithms, like the others.
+        batch_sizes: (T,).
+        start: (C,).
+        transitions: (C, C).
+        end: (C,).
+
+    Returns:
+        The tags (N,) and the paths' scores (B,).
+    """
+    if _native(scores):
+        tags = torch.empty(len(scores), dtype=torch.long)
+        best = scores.new_empty(int(batch_sizes[0]))
+        _call("viterbi", batch_sizes, scores, scores, start, transitions, end, tags, best)
+        return tags, best
+    tags, best = n_best(scores, batch_sizes, start, transitions, end, 1)
+    return tags[:, 0], best[:, 0]
+
+
+def n_best(
+    scores: Tensor, batch_sizes: Tensor, start: Tensor, transitions: Tensor, end: Tensor, count: int
+) -> tuple[Tensor, Tensor]:
+    """Find each sequence's best K paths; see `viterbi`.
+
+    Returns:
+        The tags (N, K) and the paths' scores (B, K), best first; -inf where there are fewer paths.
+    """
+    sizes, tags = batch_sizes.tolist(), len(start)
+    held = scores.new_full((sizes[0], tags, count), -torch.inf)  # the best K paths that end in each tag
+    pointers, final = [], []
+    for t, x in enumerate(scores.split(sizes)):
+        if t == 0:
+            held[:, :, 0] = start + x
+            continue
+        final.append(held[len(x) :])
+        paths = held[: len(x), :, :, None] + transitions[:, None, :]  # (b, C, K, C)
+        best, back = paths.flatten(1, 2).topk(count, 1)  # (b, K, C)
+        held = (best + x[:, None, :]).mT
+        pointers.append(back.mT)  # (b, C, K), index into C * K
+    ends = torch.cat([held, *reversed(final)]) + end[:, None]  # (B, C, K)
+    best, slots = ends.flatten(1).topk(count, 1)  # (B, K)
+    found, held = [], slots[: sizes[-1]]
+    for t in range(len(sizes) - 1, -1, -1):
+        found.append(held // count)
+        if t:
+            back = pointers[t - 1].flatten(1).gather(1, held)
+            held = torch.cat([back, slots[sizes[t] : sizes[t - 1]]])
+    return torch.cat(found[::-1]), best
+
+
+def last_tokens(batch_sizes: Tensor) -> Tensor:
+    """The place (B,) of each sequence's last token, sequences longest first."""
+    ending = batch_sizes - torch.cat([batch_sizes[1:], batch_sizes.new_zeros(1)])  # sequences that end at a step
+    starts = batch_sizes.cumsum(0) - batch_sizes
+    return torch.repeat_interleave(starts.flip(0), ending.flip(0)) + torch.arange(int(batch_sizes[0]))
+
+
+def _native(values: Tensor) -> bool:
+    return values.device.type == "cpu" and values.dtype == torch.float64 and compiled() is not None
+
+
+def _call(name: str, batch_sizes: Tensor, like: Tensor, *tensors: Tensor) -> None:
+    dense = [tensor.contiguous() for tensor in tensors]  # held while the compiled code reads them
+    getattr(compiled(), f"seqkit_crf_{name}")(
+        *map(ctypes.c_int64, (len(batch_sizes), int(batch_sizes[0]), like.shape[1])),
+        ctypes.c_void_p(batch_sizes.contiguous().data_ptr()),
+        ctypes.c_int(torch.get_num_threads()),
+        *(ctypes.c_void_p(tensor.data_ptr()) for tensor in dense),
+    )

@@ -1,0 +1,253 @@
+"""A linear-chain conditional random field on packed data (Lafferty, McCallum and Pereira 2001)."""
+
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from seqkit.kernels import crf as kernels
+
+
+class Allowed(NamedTuple):
+    """What may stand where; of a tag scheme, `seqkit.spans.allowed_transitions` gives it.
+
+    Attributes:
+        start: (C,), whether a sequence may begin with a tag.
+        transitions: (C, C), whether a tag (row) may be followed by another (column).
+        end: (C,), whether a sequence may end with a tag.
+    """
+
+    start: Tensor
+    transitions: Tensor
+    end: Tensor
+
+
+class CRF(nn.Module):
+    """Scores of tag sequences: those of each tag at its token, of each transition, of the first and the last tag.
+
+    Everything is a recursion over the shrinking batches of a PackedSequence: no mask, no padding. It runs in
+    float64, whatever the scores are (float32 on devices without it), over exponentials that are normalised at each
+    step; scores whose range would overflow even so are summed as logarithms, slower. The host waits for an
+    accelerator once a call, not once a token. The gradient is closed-form, by the marginals, and is not
+    differentiable again.
+
+    Args:
+        num_tags: C.
+        allowed: What may stand where; all else has probability zero, in training and in decoding.
+
+    Raises:
+        ValueError: ``allowed`` is for another number of tags.
+    """
+
+    allowed_start: Tensor
+    allowed_transitions: Tensor
+    allowed_end: Tensor
+
+    def __init__(self, num_tags: int, *, allowed: Allowed | None = None) -> None:
+        super().__init__()
+        self.num_tags = num_tags
+        self.start = nn.Parameter(torch.empty(num_tags))
+        self.transitions = nn.Parameter(torch.empty(num_tags, num_tags))
+        self.end = nn.Parameter(torch.empty(num_tags))
+        shapes = {"start": (num_tags,), "transitions": (num_tags, num_tags), "end": (num_tags,)}
+        for name, shape in shapes.items():
+            free = torch.ones(shape, dtype=torch.bool) if allowed is None else getattr(allowed, name).clone()
+            if free.shape != shape:
+                raise ValueError(
+                    f"CRF: allowed.{name} has shape {tuple(free.shape)} for {num_tags} tags; give {shape}"
+                )
+            self.register_buffer(f"allowed_{name}", free, persistent=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw all scores from U(-0.1, 0.1)."""
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -0.1, 0.1)
+
+    def forward(self, scores: PackedSequence, tags: PackedSequence) -> Tensor:
+        """Compute the log-likelihood of each sequence's tags.
+
+        Args:
+            scores: Data (N, C).
+            tags: Data (N,), ids in [0, C), packed as the scores are.
+
+        Returns:
+            (B,), in the original order.
+
+        Raises:
+            ValueError: Scores and tags are packed differently, the scores have another number of tags, an id is no
+                tag, or a sequence of tags is not allowed.
+        """
+        self._check(scores)
+        if not torch.equal(scores.batch_sizes, tags.batch_sizes):
+            raise ValueError(
+                f"CRF: scores of {_describe(scores)} but tags of {_describe(tags)}; pack both by the same lengths"
+            )
+        ids = tags.data
+        if bool(((ids < 0) | (ids >= self.num_tags)).any()):
+            raise ValueError(
+                f"CRF: tags from {int(ids.min())} to {int(ids.max())}, but it has {self.num_tags}; every token needs "
+                f"one in [0, {self.num_tags}), none can be left out by an ignore_index"
+            )
+        value, sizes = scores.data.to(_precision(scores.data)), scores.batch_sizes
+        start, transitions, end = self._restricted(value.dtype)
+        ranks = _ranks(sizes).to(ids.device)
+        inner = int(sizes[0])
+        before = ids[_previous(scores)]
+        pairs = before * self.num_tags + ids[inner:]
+        lasts = ids[kernels.last_tokens(sizes).to(ids.device)]
+        each = value.gather(1, ids[:, None])[:, 0]
+        each = torch.cat([each[:inner], each[inner:] + transitions.flatten().index_select(0, pairs)])
+        gold = start.index_select(0, ids[:inner]) + end.index_select(0, lasts)
+        gold = gold.index_add(0, ranks, each)
+        if not bool(gold.detach().isfinite().all()):
+            raise ValueError(
+                "CRF: a sequence of tags that is not allowed (or a score that is not finite); convert the tags to the "
+                "scheme of `allowed`, or train without it"
+            )
+        return self._original(scores, (gold - self._log_partition(value, sizes)).to(self.start.dtype))
+
+    def marginals(self, scores: PackedSequence) -> PackedSequence:
+        """Compute each tag's probability at each token.
+
+        Args:
+            scores: Data (N, C).
+
+        Returns:
+            Data (N, C), rows that sum to one; without gradient.
+        """
+        self._check(scores)
+        value = scores.data.detach().to(_precision(scores.data)).requires_grad_()
+        with torch.enable_grad():
+            (found,) = torch.autograd.grad(self._log_partition(value, scores.batch_sizes).sum(), value)
+        return cast(PackedSequence, scores._replace(data=found.to(scores.data.dtype)))
+
+    @torch.no_grad()
+    def decode(self, scores: PackedSequence) -> PackedSequence:
+        """Find each sequence's best tags (Viterbi).
+
+        Args:
+            scores: Data (N, C).
+
+        Returns:
+            Data (N,), ids packed as the scores are.
+        """
+        self._check(scores)
+        value = scores.data.to(_precision(scores.data))
+        tags, _ = kernels.viterbi(value, scores.batch_sizes, *self._restricted(value.dtype))
+        return cast(PackedSequence, scores._replace(data=tags))
+
+    @torch.no_grad()
+    def n_best(self, scores: PackedSequence, count: int) -> tuple[PackedSequence, Tensor]:
+        """Find each sequence's best K sequences of tags.
+
+        Args:
+            scores: Data (N, C).
+            count: K.
+
+        Returns:
+            Data (N, K), the tags of each path, best first; and the paths' log-probabilities (B, K) in the original
+            order, -inf where a sequence has fewer allowed paths (the tags there mean nothing).
+        """
+        self._check(scores)
+        value, sizes = scores.data.to(_precision(scores.data)), scores.batch_sizes
+        tags, best = kernels.n_best(value, sizes, *self._restricted(value.dtype), count)
+        best = best - self._log_partition(value, sizes)[:, None]
+        return scores._replace(data=tags), self._original(scores, best.to(self.start.dtype))
+
+    def extra_repr(self) -> str:
+        """The number of tags."""
+        return f"num_tags={self.num_tags}"
+
+    def _restricted(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+        """Start, transition and end scores, -inf where not allowed."""
+        start, transitions, end = (
+            getattr(self, name).to(dtype).masked_fill(~getattr(self, f"allowed_{name}"), -torch.inf)
+            for name in ("start", "transitions", "end")
+        )
+        return start, transitions, end
+
+    def _log_partition(self, value: Tensor, batch_sizes: Tensor) -> Tensor:
+        """The log of the sum over all paths (B,), longest first."""
+        start, transitions, end = self._restricted(value.dtype)
+        with torch.no_grad():
+            # Two steps lead from any tag to any other in the tag schemes: what is lost is below this range twice.
+            finite = torch.cat([self.start, self.transitions.flatten(), self.end]).abs().max()
+            span = value.max() - value.min() + finite
+            narrow = bool(span < (200 if value.dtype == torch.float64 else 25))
+        if narrow:
+            return cast(Tensor, _LogPartition.apply(value, start, transitions, end, batch_sizes))  # type: ignore[no-untyped-call]
+        return _by_logarithms(value, start, transitions, end, batch_sizes)
+
+    def _check(self, scores: PackedSequence) -> None:
+        if scores.data.dim() != 2 or scores.data.shape[1] != self.num_tags:
+            raise ValueError(
+                f"CRF: scores {tuple(scores.data.shape)} for {self.num_tags} tags; give packed data (N, {self.num_tags})"
+            )
+
+    def _original(self, scores: PackedSequence, values: Tensor) -> Tensor:
+        return values if scores.unsorted_indices is None else values[scores.unsorted_indices]
+
+
+class _LogPartition(torch.autograd.Function):
+    """The log of the sum over all paths; its gradient is the marginals and the expected transitions."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, value: Tensor, start: Tensor, transitions: Tensor, end: Tensor, batch_sizes: Tensor
+    ) -> Tensor:
+        offsets = value.amax(1)
+        potentials = (value - offsets[:, None]).exp_()
+        start, transitions, end = start.exp(), transitions.exp(), end.exp()
+        states, norms = kernels.forward(potentials, batch_sizes, start, transitions, end)
+        ranks = _ranks(batch_sizes).to(value.device)
+        ctx.save_for_backward(potentials, states, start, transitions, end, ranks)
+        ctx.batch_sizes = batch_sizes
+        return value.new_zeros(int(batch_sizes[0])).index_add_(0, ranks, norms.log_().add_(offsets))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # where torch is to record the backward pass
+            raise RuntimeError("CRF: the closed-form gradient is not differentiable again; leave out create_graph")
+        potentials, states, _, transitions, end, ranks = ctx.saved_tensors
+        sizes = ctx.batch_sizes
+        marginals, after = kernels.backward(potentials, sizes, transitions, end, states)
+        weights = gradient[ranks][:, None]
+        marginals *= weights
+        expected = (states.T @ after.mul_(weights)).mul_(transitions)
+        lasts = kernels.last_tokens(sizes).to(ranks.device)
+        return marginals, marginals[: int(sizes[0])].sum(0), expected, marginals[lasts].sum(0), None
+
+
+def _by_logarithms(value: Tensor, start: Tensor, transitions: Tensor, end: Tensor, batch_sizes: Tensor) -> Tensor:
+    """The same by `torch.logsumexp` at each step: for any range of scores, and differentiable as it stands."""
+    held, final = start, []
+    for t, x in enumerate(value.split(batch_sizes.tolist())):
+        if t:
+            final.append(held[len(x) :])
+            held = (held[: len(x), :, None] + transitions).logsumexp(1)
+        held = held + x
+    return (torch.cat([held, *reversed(final)]) + end).logsumexp(1)
+
+
+def _ranks(batch_sizes: Tensor) -> Tensor:
+    """The sequence (N,) of each token, sequences longest first."""
+    starts = batch_sizes.cumsum(0) - batch_sizes
+    return torch.arange(int(batch_sizes.sum())) - torch.repeat_interleave(starts, batch_sizes)
+
+
+def _previous(scores: PackedSequence) -> Tensor:
+    """For each token after a first one, the place of the token before it."""
+    sizes = scores.batch_sizes
+    # A token at step t and rank b stands sizes[t - 1] places after the one before it.
+    back = torch.repeat_interleave(sizes[:-1], sizes[1:])
+    return (torch.arange(int(sizes[0]), len(scores.data)) - back).to(scores.data.device)
+
+
+def _precision(values: Tensor) -> torch.dtype:
+    return torch.float32 if values.device.type == "mps" else torch.float64
+
+
+def _describe(values: PackedSequence) -> str:
+    return f"{len(values.data)} tokens in {int(values.batch_sizes[0])} sequences"

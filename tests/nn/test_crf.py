@@ -1,0 +1,155 @@
+import itertools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.autograd import gradcheck
+
+from seqkit import packed
+from seqkit.kernels import crf as kernels
+from seqkit.nn import CRF
+from seqkit.nn.crf import Allowed, _by_logarithms
+
+LENGTHS = st.lists(st.integers(1, 5), min_size=1, max_size=5)
+
+
+@pytest.fixture(params=["compiled", "torch"])
+def sweeps(request, monkeypatch):
+    if request.param == "torch":
+        monkeypatch.setattr(kernels, "compiled", lambda: None)
+    elif kernels.compiled() is None:
+        pytest.skip("no compiled code here")
+
+
+def make(lengths, tags, seed=0, allowed=None, scale=1.0):
+    generator = torch.Generator().manual_seed(seed)
+    crf = CRF(tags, allowed=allowed).double()
+    with torch.no_grad():
+        for parameter in crf.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+    each = [scale * torch.randn(n, tags, generator=generator, dtype=torch.float64) for n in lengths]
+    return crf, each
+
+
+def paths_of(crf, scores):
+    """All sequences of tags and their scores, by adding up: the truth."""
+    paths = list(itertools.product(range(crf.num_tags), repeat=len(scores)))
+    totals = []
+    for path in paths:
+        total = crf.start[path[0]] + crf.end[path[-1]] + sum(scores[t, tag] for t, tag in enumerate(path))
+        fine = crf.allowed_start[path[0]] and crf.allowed_end[path[-1]]
+        for a, b in itertools.pairwise(path):
+            total = total + crf.transitions[a, b]
+            fine = fine and crf.allowed_transitions[a, b]
+        totals.append(total if fine else total - torch.inf)
+    return paths, torch.stack(totals)
+
+
+BIO = Allowed(  # O, B, I
+    torch.tensor([True, True, False]),
+    torch.tensor([[True, True, False], [True, True, True], [True, True, True]]),
+    torch.ones(3, dtype=torch.bool),
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(lengths=LENGTHS, seed=st.integers(0, 99), bound=st.booleans(), scale=st.sampled_from([1.0, 500.0]))
+def check_against_enumeration(lengths, seed, bound, scale):
+    crf, each = make(lengths, 3, seed, BIO if bound else None, scale)
+    scores = packed.pack(each)
+    truth = [paths_of(crf, x) for x in each]
+    gold = []
+    for i, (paths, totals) in enumerate(truth):
+        possible = [k for k in range(len(paths)) if totals[k].isfinite()]
+        gold.append(possible[(seed + i) % len(possible)])
+    tags = packed.pack([torch.tensor(paths[k]) for (paths, _), k in zip(truth, gold, strict=True)])
+    expected = torch.stack([t[k] - t.logsumexp(0) for (_, t), k in zip(truth, gold, strict=True)])
+    torch.testing.assert_close(crf(scores, tags), expected)
+
+    marginals = packed.unpack(crf.marginals(scores))
+    decoded = packed.unpack(crf.decode(scores))
+    count = 4
+    best, probabilities = crf.n_best(scores, count)
+    for i, (paths, totals) in enumerate(truth):
+        weights = totals.softmax(0)
+        hits = torch.nn.functional.one_hot(torch.tensor(paths), 3).to(weights)  # (paths, T, C)
+        torch.testing.assert_close(marginals[i], torch.einsum("p,ptc->tc", weights, hits), atol=1e-9, rtol=1e-7)
+        assert tuple(decoded[i].tolist()) == paths[int(totals.argmax())]
+        first = totals.log_softmax(0).sort(descending=True)
+        some = min(count, int(totals.isfinite().sum()))
+        torch.testing.assert_close(probabilities[i, :some], first.values[:some])
+        assert bool((probabilities[i, some:] == -torch.inf).all())
+        found = [tuple(column) for column in packed.unpack(best)[i].T.tolist()[:some]]
+        assert found == [paths[k] for k in first.indices[:some].tolist()]
+
+
+def test_likelihood_marginals_and_decoding_are_those_of_all_paths(sweeps):
+    check_against_enumeration()
+
+
+@pytest.mark.parametrize("bound", [False, True])
+def test_gradients(sweeps, bound):
+    crf, each = make([3, 1, 4], 3, 1, BIO if bound else None)
+    tags = packed.pack([torch.tensor(t) for t in ([1, 2, 0], [0], [1, 1, 2, 2])])
+    scores = packed.pack(each)
+    names = dict(crf.named_parameters())
+
+    def likelihood(values, *parameters):
+        given = dict(zip(names, parameters, strict=True))
+        return torch.func.functional_call(crf, given, (scores._replace(data=values), tags))
+
+    inputs = [scores.data.requires_grad_(), *(p.detach().clone().requires_grad_() for p in names.values())]
+    assert gradcheck(likelihood, inputs)
+
+
+def test_a_wide_range_of_scores_gives_the_gradients_of_a_narrow_one(sweeps):
+    crf, each = make([6, 4, 4, 1], 5, 2)
+    scores = packed.pack(each)
+    sums = crf._log_partition(scores.data, scores.batch_sizes)
+    assert type(sums.grad_fn).__name__.startswith("_LogPartition")
+    fast = torch.autograd.grad(sums.square().sum(), list(crf.parameters()))
+    slow_sums = _by_logarithms(scores.data, *crf._restricted(torch.float64), scores.batch_sizes)
+    slow = torch.autograd.grad(slow_sums.square().sum(), list(crf.parameters()))
+    torch.testing.assert_close(fast, slow)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_scores_lose_only_what_they_lost_before(dtype):
+    crf, each = make([40, 7], 5, 3)
+    crf.float()
+    scores = packed.pack([(100 * x).to(dtype) for x in each])
+    tags = packed.pack([torch.zeros(40, dtype=torch.long), torch.zeros(7, dtype=torch.long)])
+    half = scores._replace(data=scores.data.clone().requires_grad_())
+    value = crf(half, tags)
+    torch.testing.assert_close(value, crf(scores._replace(data=scores.data.float()), tags))
+    value.sum().backward()
+    assert half.data.grad.dtype == dtype
+    assert bool(half.data.grad.isfinite().all())
+
+
+def test_differentiating_twice_is_refused():
+    crf, each = make([3], 3)
+    scores = packed.pack(each)
+    total = crf(scores._replace(data=scores.data.requires_grad_()), packed.pack([torch.tensor([0, 1, 2])])).sum()
+    with pytest.raises(RuntimeError, match="not differentiable again; leave out create_graph"):
+        torch.autograd.grad(total, scores.data, create_graph=True)
+
+
+def test_errors_say_what_is_wrong():
+    crf, each = make([3, 2], 3, allowed=BIO)
+    scores = packed.pack(each)
+
+    def tags(*each):
+        return packed.pack([torch.tensor(t) for t in each])
+
+    with pytest.raises(ValueError, match=r"5 tokens in 2 sequences but tags of 4 tokens.*same lengths"):
+        crf(scores, tags([0, 0], [0, 0]))
+    with pytest.raises(ValueError, match=r"tags from -100 to 0, but it has 3; .*ignore_index"):
+        crf(scores, tags([0, -100, 0], [0, 0]))
+    with pytest.raises(ValueError, match="a sequence of tags that is not allowed"):
+        crf(scores, tags([0, 2, 0], [0, 0]))
+    with pytest.raises(ValueError, match=r"scores \(5, 4\) for 3 tags; give packed data \(N, 3\)"):
+        crf.decode(packed.pack([torch.zeros(3, 4), torch.zeros(2, 4)]))
+    with pytest.raises(ValueError, match=r"allowed.start has shape \(3,\) for 4 tags; give \(4,\)"):
+        CRF(4, allowed=BIO)
