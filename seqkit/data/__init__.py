@@ -20,6 +20,7 @@ from seqkit.data.lengths import lengths
 from seqkit.data.ragged import RaggedRows
 from seqkit.data.sampler import LengthBucketSampler
 from seqkit.data.sources import CMAPSS, CoNLL, Files, Hub, PythonCode, SavedDataset, Source, TimeSeries
+from seqkit.data.stream import PackedStream, StreamLoader
 
 __all__ = [
     "CMAPSS",
@@ -34,11 +35,13 @@ __all__ = [
     "LengthBucketSampler",
     "MultiLabels",
     "PackCollate",
+    "PackedStream",
     "PythonCode",
     "RaggedRows",
     "SavedDataset",
     "Source",
     "StepCost",
+    "StreamLoader",
     "TimeSeries",
     "TokenizerFile",
     "Values",
