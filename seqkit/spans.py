@@ -1,7 +1,7 @@
 """Spans written as tags: which tags may follow which, and the F1 of spans.
 
-Schemes: ``BIO`` (IOB2: a span begins with B), ``IOB1`` (B only where a span follows one of its own type; Ramshaw and
-Marcus 1995, CoNLL-2003) and ``BIOES`` (E ends a span, S is one alone).
+Schemes: ``BIO`` (IOB2: a span begins with B), ``IOB1`` (B only where a span follows one of its own type; Ramshaw
+and Marcus 1995, CoNLL-2003) and ``BIOES`` (E ends a span, S is one alone).
 """
 
 from collections.abc import Sequence
@@ -172,8 +172,8 @@ def _parse(names: Sequence[str], scheme: Scheme) -> list[tuple[str, str]]:
     for name in names:
         if name != "O" and (name[:1] not in prefixes or name[1:2] != "-" or len(name) < 3):
             raise ValueError(
-                f"tag {name!r} is not one of scheme {scheme}: O, or one of {', '.join(prefixes)}, a hyphen and a type "
-                f"(B-person); name another scheme, or none"
+                f"tag {name!r} is not one of scheme {scheme}: O, or one of {', '.join(prefixes)}, a hyphen and a "
+                f"type (B-person); name another scheme, or none"
             )
     return [("O", "") if name == "O" else (name[0], name[2:]) for name in names]
 

@@ -206,6 +206,11 @@ def source_for(name, folder):
                 engines(folder / f"{split}.txt", 8)
             (folder / "rul.txt").write_text("\n".join(str(10 * i) for i in range(1, 9)) + "\n")
             return [f"{at}.{split}={folder / split}.txt" for split in ("train", "test", "rul")]
+    if name == "wnut17_ner":
+        (folder / "tags.conll").write_text(
+            "Ann\tB-person\nsat\tO\n\nin\tO\nNew\tB-location\nYork\tI-location\n\n" * 20
+        )
+        return [f"{at}.{split}={folder / 'tags.conll'}" for split in ("train", "validation")]
     if name == "conll2003_ner":
         rows = {"tokens": [["Ann", "sat"], ["in", "New", "York"]] * 20, "ner_tags": [[1, 0], [0, 5, 6]] * 20}
         tags = ["O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC", "B-MISC", "I-MISC"]

@@ -1,3 +1,4 @@
+import itertools
 import random
 import warnings
 
@@ -129,7 +130,7 @@ def test_allowed_transitions_by_the_definition_of_each_scheme():
         allowed = allowed_transitions(names, scheme)
         for text, expected in [(t, True) for t in good] + [(t, False) for t in bad]:
             ids = [names.index(tag) for tag in text.split()]
-            inner = all(allowed.transitions[a, b] for a, b in zip(ids, ids[1:], strict=False))
+            inner = all(allowed.transitions[a, b] for a, b in itertools.pairwise(ids))
             assert bool(allowed.start[ids[0]] and inner and allowed.end[ids[-1]]) == expected, (scheme, text)
 
 
@@ -149,5 +150,5 @@ def test_errors_say_what_is_wrong():
     with pytest.raises(ValueError, match="scheme 'IOB' is none of BIO, IOB1, BIOES"):
         allowed_transitions(["O"], "IOB")
     metric = SpanF1(NAMES["BIO"])
-    with pytest.raises(ValueError, match="3 predicted tags and 2 true ones .*same lengths"):
+    with pytest.raises(ValueError, match=r"3 predicted tags and 2 true ones .*same lengths"):
         metric.update(packed.pack([torch.zeros(3).long()]), packed.pack([torch.zeros(2).long()]))

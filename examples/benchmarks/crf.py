@@ -92,10 +92,8 @@ def main() -> None:
     for num_tags in options.tags:
         found = results[num_tags] = compare(lengths, num_tags, options.repeats)
         for what in ("training", "decoding"):
-            other = found[f"{what} of pytorch-crf"]
-            print(
-                f"C {num_tags:3d} {what}: {found[what]:7.3f}, pytorch-crf {other:7.3f}, {other / found[what]:5.1f} ×"
-            )
+            mine, other = found[what], found[f"{what} of pytorch-crf"]
+            print(f"C {num_tags:3d} {what}: {mine:7.3f}, pytorch-crf {other:7.3f}, {other / mine:5.1f} times")
     if options.json:
         options.json.write_text(json.dumps({"lengths": lengths, "milliseconds": results}, indent=1))
 

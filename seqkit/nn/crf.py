@@ -1,6 +1,6 @@
 """A linear-chain conditional random field on packed data (Lafferty, McCallum and Pereira 2001)."""
 
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -34,31 +34,44 @@ class CRF(nn.Module):
 
     Args:
         num_tags: C.
-        allowed: What may stand where; all else has probability zero, in training and in decoding.
-
-    Raises:
-        ValueError: ``allowed`` is for another number of tags.
     """
 
     allowed_start: Tensor
     allowed_transitions: Tensor
     allowed_end: Tensor
 
-    def __init__(self, num_tags: int, *, allowed: Allowed | None = None) -> None:
+    def __init__(self, num_tags: int) -> None:
         super().__init__()
         self.num_tags = num_tags
         self.start = nn.Parameter(torch.empty(num_tags))
         self.transitions = nn.Parameter(torch.empty(num_tags, num_tags))
         self.end = nn.Parameter(torch.empty(num_tags))
-        shapes = {"start": (num_tags,), "transitions": (num_tags, num_tags), "end": (num_tags,)}
-        for name, shape in shapes.items():
-            free = torch.ones(shape, dtype=torch.bool) if allowed is None else getattr(allowed, name).clone()
-            if free.shape != shape:
-                raise ValueError(
-                    f"CRF: allowed.{name} has shape {tuple(free.shape)} for {num_tags} tags; give {shape}"
-                )
+        for name, parameter in list(self.named_parameters()):
+            free = torch.ones(parameter.shape, dtype=torch.bool)
             self.register_buffer(f"allowed_{name}", free, persistent=False)
         self.reset_parameters()
+
+    def restrict(self, allowed: Allowed) -> Self:
+        """Give all else probability zero, in training and in decoding.
+
+        Args:
+            allowed: What may stand where; not part of the state dict.
+
+        Returns:
+            The module itself.
+
+        Raises:
+            ValueError: ``allowed`` is for another number of tags.
+        """
+        for name, free in allowed._asdict().items():
+            held = getattr(self, f"allowed_{name}")
+            if free.shape != held.shape:
+                raise ValueError(
+                    f"CRF: allowed.{name} has shape {tuple(free.shape)} for {self.num_tags} tags; give "
+                    f"{tuple(held.shape)}"
+                )
+            held.copy_(free)
+        return self
 
     def reset_parameters(self) -> None:
         """Draw all scores from U(-0.1, 0.1)."""
@@ -87,8 +100,8 @@ class CRF(nn.Module):
         ids = tags.data
         if bool(((ids < 0) | (ids >= self.num_tags)).any()):
             raise ValueError(
-                f"CRF: tags from {int(ids.min())} to {int(ids.max())}, but it has {self.num_tags}; every token needs "
-                f"one in [0, {self.num_tags}), none can be left out by an ignore_index"
+                f"CRF: tags from {int(ids.min())} to {int(ids.max())}, but it has {self.num_tags}; every token "
+                f"needs one in [0, {self.num_tags}), none can be left out by an ignore_index"
             )
         value, sizes = scores.data.to(_precision(scores.data)), scores.batch_sizes
         start, transitions, end = self._restricted(value.dtype)
@@ -103,8 +116,8 @@ class CRF(nn.Module):
         gold = gold.index_add(0, ranks, each)
         if not bool(gold.detach().isfinite().all()):
             raise ValueError(
-                "CRF: a sequence of tags that is not allowed (or a score that is not finite); convert the tags to the "
-                "scheme of `allowed`, or train without it"
+                "CRF: a sequence of tags that is not allowed (or a score that is not finite); do the tags follow "
+                "another scheme, IOB1 for BIO? Give that one, or train without constraints"
             )
         return self._original(scores, (gold - self._log_partition(value, sizes)).to(self.start.dtype))
 
@@ -183,7 +196,8 @@ class CRF(nn.Module):
     def _check(self, scores: PackedSequence) -> None:
         if scores.data.dim() != 2 or scores.data.shape[1] != self.num_tags:
             raise ValueError(
-                f"CRF: scores {tuple(scores.data.shape)} for {self.num_tags} tags; give packed data (N, {self.num_tags})"
+                f"CRF: scores {tuple(scores.data.shape)} for {self.num_tags} tags; "
+                f"give packed data (N, {self.num_tags})"
             )
 
     def _original(self, scores: PackedSequence, values: Tensor) -> Tensor:

@@ -83,7 +83,7 @@ class LabelTask(Task, ABC):
         ignore_index = self.loss.ignore_index if isinstance(self.loss, CrossEntropy) else -100
         return [classification_metrics(self.names, per_class=self.per_class, ignore_index=ignore_index)]
 
-    def measured(self, output: Values, target: Values) -> list[tuple[Tensor, Tensor]]:
+    def measured(self, output: Values, target: Values) -> list[tuple[Values, Values]]:
         """Predicted and true class ids (N,) or multi-hot labels (N, C)."""
         return [(data(self.decode(output)), data(target).long())]
 

@@ -1,18 +1,28 @@
 """One label, or one set of labels, a token."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, cast
 
+import torch
 from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 from torch.optim import Adam
+from torchmetrics import MetricCollection
 
-from seqkit.losses import Loss
+from seqkit.losses import Loss, Values, data
+from seqkit.nn.crf import CRF
+from seqkit.spans import Scheme, SpanF1, allowed_transitions, detect_scheme
 from seqkit.tasks.base import Part, Schedule
 from seqkit.tasks.labels import LabelTask
 
 
 class Tagger(LabelTask):
-    """Label every token: parts of speech, kinds of characters, events in a series.
+    """Label every token: parts of speech, named entities, kinds of characters, events in a series.
+
+    Tags that follow a scheme of spans are measured by span F1, too, and that says which checkpoint is best. With
+    a ``decoder`` the loss is the negative log-likelihood of whole sequences of tags, and predictions are the best
+    sequences. That loss, too, is counted a token: the sum over sequences is divided by the number of their tokens.
 
     Args:
         spec: What the data decides; ``SequenceDataModule.spec``. Its one target is a class or labels a token.
@@ -24,10 +34,16 @@ class Tagger(LabelTask):
         optimizer: See :class:`~seqkit.tasks.base.Task`.
         lr_scheduler: See :class:`~seqkit.tasks.base.Task`.
         causal: See :class:`~seqkit.tasks.base.Task`.
-        per_class: Report each class's F1, too.
+        per_class: Report each class's F1, too, and each type's where tags follow a scheme.
+        decoder: :class:`seqkit.nn.CRF`, without its number of tags; by default each token is labelled by itself.
+        scheme: How tags write spans (see :mod:`seqkit.spans`). ``auto`` looks at their names, which cannot tell
+            IOB1 from BIO and are taken for BIO; ``none``: they write no spans.
+        constrained: Whether the decoder gives probability to what the scheme allows only. Data that breaks its
+            scheme trains without.
 
     Raises:
-        ValueError: The target is not a label per token; see also :class:`~seqkit.tasks.base.Task`.
+        ValueError: The target is not a label per token; a decoder with a loss, or for sets of labels; a tag name is
+            none of the scheme; see also :class:`~seqkit.tasks.base.Task`.
     """
 
     per = "token"
@@ -44,7 +60,11 @@ class Tagger(LabelTask):
         lr_scheduler: Schedule | None = None,
         causal: bool = False,
         per_class: bool = False,
+        decoder: Callable[[int], CRF] | None = None,
+        scheme: Literal["auto", "none", "BIO", "IOB1", "BIOES"] = "auto",
+        constrained: bool = True,
     ) -> None:
+        self._scheme = scheme
         super().__init__(
             spec,
             encoder,
@@ -58,3 +78,50 @@ class Tagger(LabelTask):
             causal,
             per_class,
         )
+        if self.scheme is not None:
+            self.monitor = ("val_span_f1", "max")
+        self.decoder = None
+        if decoder is not None:
+            if loss is not None or self.multilabel:
+                raise ValueError(
+                    "Tagger: a decoder has a loss of its own and gives each token one label; leave out `loss`, or "
+                    "the decoder"
+                )
+            self.decoder = decoder(self.output_size())
+            if constrained and self.scheme is not None:
+                self.decoder.restrict(allowed_transitions(self.names, self.scheme))
+
+    @property
+    def scheme(self) -> Scheme | None:
+        """How the tags write spans, or None."""
+        if self.multilabel or self._scheme == "none":
+            return None
+        return detect_scheme(self.names) if self._scheme == "auto" else self._scheme
+
+    def build_metrics(self) -> list[MetricCollection]:
+        """Accuracy and F1 of tokens; where tags follow a scheme, of spans."""
+        metrics = super().build_metrics()
+        if self.scheme is not None:
+            spans = SpanF1(self.names, scheme=self.scheme, per_type=self.per_class)
+            metrics.append(MetricCollection({"spans": spans}))
+        return metrics
+
+    def measured(self, output: Values, target: Values) -> list[tuple[Values, Values]]:
+        """Predicted and true labels, flat, and packed where their order matters."""
+        decoded = self.decode(output)
+        pairs: list[tuple[Values, Values]] = [(data(decoded), data(target).long())]
+        return pairs if self.scheme is None else [*pairs, (decoded, target)]
+
+    def compute_loss(self, output: Values, target: Values) -> tuple[Tensor, Tensor]:
+        """The loss summed over the tokens that count, and their number."""
+        if self.decoder is None:
+            return super().compute_loss(output, target)
+        scores, tags = cast(PackedSequence, output), cast(PackedSequence, target)
+        total = -self.decoder(scores, tags).sum()
+        return total, tags.data.new_full((), len(tags.data), dtype=torch.long)
+
+    def decode(self, output: Values) -> Values:
+        """The likeliest label of each token, or the likeliest labels of a sequence."""
+        if self.decoder is None:
+            return super().decode(output)
+        return self.decoder.decode(cast(PackedSequence, output))

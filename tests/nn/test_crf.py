@@ -24,7 +24,9 @@ def sweeps(request, monkeypatch):
 
 def make(lengths, tags, seed=0, allowed=None, scale=1.0):
     generator = torch.Generator().manual_seed(seed)
-    crf = CRF(tags, allowed=allowed).double()
+    crf = CRF(tags).double()
+    if allowed is not None:
+        crf.restrict(allowed)
     with torch.no_grad():
         for parameter in crf.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
@@ -152,4 +154,4 @@ def test_errors_say_what_is_wrong():
     with pytest.raises(ValueError, match=r"scores \(5, 4\) for 3 tags; give packed data \(N, 3\)"):
         crf.decode(packed.pack([torch.zeros(3, 4), torch.zeros(2, 4)]))
     with pytest.raises(ValueError, match=r"allowed.start has shape \(3,\) for 4 tags; give \(4,\)"):
-        CRF(4, allowed=BIO)
+        CRF(4).restrict(BIO)

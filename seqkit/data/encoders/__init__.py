@@ -3,6 +3,7 @@
 from seqkit.data.encoders.base import IGNORE_INDEX, Encoder, RowError
 from seqkit.data.encoders.labels import Labels, MultiLabels
 from seqkit.data.encoders.numbers import Features, Ids, Values
+from seqkit.data.encoders.shapes import ShapedWords
 from seqkit.data.encoders.spec import Spec, encode_dataset, learn_spec, target_encoder
 from seqkit.data.encoders.text import Characters, TokenizerFile, Words
 
@@ -15,6 +16,7 @@ __all__ = [
     "Labels",
     "MultiLabels",
     "RowError",
+    "ShapedWords",
     "Spec",
     "TokenizerFile",
     "Values",

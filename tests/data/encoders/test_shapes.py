@@ -1,0 +1,41 @@
+import datasets
+import pytest
+
+from seqkit.data.encoders import ShapedWords
+from seqkit.data.encoders.base import Encoder
+
+
+def encoded(encoder, rows):
+    column = datasets.Dataset.from_dict({"words": rows})
+    feature = column.features["words"]
+    return encoder.encode_array(column.with_format("arrow")[:]["words"].combine_chunks(), feature).to_pylist()
+
+
+@pytest.fixture
+def learned():
+    rows = [["the", "Ann", "the"], ["Lee", "ran", "4u", "McX"], ["walked", "the"]]
+    return ShapedWords(min_frequency=2).fit(datasets.Dataset.from_dict({"words": rows}), "words")
+
+
+def test_rare_and_unknown_words_share_the_id_of_their_shape(learned):
+    # "the" is frequent; Ann and Lee are Xx, ran and walked are x; 9x and XxX stand alone and are unknown.
+    assert learned.decode([[0, 1, 2, 3]]) == [["<unk>", "the", "\0Xx", "\0x"]]
+    assert learned.size == 4
+    assert encoded(learned, [["the", "Tokyo", "sat"], ["5x", "The"]]) == [[1, 2, 3], [0, 2]]
+
+
+def test_last_letters_of_lower_cased_words():
+    shape = ShapedWords(suffix=2).shape
+    assert [shape(word) for word in ("walking", "Walking", "@a_1", "é")] == ["\0x-ng", "\0Xx", "\0@x_9-_1", "\0x-é"]
+
+
+def test_what_was_learned_is_in_its_arguments(learned):
+    again = ShapedWords(**learned.init_args())
+    assert isinstance(again, Encoder)
+    assert encoded(again, [["the", "Bob"]]) == encoded(learned, [["the", "Bob"]])
+    assert again.fit(datasets.Dataset.from_dict({"words": [["new"]]}), "words") is again
+
+
+def test_without_a_vocabulary():
+    with pytest.raises(ValueError, match=r"no vocabulary yet; use what its fit\(\) returns"):
+        ShapedWords().ids  # noqa: B018

@@ -1,0 +1,103 @@
+import copy
+from functools import partial
+
+import datasets
+import pytest
+import torch
+
+from seqkit import SequenceDataModule, Tagger, packed
+from seqkit.losses import CrossEntropy
+from seqkit.nn import CRF, LSTM, Embedding
+
+EMBEDDING = partial(Embedding, embedding_dim=8)
+ENCODER = partial(LSTM, hidden_size=8, bidirectional=True)
+SENTENCES = [
+    (["Ann", "sat"], ["B-person", "O"]),
+    (["in", "New", "York", "City"], ["O", "B-location", "I-location", "I-location"]),
+    (["York"], ["B-location"]),
+    (["Ann", "Ann", "Lee", "met", "York"], ["B-person", "B-person", "I-person", "O", "B-location"]),
+]
+
+
+@pytest.fixture
+def entities():
+    rows = {"words": [words for words, _ in SENTENCES] * 6, "tags": [tags for _, tags in SENTENCES] * 6}
+    made = datasets.Dataset.from_dict(rows)
+    return datasets.DatasetDict(train=made, validation=made, test=made)
+
+
+def build(entities, **options):
+    data = SequenceDataModule(entities, inputs="words", targets="tags", max_tokens=32)
+    torch.manual_seed(0)
+    return Tagger(data.spec, ENCODER, EMBEDDING, **({"decoder": CRF} | options)), data
+
+
+def test_learns_spans_and_is_chosen_by_them(entities, trainer):
+    model, data = build(entities, optimizer=partial(torch.optim.Adam, lr=0.05), per_class=True)
+    assert model.monitor == ("val_span_f1", "max")
+    run = trainer(max_epochs=15)
+    run.fit(model, data)
+    (scores,) = run.test(model, data, verbose=False)
+    assert scores["test_span_f1"] == scores["test_span_f1_person"] == scores["test_accuracy"] == 1.0
+    rows = {
+        row: tags
+        for rows, columns in run.predict(model, data)
+        for row, tags in zip(rows, columns["tags"], strict=True)
+    }
+    assert [rows[i] for i in range(len(rows))] == entities["test"]["tags"][:]
+
+
+def test_the_loss_is_that_of_whole_sequences_a_token(entities):
+    model, data = build(entities)
+    batch = data.rows("train")[[0, 1, 2, 3]]
+    output, target = model(batch.inputs), batch.targets["tags"]
+    total, units = model.compute_loss(output, target)
+    assert units.item() == 12
+    each = [
+        model.decoder(packed.pack([scores]), packed.pack([tags]))
+        for scores, tags in zip(packed.unpack(output), packed.unpack(target), strict=True)
+    ]
+    torch.testing.assert_close(total, -torch.cat(each).sum())
+    total.backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_untrained_predictions_follow_the_scheme_unless_told_otherwise(entities):
+    for constrained in (True, False):
+        model, data = build(entities, constrained=constrained)
+        with torch.no_grad():
+            model.decoder.start[model.names.index("I-person")] = 100.0
+        batch = data.rows("train")[[0, 1, 2, 3]]
+        first = model.plain(packed.first(model.decode(model(batch.inputs))))
+        assert ("I-person" in first) is not constrained
+
+
+def test_loads_from_its_checkpoint_alone(entities, trainer, tmp_path):
+    model, data = build(entities)
+    run = trainer(max_epochs=1)
+    run.fit(model, data)
+    run.save_checkpoint(tmp_path / "model.ckpt")
+    again = Tagger.load_from_checkpoint(tmp_path / "model.ckpt", weights_only=True)
+    batch = data.rows("test")[[0, 1, 2, 3]]
+    torch.testing.assert_close(again.decode(again(batch.inputs)), model.decode(model(batch.inputs)))
+    assert torch.equal(again.decoder.allowed_transitions, model.decoder.allowed_transitions)
+
+
+def test_tags_of_no_scheme_are_measured_a_token(splits):
+    data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
+    model = Tagger(data.spec, ENCODER, EMBEDDING, decoder=CRF)
+    assert model.scheme is None
+    assert model.monitor == ("val_accuracy", "max")
+    assert model.decoder.allowed_transitions.all()
+
+
+def test_errors_say_what_is_wrong(entities):
+    with pytest.raises(ValueError, match=r"a decoder has a loss of its own .*leave out `loss`, or the decoder"):
+        build(entities, loss=CrossEntropy)
+    data = SequenceDataModule(entities, inputs="words", targets="tags", max_tokens=32)
+    spec = copy.deepcopy(data.spec)
+    spec["targets"]["tags"]["names"][0] = "E-person"
+    with pytest.raises(ValueError, match="tag 'E-person' is not one of scheme IOB1"):
+        Tagger(spec, ENCODER, EMBEDDING, scheme="IOB1")
