@@ -21,7 +21,8 @@ from seqkit.data.lengths import lengths
 from seqkit.data.ragged import RaggedRows
 from seqkit.data.sampler import LengthBucketSampler
 from seqkit.data.sources import CMAPSS, CoNLL, Files, Hub, PythonCode, SavedDataset, Source, TimeSeries
-from seqkit.data.stream import PackedStream, StreamLoader
+from seqkit.data.stream import PackedStream
+from seqkit.data.stream_loader import StreamLoader
 
 __all__ = [
     "CMAPSS",

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from copy import copy
+from functools import partial
 from typing import Any, Literal
 
 import torch
-from datasets import ClassLabel, Dataset, DatasetDict, Value
+from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
@@ -15,10 +16,12 @@ from torch.utils.data import DataLoader, SequentialSampler
 from torch.utils.data import Dataset as TorchDataset
 
 from seqkit.batch import Batch
-from seqkit.data.encoders import Encoder, encode_dataset, learn_spec
+from seqkit.data.encoders import Encoder, encode_dataset, encode_table, is_vector, learn_spec
 from seqkit.data.ragged import RaggedRows
 from seqkit.data.sampler import LengthBucketSampler
 from seqkit.data.sources import Source
+from seqkit.data.stream import PackedStream, first_rows
+from seqkit.data.stream_loader import StreamLoader
 
 Columns = str | Sequence[str] | dict[str, Encoder | None]
 
@@ -49,13 +52,19 @@ class SequenceDataModule(LightningDataModule):
         predict_split: The split that ``predict`` reads; its target columns may be missing.
         seed: Of the held-out rows and of the shuffling.
         num_workers: Processes that gather batches; the gather is fast enough for 0.
+        streaming: Read the source as a stream (:class:`~seqkit.data.PackedStream` says what is weaker then). An
+            ``IterableDataset`` as source is one in any case. Nothing is held out of a stream, and what the data
+            decides is learned from its first ``pool`` rows.
+        pool: Rows of a stream that are read together.
+        weights: A column of the training rows with a number each: rows are drawn in proportion to it, as many an
+            epoch as there are rows.
         spec: A spec learned before, a checkpoint's for instance; nothing is learned then, and ``inputs`` and
             ``targets`` default to its columns.
     """
 
     def __init__(
         self,
-        source: Source | DatasetDict | Dataset,
+        source: Source | DatasetDict | Dataset | IterableDatasetDict | IterableDataset,
         inputs: Columns | None = None,
         targets: Columns | None = None,
         max_tokens: int | None = None,
@@ -68,6 +77,9 @@ class SequenceDataModule(LightningDataModule):
         predict_split: str = "test",
         seed: int = 0,
         num_workers: int = 0,
+        streaming: bool = False,
+        pool: int = 10_000,
+        weights: str | None = None,
         spec: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -86,22 +98,28 @@ class SequenceDataModule(LightningDataModule):
         self.predict_split = predict_split
         self.seed = seed
         self.num_workers = num_workers
+        self.streaming = streaming
+        self.pool = pool
+        self.weights = weights
         self._spec = spec
-        self._splits: DatasetDict | None = None
+        self._splits: dict[str, Any] | None = None
         self._train_sampler: LengthBucketSampler | None = None
+        self._stream: _StreamLoader | None = None
         self._resume: dict[str, Any] | None = None
         self._epoch_length: _EpochLength | None = None
 
     # What the data decides.
 
     @property
-    def splits(self) -> DatasetDict:
+    def splits(self) -> dict[str, Any]:
         """The source's splits, with those that it lacks held out of its training rows."""
         if self._splits is None:
-            loaded = self.source.load() if isinstance(self.source, Source) else self.source
-            splits = DatasetDict(train=loaded) if isinstance(loaded, Dataset) else DatasetDict(loaded)
+            loaded: Any = self.source
+            if isinstance(self.source, Source):
+                loaded = self.source.stream() if self.streaming else self.source.load()
+            splits = {"train": loaded} if isinstance(loaded, Dataset | IterableDataset) else dict(loaded)
             for split, fraction in (("test", self.test_fraction), ("validation", self.validation_fraction)):
-                if split not in splits and "train" in splits and fraction > 0:
+                if split not in splits and isinstance(splits.get("train"), Dataset) and fraction > 0:
                     parts = splits["train"].train_test_split(test_size=fraction, seed=self.seed)
                     splits["train"], splits[split] = parts["train"], parts["test"]
             self._splits = splits
@@ -117,7 +135,9 @@ class SequenceDataModule(LightningDataModule):
         if self._spec is None:
             if self.inputs is None:
                 raise ValueError("SequenceDataModule needs `inputs`, the columns to learn from, or a `spec`")
-            self._spec = learn_spec(self._split("train"), self.inputs, self.targets or {})
+            train = self._split("train")
+            rows = first_rows(train, self.pool) if isinstance(train, IterableDataset) else train
+            self._spec = learn_spec(rows, self.inputs, self.targets or {})
         return self._spec
 
     def rows(self, split: str, *, training: bool = False, with_targets: bool = True) -> RaggedRows:
@@ -133,7 +153,7 @@ class SequenceDataModule(LightningDataModule):
         """
         encoded = encode_dataset(self._split(split), self.spec, split, with_targets=with_targets)
         targets = list(self.spec["targets"]) if with_targets else []
-        vectors = [column for column in targets if self._is_vector(column, encoded)]
+        vectors = [column for column in targets if is_vector(self.spec["targets"][column])]
         return RaggedRows(
             encoded,
             list(self.spec["inputs"]),
@@ -160,6 +180,7 @@ class SequenceDataModule(LightningDataModule):
             seed=self.seed,
             overlong=self.overlong if training else "solo",
             empty=self.empty,
+            weights=self._weights() if training else None,
             num_replicas=1 if alone else None,
             rank=0 if alone else None,
         )
@@ -172,11 +193,13 @@ class SequenceDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled batches of the training split, from where an interrupted run stopped."""
+        if self._is_stream("train"):
+            return self._train_stream()
         rows = self.rows("train", training=True)
         if self._overfits():
             return self._overfit_loader(rows, training=True)
         self._train_sampler = self.sampler(rows, training=True)
-        epoch = 0 if self.trainer is None else self.trainer.current_epoch
+        epoch = self._current_epoch()
         # Lightning may ask twice before the first step, and again for later epochs: the state is kept.
         if self._resume is not None and self._resume["epoch"] >= epoch:
             self._train_sampler.load_state_dict(self._resume)
@@ -188,7 +211,7 @@ class SequenceDataModule(LightningDataModule):
         """Batches of the validation split; none if there is no such split."""
         if "validation" not in self.splits:
             return []
-        if self._overfits():
+        if self._overfits() and not self._is_stream("validation"):
             return self._overfit_loader(self.rows("validation"))
         return self._evaluation_loader("validation")
 
@@ -212,13 +235,17 @@ class SequenceDataModule(LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """Which batches of which epoch the optimiser has seen; the same on all ranks, small and JSON-able."""
-        if self._train_sampler is None or self.trainer is None:
+        if self.trainer is None or (self._train_sampler is None and self._stream is None):
             return {}
         loop = self.trainer.fit_loop
         epoch = max(loop.epoch_progress.current.ready - 1, 0)
         step = loop.epoch_loop.batch_progress.current.processed  # type: ignore[attr-defined]
+        if self._stream is not None:
+            ended = step and step in (self._stream.ended_after, self.trainer.num_training_batches)
+            return self._stream.state_after(0, epoch + 1) if ended else self._stream.state_after(step, epoch)
         if step >= self.trainer.num_training_batches:
             epoch, step = epoch + 1, 0
+        assert self._train_sampler is not None
         sampler = copy(self._train_sampler)  # the state may already be that of the next epoch
         sampler.set_epoch(epoch)
         return sampler.state_dict(step)
@@ -226,7 +253,7 @@ class SequenceDataModule(LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Let the training loaders go on from a state, on any number of ranks."""
         self._resume = state_dict or None
-        if self._resume is not None and self.trainer is not None:
+        if self._resume is not None and self.trainer is not None and not self._is_stream("train"):
             self._epoch_length = _EpochLength(epoch_begins=not self._resume["batches"])
             self.trainer.callbacks.append(self._epoch_length)  # type: ignore[attr-defined]
 
@@ -248,12 +275,66 @@ class SequenceDataModule(LightningDataModule):
             )
         return self.splits[split]
 
-    def _is_vector(self, column: str, encoded: Dataset) -> bool:
-        """Whether a target is one vector a sequence, rather than a number or one entry a token."""
-        scalar = isinstance(encoded.features[column], Value | ClassLabel)
-        return self.spec["targets"][column]["per"] == "sequence" and not scalar
+    def _weights(self) -> Any:
+        if self.weights is None:
+            return None
+        train = self._split("train")
+        if self.weights not in train.column_names:
+            raise ValueError(
+                f"weights: train has no column {self.weights!r}; it has {', '.join(train.column_names)}"
+            )
+        return train.with_format("numpy")[self.weights][:]
+
+    def _is_stream(self, split: str) -> bool:
+        return isinstance(self.splits.get(split), IterableDataset)
+
+    def _train_stream(self) -> DataLoader[Batch]:
+        self._stream = self._stream_loader("train", training=True)
+        if self._resume is not None and self._resume["epoch"] >= self._current_epoch():
+            self._stream.resume(self._resume)
+        return self._stream
+
+    def _stream_loader(self, split: str, *, training: bool, with_targets: bool = True) -> "_StreamLoader":
+        dataset, targets = self._split(split), list(self.spec["targets"]) if with_targets else []
+        vectors = [column for column in targets if is_vector(self.spec["targets"][column])]
+        inputs = list(self.spec["inputs"])
+        stream = PackedStream(
+            dataset.select_columns([*inputs, *targets]),
+            inputs,
+            [column for column in targets if column not in vectors],
+            sequence_targets=vectors,
+            pool=self.pool,
+            encode=partial(
+                encode_table, spec=self.spec, split=split, features=dataset.features, with_targets=with_targets
+            ),
+            max_tokens=self.max_tokens,
+            max_sequences=self.max_sequences,
+            budget=self.budget,
+            shuffle=training,
+            seed=self.seed,
+            overlong=self.overlong if training else "solo",
+            empty=self.empty,
+        )
+        return _StreamLoader(
+            stream,
+            num_workers=self.num_workers,
+            pin_memory=torch.cuda.is_available(),
+            epoch=self._current_epoch,
+        )
+
+    def _current_epoch(self) -> int:
+        return 0 if self.trainer is None else self.trainer.current_epoch
 
     def _evaluation_loader(self, split: str, *, with_targets: bool = True) -> DataLoader[Batch]:
+        if self._is_stream(split):
+            loader = self._stream_loader(split, training=False, with_targets=with_targets)
+            if not with_targets and loader.dataset.num_replicas * max(self.num_workers, 1) > 1:
+                raise ValueError(
+                    f"predict from a stream keeps the rows' numbers in one process only, but there are "
+                    f"{loader.dataset.num_replicas} ranks with {self.num_workers} workers; use devices=1 and "
+                    f"num_workers=0, or streaming=False"
+                )
+            return loader
         rows = self.rows(split, with_targets=with_targets)
         return self._loader(rows, self.sampler(rows))
 
@@ -309,6 +390,26 @@ class _Loader(DataLoader[Batch]):
         return sampler.epoch_batches if isinstance(sampler, LengthBucketSampler) else super().__len__()
 
     def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        pass
+
+
+class _StreamLoader(StreamLoader):
+    """The same for streams."""
+
+    def state_after(self, step: int, epoch: int) -> dict[str, Any]:
+        """The state after so many batches of an epoch, the one that is running or the next."""
+        running = epoch == int(self.dataset.epoch)
+        state = super().state_dict(step) if running else super().state_dict() | {"batches": 0, "position": None}
+        return state | {"epoch": epoch}
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        super().load_state_dict(state)
+
+    def state_dict(self, step: int | None = None) -> dict[str, Any]:  # noqa: ARG002
         return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

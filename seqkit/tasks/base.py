@@ -2,7 +2,7 @@
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -153,8 +153,8 @@ class Task(LightningModule, ABC):
         """The metrics of one stage: one collection for each pair that :meth:`measured` gives."""
 
     @abstractmethod
-    def measured(self, output: Values, target: Values) -> list[tuple[Tensor, Tensor]]:
-        """What the metrics compare: predictions and targets, one unit a row."""
+    def measured(self, output: Values, target: Values) -> Sequence[tuple[Values, Values]]:
+        """What the metrics compare: predictions and targets, one unit a row, or packed."""
 
     @abstractmethod
     def decode(self, output: Values) -> Values:
@@ -247,14 +247,19 @@ class Task(LightningModule, ABC):
         optimizer = self._optimizer(self.parameters())
         if self._lr_scheduler is None:
             return optimizer
-        steps = int(self.trainer.estimated_stepping_batches)
-        scheduler = self._lr_scheduler(optimizer, steps)
+        steps = self.trainer.estimated_stepping_batches
+        if steps < 0 or steps == float("inf"):
+            raise ValueError(
+                "lr_scheduler needs the number of steps of the fit, which a stream does not tell; set the trainer's "
+                "max_steps, or use no lr_scheduler"
+            )
+        scheduler = self._lr_scheduler(optimizer, int(steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_train_start(self) -> None:
         """Take the mean number of units a step from the training loader's plan."""
         loader = self.trainer.train_dataloader
-        plans = (getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None))
+        plans = [getattr(loader, name, None) for name in ("sampler", "batch_sampler", "dataset")]
         unit = "sequences_per_step" if self.target["per"] == "sequence" else "tokens_per_step"
         self._units_per_step = next((getattr(plan, unit) for plan in plans if hasattr(plan, unit)), None)
 

@@ -4,7 +4,14 @@ from seqkit.data.encoders.base import IGNORE_INDEX, Encoder, RowError
 from seqkit.data.encoders.labels import Labels, MultiLabels
 from seqkit.data.encoders.numbers import Features, Ids, Values
 from seqkit.data.encoders.shapes import ShapedWords
-from seqkit.data.encoders.spec import Spec, encode_dataset, learn_spec, target_encoder
+from seqkit.data.encoders.spec import (
+    Spec,
+    encode_dataset,
+    encode_table,
+    is_vector,
+    learn_spec,
+    target_encoder,
+)
 from seqkit.data.encoders.text import Characters, TokenizerFile, Words
 
 __all__ = [
@@ -22,6 +29,8 @@ __all__ = [
     "Values",
     "Words",
     "encode_dataset",
+    "encode_table",
+    "is_vector",
     "learn_spec",
     "target_encoder",
 ]

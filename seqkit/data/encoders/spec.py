@@ -104,6 +104,41 @@ def encode_dataset(
     return encoded.with_format(None)
 
 
+def encode_table(
+    table: pa.Table,
+    first_row: int,
+    *,
+    spec: dict[str, Any],
+    split: str,
+    features: datasets.Features | None,
+    with_targets: bool,
+) -> pa.Table:
+    """Encode some rows of a stream, the first of which has a number; see `encode_dataset`.
+
+    Args:
+        table: The rows.
+        first_row: Number of the first, for errors.
+        spec: What `learn_spec` returned.
+        split: For errors.
+        features: The columns' types; None if only the table knows.
+        with_targets: Whether targets are encoded too.
+    """
+    entries = spec["inputs"] | (spec["targets"] if with_targets else {})
+    known = features if features is not None else datasets.Features.from_arrow_schema(table.schema)
+    for column in entries:
+        if column not in table.column_names:
+            raise ValueError(f"{split} has no column {column!r}; it has {', '.join(table.column_names)}")
+    types = json.dumps(datasets.Features({column: known[column] for column in entries}).to_dict())
+    rows = list(range(first_row, first_row + len(table)))
+    return _encode_batch(table.select(list(entries)), rows, entries=entries, types=types, split=split)
+
+
+def is_vector(entry: dict[str, Any]) -> bool:
+    """Whether a target of the spec is one vector a sequence, rather than a number or one entry a token."""
+    item = _built(json.dumps(entry)).item
+    return entry["per"] == "sequence" and not isinstance(item, datasets.Value | datasets.ClassLabel)
+
+
 def target_encoder(spec: dict[str, Any], column: str) -> Encoder:
     """Return the learned encoder of a target, to decode predictions."""
     return _built(json.dumps(spec["targets"][column]))

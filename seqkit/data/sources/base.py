@@ -14,6 +14,8 @@ from datasets.arrow_writer import ArrowWriter
 
 SPLITS = ("train", "validation", "test")
 
+_SHARDS = 64  # of a dataset on disk that is streamed: many, so that their order is worth shuffling
+
 
 class Source(ABC):
     """Where rows come from. Any object with this ``load`` is a source; a config names it by ``class_path``."""
@@ -21,6 +23,15 @@ class Source(ABC):
     @abstractmethod
     def load(self) -> datasets.DatasetDict:
         """Return the splits that exist, keyed ``train``, ``validation`` and ``test``."""
+
+    def stream(self) -> datasets.IterableDatasetDict:
+        """Return the splits as streams, here of the loaded ones, in at most 64 shards each."""
+        return datasets.IterableDatasetDict(
+            {
+                split: rows.to_iterable_dataset(num_shards=max(1, min(_SHARDS, len(rows))))
+                for split, rows in self.load().items()
+            }
+        )
 
 
 def named_splits(

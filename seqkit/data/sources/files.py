@@ -55,6 +55,16 @@ class Files(Source):
                 raise ValueError(f"{path} ({split}) is not readable as {reader}: {reason}") from error
         return datasets.DatasetDict(splits)
 
+    def stream(self) -> datasets.IterableDatasetDict:
+        """Return the splits as streams; each file is a shard."""
+        splits = {}
+        for split, path in self.paths.items():
+            options = {"sep": "\t"} if ".tsv" in Path(path).suffixes else {}
+            splits[split] = datasets.load_dataset(
+                self.readers[split], data_files={split: path}, split=split, streaming=True, **options
+            )
+        return datasets.IterableDatasetDict(splits)
+
 
 class SavedDataset(Source):
     """The `DatasetDict` (or the `Dataset`, taken as training split) that ``save_to_disk`` wrote into a folder.

@@ -1,5 +1,8 @@
 """Datasets of the Hugging Face hub."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import datasets
 
 from seqkit.data.sources.base import SPLITS, Source
@@ -43,10 +46,27 @@ class Hub(Source):
             loaded = datasets.load_dataset(self.name, self.config, split=wanted, revision=self.revision)
             return datasets.DatasetDict(dict(zip(self.splits, loaded, strict=True)))
         every = datasets.load_dataset(self.name, self.config, revision=self.revision)
+        return datasets.DatasetDict(self._named(every))
+
+    def stream(self) -> datasets.IterableDatasetDict:
+        """Return the splits as streams; nothing is downloaded before it is read.
+
+        Raises:
+            ValueError: As `load`; the hub streams whole splits only, no slices.
+        """
+        every = datasets.load_dataset(self.name, self.config, revision=self.revision, streaming=True)
+        if self.splits is None:
+            return datasets.IterableDatasetDict(self._named(every))
+        missing = [split for split in self.splits.values() if split not in every]
+        if missing:
+            raise ValueError(f"{self.name} streams the splits {', '.join(every)}, not {', '.join(missing)}")
+        return datasets.IterableDatasetDict({ours: every[split] for ours, split in self.splits.items()})
+
+    def _named(self, every: Mapping[str, Any]) -> dict[str, Any]:
         found = {split: every[split] for split in SPLITS if split in every}
         if not found:
             raise ValueError(
                 f"{self.name} has the splits {', '.join(every)}; say which to take, e.g."
                 f" splits: {{train: {next(iter(every))}}}"
             )
-        return datasets.DatasetDict(found)
+        return found
