@@ -80,6 +80,10 @@ class SpanF1(Metric):
 
     full_state_update = False
     higher_is_better = True
+    _kinds: Tensor
+    _starts: Tensor
+    _inside: Tensor
+    _ends: Tensor
     correct: Tensor
     predicted: Tensor
     actual: Tensor

@@ -46,7 +46,7 @@ def forward(
         _call("forward", batch_sizes, potentials, *arguments)
         return states, norms
     each, held, final = [], start.expand(int(batch_sizes[0]), -1), []
-    for t, x in enumerate(potentials.split(batch_sizes.tolist())):
+    for t, x in enumerate(torch.split(potentials, batch_sizes.tolist())):
         raw = (held if t == 0 else held[: len(x)] @ transitions) * x
         norms = raw.sum(-1)
         if t:
@@ -75,7 +75,7 @@ def backward(
         return marginals, after
     sizes = batch_sizes.tolist()
     each, future, ahead = [], end.expand(0, -1), potentials.new_zeros(0, len(end))
-    for x, p in zip(reversed(potentials.split(sizes)), reversed(states.split(sizes)), strict=True):
+    for x, p in zip(reversed(torch.split(potentials, sizes)), reversed(torch.split(states, sizes)), strict=True):
         ending = len(x) - len(future)
         future = torch.cat([future, end.expand(ending, -1)])
         ahead = torch.cat([ahead, ahead.new_zeros(ending, len(end))])
@@ -123,7 +123,7 @@ def n_best(
     sizes, tags = batch_sizes.tolist(), len(start)
     held = scores.new_full((sizes[0], tags, count), -torch.inf)  # the best K paths that end in each tag
     pointers, final = [], []
-    for t, x in enumerate(scores.split(sizes)):
+    for t, x in enumerate(torch.split(scores, sizes)):
         if t == 0:
             held[:, :, 0] = start + x
             continue

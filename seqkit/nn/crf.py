@@ -131,10 +131,10 @@ class CRF(nn.Module):
             Data (N, C), rows that sum to one; without gradient.
         """
         self._check(scores)
-        value = scores.data.detach().to(_precision(scores.data)).requires_grad_()
-        with torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad():
+            value = scores.data.detach().to(_precision(scores.data)).clone().requires_grad_()
             (found,) = torch.autograd.grad(self._log_partition(value, scores.batch_sizes).sum(), value)
-        return cast(PackedSequence, scores._replace(data=found.to(scores.data.dtype)))
+        return scores._replace(data=found.to(scores.data.dtype))
 
     @torch.no_grad()
     def decode(self, scores: PackedSequence) -> PackedSequence:
@@ -149,7 +149,7 @@ class CRF(nn.Module):
         self._check(scores)
         value = scores.data.to(_precision(scores.data))
         tags, _ = kernels.viterbi(value, scores.batch_sizes, *self._restricted(value.dtype))
-        return cast(PackedSequence, scores._replace(data=tags))
+        return scores._replace(data=tags)
 
     @torch.no_grad()
     def n_best(self, scores: PackedSequence, count: int) -> tuple[PackedSequence, Tensor]:
@@ -237,7 +237,7 @@ class _LogPartition(torch.autograd.Function):
 def _by_logarithms(value: Tensor, start: Tensor, transitions: Tensor, end: Tensor, batch_sizes: Tensor) -> Tensor:
     """The same by `torch.logsumexp` at each step: for any range of scores, and differentiable as it stands."""
     held, final = start, []
-    for t, x in enumerate(value.split(batch_sizes.tolist())):
+    for t, x in enumerate(torch.split(value, batch_sizes.tolist())):
         if t:
             final.append(held[len(x) :])
             held = (held[: len(x), :, None] + transitions).logsumexp(1)

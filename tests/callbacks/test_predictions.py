@@ -3,9 +3,11 @@ from functools import partial
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from seqkit import Regressor, SequenceDataModule, Tagger
 from seqkit.callbacks import PredictionWriter
+from seqkit.data import CoNLL
 from seqkit.nn import LSTM, Embedding
 
 
@@ -48,5 +50,65 @@ def test_an_earlier_file_stays_whole_until_the_new_one_is(splits, trainer, tmp_p
 
 
 def test_unknown_ending():
-    with pytest.raises(ValueError, match=r"path='out.txt'; let it end in .jsonl, .json or .parquet"):
+    with pytest.raises(
+        ValueError, match=r"path='out.txt'; let it end in .jsonl, .json or .parquet, or.* in .conll or .conllu"
+    ):
         PredictionWriter("out.txt")
+
+
+CONLLU = """\ufeff# sent_id = 1\r
+1-2\tdu\t_\t_\t_\t_\t_\t_\t_\t_\r
+1\tde\tde\tADP\t_\t_\t0\troot\t_\tA=B|C\r
+2\tle\tle\tDET\t_\t_\t1\tdet\t_\t_\r
+\r
+1\tIl\til\tDET\t_\t_\t0\troot\t_\t_
+1.1\tx\t_\t_\t_\t_\t_\t_\t_\t_
+
+# the end"""
+PLAIN = "-DOCSTART- O\n\n# x\nAnn  B-P\n sat O \n\n\nNew York\tB-L\nthen\tO\n!\tO"
+
+
+@pytest.mark.parametrize(("name", "text"), [("data.conllu", CONLLU), ("data.conll", PLAIN)], ids=["u", "plain"])
+def test_conll_comes_back_with_the_predicted_column(name, text, trainer, tmp_path):
+    (tmp_path / name).write_bytes(text.encode())
+    plain = {} if name == "data.conllu" else {"columns": ["form", "upos"], "comment": "# "}
+    source = CoNLL(*[str(tmp_path / name)] * 3, **plain)
+    data = SequenceDataModule(source, inputs="form", targets="upos", max_tokens=4)
+    model = Tagger(data.spec, partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=4), scheme="none")
+    with torch.no_grad():
+        model.head.weight.zero_()
+        model.head.bias.copy_(torch.arange(len(model.names)))  # the last name always
+    best = model.names[-1]
+    out = tmp_path / "out.conllu"
+    trainer(callbacks=[PredictionWriter(str(out))]).predict(model, data)
+    if name == "data.conllu":
+        assert best in ("ADP", "DET")
+        expected = text.replace("\tADP\t", f"\t{best}\t").replace("\tDET\t", f"\t{best}\t")
+    else:
+        expected = (
+            f"-DOCSTART- O\n\n# x\nAnn  B-P {best}\n sat O {best}\n\n\nNew York\tB-L\t{best}\n"
+            f"then\tO\t{best}\n!\tO\t{best}"
+        )
+    assert out.read_bytes() == expected.encode()
+
+
+def test_conll_needs_a_conll_file(splits, trainer, tmp_path):
+    with pytest.raises(
+        ValueError, match=r"out.conll', but the data's source is DatasetDict, not CoNLL; let it end in"
+    ):
+        predict(Tagger, "tags", splits, trainer, tmp_path / "out.conll")
+
+
+def test_a_conll_file_changed_since_it_was_read(tmp_path):
+    path = tmp_path / "data.conll"
+    path.write_text("a X\nb Y\n\nc X\n")
+    source = CoNLL(test=str(path), columns=["form", "tag"])
+    out = tmp_path / "out.conll"
+    source.write(out, "test", "tag", {1: ["Z"]})
+    assert out.read_text() == "a X _\nb Y _\n\nc X Z\n"
+    with pytest.raises(
+        ValueError, match=r"data.conll:2: sentence 0 has 2 tokens or more but 1 predictions; write into"
+    ):
+        source.write(out, "test", "tag", {0: ["Z"]})
+    with pytest.raises(ValueError, match=r"data.conll:4: sentence 1 has 1 tokens but 2 predictions"):
+        source.write(out, "test", "tag", {1: ["Z", "Z"]})

@@ -1,12 +1,14 @@
 """CoNLL-U and plain CoNLL columns: one token a line, a blank line after each sentence."""
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import datasets
 
 from seqkit.data.sources.base import Source, named_splits, parsed
+from seqkit.data.sources.conll_output import write_conll
 from seqkit.data.sources.lines import numbered_lines
 
 CONLLU_COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
@@ -72,6 +74,26 @@ class CoNLL(Source):
             features = datasets.Features({name: datasets.List(datasets.Value("string")) for name in names})
             splits[split] = parsed(read_conll, [path], options, features, split)
         return datasets.DatasetDict(splits)
+
+    def write(self, path: str | Path, split: str, column: str, predictions: Mapping[int, Sequence[str]]) -> None:
+        """Write a split's file back with predictions: comments, ids and all other columns byte for byte.
+
+        In CoNLL-U the column is replaced, in plain columns one is added on the right.
+
+        Args:
+            path: The file to write; not compressed.
+            split: Whose file.
+            column: The column that was predicted.
+            predictions: By row of the split: one value a token. A row without any gets ``_``.
+
+        Raises:
+            ValueError: The file has other sentences than the predictions.
+        """
+        source = self.paths[split]
+        conllu = is_conllu(source)
+        names = list(self.columns or CONLLU_COLUMNS)
+        replace = names.index(column) if conllu else None
+        write_conll(source, path, predictions, comment="#" if conllu else self.comment, replace=replace)
 
 
 def is_conllu(path: str | Path) -> bool:
