@@ -155,3 +155,11 @@ def test_errors_say_what_is_wrong():
         crf.decode(packed.pack([torch.zeros(3, 4), torch.zeros(2, 4)]))
     with pytest.raises(ValueError, match=r"allowed.start has shape \(3,\) for 4 tags; give \(4,\)"):
         CRF(4).restrict(BIO)
+
+
+def test_marginals_in_inference_mode_are_the_same(sweeps):
+    crf, each = make([3, 1, 4], 3, 4)
+    expected = crf.marginals(packed.pack(each))
+    with torch.inference_mode():
+        scores = packed.pack([x + 0 for x in each])
+        torch.testing.assert_close(crf.marginals(scores).data, expected.data)
