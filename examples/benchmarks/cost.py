@@ -3,9 +3,8 @@
     python examples/benchmarks/cost.py [--hidden 200] [--cell LSTM] [--json FILE]
 
 Times training steps (forward, backward, Adam) of a bidirectional tagger on batches of B sequences of T tokens
-each, in turns, and fits ``per_step·T + per_token·N + per_batch`` by least squares of the relative error. What counts for a
-plan is the ratio of the three: pass it as ``LengthBucketSampler(cost=StepCost(...))`` if yours is far from the
-default.
+each, in turns, and fits ``per_step·T + per_token·N + per_batch`` by least squares of the relative error. For a plan
+only the ratio of the three counts; where yours is far from the default, pass ``cost=StepCost(...)`` to the sampler.
 """
 
 import argparse

@@ -100,7 +100,7 @@ class TestBatches:
         area = sum(len(batch.rows) * len(batch.inputs["x"].batch_sizes) for batch in batches)
         waste = 1 - tokens / area
         assert waste <= 1.3 * plan.report()["waste"]
-        assert len(batches) <= 1.05 * len(plan)
+        assert len(batches) <= 1.1 * len(plan)  # the last pool is cut to the end, whatever is full
         stream = stream_of(lengths, 16, pool=pool, max_tokens=1024)
         assert stream.tokens_per_step == pytest.approx(plan.tokens_per_step, rel=0.05)
         assert stream.sequences_per_step == pytest.approx(plan.sequences_per_step, rel=0.1)

@@ -1,0 +1,79 @@
+"""Train on a stream: rows that are read as they come, a pool at a time, packed like those of a dataset on disk.
+
+    python examples/streaming.py
+
+Writes eight parquet files of generated sentences, streams them through a tagger, and goes on from a checkpoint in
+the middle of the second epoch. With a dataset of the hub, ``source`` is ``seqkit.data.Hub("owner/name")``.
+"""
+
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from datasets import Dataset
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from seqkit import SequenceDataModule, Tagger
+from seqkit.data import Files
+from seqkit.nn import LSTM, Embedding
+
+
+def write_shards(folder: Path) -> None:
+    """Sentences whose tags say whether a letter has come before."""
+    random = np.random.default_rng(0)
+    for shard in range(8):
+        words = [random.choice(list("abcdefghij"), n).tolist() for n in random.geometric(0.1, 100)]
+        tags = [["again" if word in row[:place] else "new" for place, word in enumerate(row)] for row in words]
+        Dataset.from_dict({"words": words, "tags": tags}).to_parquet(str(folder / f"{shard}.parquet"))
+
+
+class StopInTheMiddle(Callback):
+    """Stops the run, as a machine that is taken away does, and leaves a checkpoint."""
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:  # noqa: ARG002
+        """After 40 steps."""
+        if trainer.global_step == 40:
+            trainer.save_checkpoint(f"{trainer.default_root_dir}/middle.ckpt")
+            trainer.should_stop = True
+
+
+def fit(folder: Path, checkpoint: str | None = None) -> Trainer:
+    """Trains for two epochs, from the checkpoint if there is one."""
+    data = SequenceDataModule(
+        Files(train=str(folder / "*.parquet")), "words", "tags", max_tokens=256, streaming=True, pool=400
+    )
+    model = Tagger(
+        data.spec,
+        embedding=partial(Embedding, embedding_dim=16),
+        encoder=partial(LSTM, hidden_size=32),
+        optimizer=partial(torch.optim.Adam, lr=0.02),
+    )
+    trainer = Trainer(
+        max_epochs=2,
+        accelerator="cpu",
+        default_root_dir=folder,
+        callbacks=[] if checkpoint else [StopInTheMiddle()],
+        limit_val_batches=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
+    loss, tokens = trainer.callback_metrics["train_loss"], trainer.train_dataloader.dataset.tokens_per_step
+    print(f"epoch {trainer.current_epoch}, step {trainer.global_step}, loss {loss:.3f}, {tokens:.0f} tokens a step")
+    return trainer
+
+
+def main() -> None:
+    """Fits twice."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_shards(Path(folder))
+        fit(Path(folder))
+        fit(Path(folder), f"{folder}/middle.ckpt")
+
+
+if __name__ == "__main__":
+    main()
