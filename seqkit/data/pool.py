@@ -8,7 +8,7 @@ from seqkit.data.order import Policy, sort_by_length
 
 Ints = npt.NDArray[np.int64]
 
-_SLACK = 0.03  # as the sampler's
+_SLACK = 0.01  # of the cost, for wider buckets; less than the sampler's, for a first pool is a small sample
 
 
 def learn_buckets(lengths: Ints, budget: Budget, cost: StepCost) -> Ints:

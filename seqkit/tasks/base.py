@@ -250,8 +250,8 @@ class Task(LightningModule, ABC):
         steps = self.trainer.estimated_stepping_batches
         if steps < 0 or steps == float("inf"):
             raise ValueError(
-                "lr_scheduler needs the number of steps of the fit, which a stream does not tell; set the trainer's "
-                "max_steps, or use no lr_scheduler"
+                "lr_scheduler needs the number of steps of the fit, which a stream does not tell; set the trainer's"
+                " max_steps, or use no lr_scheduler"
             )
         scheduler = self._lr_scheduler(optimizer, int(steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
