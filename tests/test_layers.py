@@ -18,7 +18,7 @@ def layer(path):
             return 0
         case ("kernels" | "nn", *_) | ("losses" | "metrics" | "spans",):
             return 1
-        case ("data", "module"):
+        case ("data", "module" | "loaders"):
             return 2
         case ("data", *_):
             return 1

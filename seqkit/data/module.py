@@ -8,20 +8,18 @@ from typing import Any, Literal
 import torch
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 from lightning.fabric.utilities import move_data_to_device
-from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
-from torch.nn.utils.rnn import PackedSequence
 from torch.utils.data import DataLoader, SequentialSampler
-from torch.utils.data import Dataset as TorchDataset
 
 from seqkit.batch import Batch
 from seqkit.data.encoders import Encoder, encode_dataset, encode_table, is_vector, learn_spec
+from seqkit.data.loaders import EpochLength, ModuleStreamLoader, PlannedBatches, PlannedLoader, as_it_is, moved
 from seqkit.data.ragged import RaggedRows
 from seqkit.data.sampler import LengthBucketSampler
 from seqkit.data.sources import Source
 from seqkit.data.stream import PackedStream, first_rows
-from seqkit.data.stream_loader import StreamLoader
 
 Columns = str | Sequence[str] | dict[str, Encoder | None]
 
@@ -104,9 +102,9 @@ class SequenceDataModule(LightningDataModule):
         self._spec = spec
         self._splits: dict[str, Any] | None = None
         self._train_sampler: LengthBucketSampler | None = None
-        self._stream: _StreamLoader | None = None
+        self._stream: ModuleStreamLoader | None = None
         self._resume: dict[str, Any] | None = None
-        self._epoch_length: _EpochLength | None = None
+        self._epoch_length: EpochLength | None = None
 
     # What the data decides.
 
@@ -227,8 +225,8 @@ class SequenceDataModule(LightningDataModule):
         """Move a batch tensor by tensor, for Lightning moves tensors without waiting and anything else with it."""
         return Batch(
             move_data_to_device(batch.rows, device),
-            {column: _moved(values, device) for column, values in batch.inputs.items()},
-            {column: _moved(values, device) for column, values in batch.targets.items()},
+            {column: moved(values, device) for column, values in batch.inputs.items()},
+            {column: moved(values, device) for column, values in batch.targets.items()},
         )
 
     # Resuming.
@@ -254,7 +252,7 @@ class SequenceDataModule(LightningDataModule):
         """Let the training loaders go on from a state, on any number of ranks."""
         self._resume = state_dict or None
         if self._resume is not None and self.trainer is not None and not self._is_stream("train"):
-            self._epoch_length = _EpochLength(epoch_begins=not self._resume["batches"])
+            self._epoch_length = EpochLength(epoch_begins=not self._resume["batches"])
             self.trainer.callbacks.append(self._epoch_length)  # type: ignore[attr-defined]
 
     def teardown(self, stage: str) -> None:
@@ -294,7 +292,7 @@ class SequenceDataModule(LightningDataModule):
             self._stream.resume(self._resume)
         return self._stream
 
-    def _stream_loader(self, split: str, *, training: bool, with_targets: bool = True) -> "_StreamLoader":
+    def _stream_loader(self, split: str, *, training: bool, with_targets: bool = True) -> "ModuleStreamLoader":
         dataset, targets = self._split(split), list(self.spec["targets"]) if with_targets else []
         vectors = [column for column in targets if is_vector(self.spec["targets"][column])]
         inputs = list(self.spec["inputs"])
@@ -315,7 +313,7 @@ class SequenceDataModule(LightningDataModule):
             overlong=self.overlong if training else "solo",
             empty=self.empty,
         )
-        return _StreamLoader(
+        return ModuleStreamLoader(
             stream,
             num_workers=self.num_workers,
             pin_memory=torch.cuda.is_available(),
@@ -348,127 +346,23 @@ class SequenceDataModule(LightningDataModule):
         Lightning takes items one after another, dealt to the ranks by itself: here an item is a batch.
         """
         self._train_sampler = None if training else self._train_sampler
-        batches = _Batches(rows, list(self.sampler(rows, training=training, alone=True)))
+        batches = PlannedBatches(rows, list(self.sampler(rows, training=training, alone=True)))
         return self._loader(batches, SequentialSampler(batches))
 
     def _loader(
-        self, batches: "RaggedRows | _Batches", sampler: "LengthBucketSampler | SequentialSampler"
+        self, batches: "RaggedRows | PlannedBatches", sampler: "LengthBucketSampler | SequentialSampler"
     ) -> DataLoader[Batch]:
-        return _Loader(
+        return PlannedLoader(
             batches,
             sampler=sampler,
             batch_size=None,  # the sampler yields whole batches, and Lightning leaves such a loader alone
-            collate_fn=_as_it_is,
+            collate_fn=as_it_is,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             # Seeds of workers are drawn from here, so that loaders leave the global random state alone.
             generator=torch.Generator().manual_seed(self.seed),
         )
-
-
-class _Batches(TorchDataset[Batch]):
-    """The batches of a plan, by number."""
-
-    def __init__(self, rows: RaggedRows, plan: list[list[int]]) -> None:
-        self.rows = rows
-        self.plan = plan
-
-    def __getitem__(self, number: int) -> Batch:
-        return self.rows[self.plan[number]]
-
-    def __len__(self) -> int:
-        return len(self.plan)
-
-
-class _Loader(DataLoader[Batch]):
-    """A loader that Lightning takes for resumable; its state travels in the data module's."""
-
-    def __len__(self) -> int:
-        """Number of batches of the current epoch, those before a resume included, as Lightning counts."""
-        sampler = self.sampler
-        return sampler.epoch_batches if isinstance(sampler, LengthBucketSampler) else super().__len__()
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        pass
-
-
-class _StreamLoader(StreamLoader):
-    """The same for streams."""
-
-    def state_after(self, step: int, epoch: int) -> dict[str, Any]:
-        """The state after so many batches of an epoch, the one that is running or the next."""
-        running = epoch == int(self.dataset.epoch)
-        state = super().state_dict(step) if running else super().state_dict() | {"batches": 0, "position": None}
-        return state | {"epoch": epoch}
-
-    def resume(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
-        super().load_state_dict(state)
-
-    def state_dict(self, step: int | None = None) -> dict[str, Any]:  # noqa: ARG002
-        return {}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        pass
-
-
-class _EpochLength(Callback):
-    """Fits Lightning's counters to a resumed epoch: on another number of ranks it has another number of batches.
-
-    Lightning takes the number once, when it sets up the loader, for all epochs.
-
-    Args:
-        epoch_begins: Whether the run was interrupted between two epochs.
-    """
-
-    def __init__(self, epoch_begins: bool) -> None:
-        self._epoch_begins = epoch_begins
-        self._reload_every: int | None = None
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Let the epochs after the resumed one be set up anew; see that a finished epoch counts as finished."""
-        progress = trainer.fit_loop.epoch_loop.batch_progress.current
-        if self._epoch_begins:
-            missing = int(trainer.num_training_batches) - progress.ready if progress.ready else 0
-            for counter in ("ready", "started", "processed", "completed"):
-                setattr(progress, counter, getattr(progress, counter) + missing)
-            return
-        loader: Any = trainer.train_dataloader
-        if len(loader) != len(loader.sampler):
-            self._reload_every = _set_reload(trainer, 1)
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """An epoch begins, with loaders of its own."""
-        if self._reload_every is not None:
-            _set_reload(trainer, self._reload_every)
-            self._reload_every = None
-
-
-def _set_reload(trainer: Any, epochs: int) -> int:
-    """Let Lightning set up loaders anew after so many epochs; gives what was set before."""
-    before: int = trainer.reload_dataloaders_every_n_epochs
-    trainer.reload_dataloaders_every_n_epochs = epochs
-    return before
-
-
-def _moved(values: Any, device: torch.device) -> Any:
-    """Move packed or plain values; ``batch_sizes`` stays, as torch wants it on the CPU."""
-    if not isinstance(values, PackedSequence):
-        return move_data_to_device(values, device)
-    moved = {
-        name: move_data_to_device(tensor, device)
-        for name, tensor in values._asdict().items()
-        if tensor is not None and name != "batch_sizes"
-    }
-    return values._replace(**moved)
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch
 
 
 def _columns(columns: Columns | None) -> dict[str, Encoder | None] | None:

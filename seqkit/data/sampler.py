@@ -5,7 +5,6 @@ import hashlib
 import itertools
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +15,7 @@ from torch.utils.data import DistributedSampler
 from seqkit.data.buckets import Buckets, Budget, StepCost, plan_buckets
 from seqkit.data.deal import deal_evenly, deal_in_turns
 from seqkit.data.order import Policy, sort_by_length
+from seqkit.data.place import Place, hands_left
 from seqkit.data.shuffle import Epoch, permutation_keys, within
 from seqkit.data.waste import LocalBatches, alternatives
 from seqkit.data.weights import Draws
@@ -155,7 +155,7 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
         self.tokens_per_step = tokens / self.num_samples
         self.sequences_per_step = self._histogram.num_rows / self.num_samples
         self.consumed = 0
-        self._resumed: _Place | None = None
+        self._resumed: Place | None = None
         self._fingerprint: str | None = None
 
     @property
@@ -184,7 +184,7 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
         sizes, positions = epoch.batches(place.step, begun)
         positions = self._undealt(positions, plan.world, place.dealt)
         if sizes.size:
-            hands = _hands(plan.world, place.dealt)
+            hands = hands_left(plan.world, place.dealt)
             batches = self._shares(np.array([positions.size]), positions, hands, place.epoch)
             yield from itertools.islice(batches, place.turns, None)
         block = self._block(plan)
@@ -314,11 +314,11 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
 
     # -- state ------------------------------------------------------------------------------------------------
 
-    def _place(self) -> "_Place":
+    def _place(self) -> "Place":
         """Where the next iteration begins."""
         if self._resumed is not None and self._resumed.epoch == self.epoch:
             return self._resumed
-        return _Place(self.epoch, self.buckets, 0, (), 0, 0)
+        return Place(self.epoch, self.buckets, 0, (), 0, 0)
 
     def advance(self, batches: int = 1) -> None:
         """Counts batches as consumed: call it after each step, as only the loop knows what workers prefetch."""
@@ -338,7 +338,7 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
         ranks = self.num_replicas
         step = self.consumed if step is None else step
         turns = step - place.consumed + place.turns
-        first = -(-_hands(place.buckets.world, place.dealt) // ranks)
+        first = -(-hands_left(place.buckets.world, place.dealt) // ranks)
         done, dealt = 0, place.dealt
         if turns >= first:
             done, turns = divmod(turns - first, -(-place.buckets.world // ranks))
@@ -399,7 +399,7 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
         self.consumed = state_dict["batches"]
         self._resumed = None
         if self.consumed:  # an epoch that was not begun is planned for the ranks that there are now
-            self._resumed = _Place(self.epoch, buckets, state_dict["step"], tuple(dealt), turns, self.consumed)
+            self._resumed = Place(self.epoch, buckets, state_dict["step"], tuple(dealt), turns, self.consumed)
 
     @property
     def remaining(self) -> int:
@@ -407,7 +407,7 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
         place = self._place()
         if place.step == place.buckets.num_steps:
             return 0
-        hands = _hands(place.buckets.world, place.dealt)
+        hands = hands_left(place.buckets.world, place.dealt)
         later = (place.buckets.num_steps - place.step - 1) * -(-place.buckets.world // self.num_replicas)
         return -(-hands // self.num_replicas) - place.turns + later
 
@@ -464,34 +464,6 @@ class _Iteration(Iterator[list[int]]):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._sampler.load_state_dict(state_dict)
         self._batches, self._taken = None, 0
-
-
-@dataclass(frozen=True)
-class _Place:
-    """A place in an epoch: before the global batch ``step`` of a plan, or within it.
-
-    Attributes:
-        epoch: The epoch.
-        buckets: Its plan, perhaps made for another number of ranks than there are now.
-        step: Global batches consumed.
-        dealt: Where the next one is consumed in part by other numbers of ranks: (ranks, batches each had).
-        turns: Batches of it that each of the ranks that there are now had.
-        consumed: Batches that each rank had in the epoch.
-    """
-
-    epoch: int
-    buckets: Buckets
-    step: int
-    dealt: tuple[tuple[int, int], ...]
-    turns: int
-    consumed: int
-
-
-def _hands(hands: int, dealt: tuple[tuple[int, int], ...]) -> int:
-    """Hands that are left of a global batch after ``dealt`` (ranks, batches each had)."""
-    for ranks, turns in dealt:
-        hands = -(-hands // ranks) * ranks - ranks * turns
-    return hands
 
 
 def _digest(*arrays: npt.NDArray[Any]) -> str:
