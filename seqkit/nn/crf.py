@@ -1,5 +1,6 @@
 """A linear-chain conditional random field on packed data (Lafferty, McCallum and Pereira 2001)."""
 
+import math
 from typing import Any, NamedTuple, Self, cast
 
 import torch
@@ -29,8 +30,8 @@ class CRF(nn.Module):
     Everything is a recursion over the shrinking batches of a PackedSequence: no mask, no padding. It runs in
     float64, whatever the scores are (float32 on devices without it), over exponentials that are normalised at each
     step; scores whose range would overflow even so are summed as logarithms, slower. The host waits for an
-    accelerator once a call, not once a token. The gradient is closed-form, by the marginals, and is not
-    differentiable again.
+    accelerator a few times a call, however many tokens there are. The gradient is closed-form, by the marginals,
+    and is not differentiable again.
 
     Args:
         num_tags: C.
@@ -49,6 +50,7 @@ class CRF(nn.Module):
         for name, parameter in list(self.named_parameters()):
             free = torch.ones(parameter.shape, dtype=torch.bool)
             self.register_buffer(f"allowed_{name}", free, persistent=False)
+        self._mixing: int | None = 1
         self.reset_parameters()
 
     def restrict(self, allowed: Allowed) -> Self:
@@ -71,6 +73,13 @@ class CRF(nn.Module):
                     f"{tuple(held.shape)}"
                 )
             held.copy_(free)
+        # A tag that no path from a start to an end goes through would only draw the sums away from those that do.
+        links = self.allowed_transitions
+        live = _spread(self.allowed_start, links) & _spread(self.allowed_end, links.T)
+        self.allowed_start &= live
+        self.allowed_end &= live
+        links &= live[:, None] & live
+        self._mixing = _mixing_steps(links[live][:, live])
         return self
 
     def reset_parameters(self) -> None:
@@ -86,16 +95,21 @@ class CRF(nn.Module):
             tags: Data (N,), ids in [0, C), packed as the scores are.
 
         Returns:
-            (B,), in the original order.
+            (B,), in the original order; float32 of parameters in half precision.
 
         Raises:
-            ValueError: Scores and tags are packed differently, the scores have another number of tags, an id is no
-                tag, or a sequence of tags is not allowed.
+            ValueError: Scores and tags are packed differently or in another order, the scores have another number
+                of tags, an id is no tag, or a sequence of tags is not allowed.
         """
         self._check(scores)
         if not torch.equal(scores.batch_sizes, tags.batch_sizes):
             raise ValueError(
                 f"CRF: scores of {_describe(scores)} but tags of {_describe(tags)}; pack both by the same lengths"
+            )
+        if not _same_order(scores.sorted_indices, tags.sorted_indices):
+            raise ValueError(
+                "CRF: scores and tags are packed with their sequences in different orders (sorted_indices); pack "
+                "both from lists in the same order"
             )
         ids = tags.data
         if bool(((ids < 0) | (ids >= self.num_tags)).any()):
@@ -119,7 +133,7 @@ class CRF(nn.Module):
                 "CRF: a sequence of tags that is not allowed (or a score that is not finite); do the tags follow "
                 "another scheme, IOB1 for BIO? Give that one, or train without constraints"
             )
-        return self._original(scores, (gold - self._log_partition(value, sizes)).to(self.start.dtype))
+        return self._original(scores, (gold - self._log_partition(value, sizes)).to(self._result()))
 
     def marginals(self, scores: PackedSequence) -> PackedSequence:
         """Compute each tag's probability at each token.
@@ -167,7 +181,7 @@ class CRF(nn.Module):
         value, sizes = scores.data.to(_precision(scores.data)), scores.batch_sizes
         tags, best = kernels.n_best(value, sizes, *self._restricted(value.dtype), count)
         best = best - self._log_partition(value, sizes)[:, None]
-        return scores._replace(data=tags), self._original(scores, best.to(self.start.dtype))
+        return scores._replace(data=tags), self._original(scores, best.to(self._result()))
 
     def extra_repr(self) -> str:
         """The number of tags."""
@@ -184,11 +198,14 @@ class CRF(nn.Module):
     def _log_partition(self, value: Tensor, batch_sizes: Tensor) -> Tensor:
         """The log of the sum over all paths (B,), longest first."""
         start, transitions, end = self._restricted(value.dtype)
-        with torch.no_grad():
-            # Two steps lead from any tag to any other in the tag schemes: what is lost is below this range twice.
-            finite = torch.cat([self.start, self.transitions.flatten(), self.end]).abs().max()
-            span = value.max() - value.min() + finite
-            narrow = bool(span < (200 if value.dtype == torch.float64 else 25))
+        narrow = self._mixing is not None
+        if self._mixing is not None:
+            with torch.no_grad():
+                # From any state the sums reach all tags within `mixing` steps, forwards and backwards: no state
+                # that counts is smaller, next to the largest, than by these ranges together.
+                step = (value.amax(1) - value.amin(1)).max() + _range(self.transitions) + math.log(self.num_tags)
+                lost = (2 * self._mixing + 1) * step + _range(self.start) + _range(self.end)
+                narrow = bool(lost < -math.log(torch.finfo(value.dtype).tiny))
         if narrow:
             return cast(Tensor, _LogPartition.apply(value, start, transitions, end, batch_sizes))  # type: ignore[no-untyped-call]
         return _by_logarithms(value, start, transitions, end, batch_sizes)
@@ -199,6 +216,9 @@ class CRF(nn.Module):
                 f"CRF: scores {tuple(scores.data.shape)} for {self.num_tags} tags; "
                 f"give packed data (N, {self.num_tags})"
             )
+
+    def _result(self) -> torch.dtype:
+        return torch.promote_types(self.start.dtype, torch.float32)
 
     def _original(self, scores: PackedSequence, values: Tensor) -> Tensor:
         return values if scores.unsorted_indices is None else values[scores.unsorted_indices]
@@ -236,6 +256,8 @@ class _LogPartition(torch.autograd.Function):
 
 def _by_logarithms(value: Tensor, start: Tensor, transitions: Tensor, end: Tensor, batch_sizes: Tensor) -> Tensor:
     """The same by `torch.logsumexp` at each step: for any range of scores, and differentiable as it stands."""
+    # The gradient of a logsumexp of nothing but -inf is nan; next to this no path that is not allowed counts.
+    start, transitions, end = (scores.clamp(min=-1e30) for scores in (start, transitions, end))
     held, final = start, []
     for t, x in enumerate(torch.split(value, batch_sizes.tolist())):
         if t:
@@ -243,6 +265,38 @@ def _by_logarithms(value: Tensor, start: Tensor, transitions: Tensor, end: Tenso
             held = (held[: len(x), :, None] + transitions).logsumexp(1)
         held = held + x
     return (torch.cat([held, *reversed(final)]) + end).logsumexp(1)
+
+
+def _spread(tags: Tensor, links: Tensor) -> Tensor:
+    """The tags (C,) that a walk from some of them comes through."""
+    for _ in range(len(tags)):
+        tags = tags | (links & tags[:, None]).any(0)
+    return tags
+
+
+def _mixing_steps(links: Tensor) -> int | None:
+    """The number of steps that lead from any tag to any other; None if there is none that is small."""
+    single = links.float()
+    reached = single
+    for steps in range(1, 9):
+        if bool((reached > 0).all()):
+            return steps
+        reached = ((reached @ single) > 0).float()
+    return None
+
+
+def _same_order(one: Tensor | None, other: Tensor | None) -> bool:
+    if one is None and other is None:
+        return True
+    if one is None or other is None:
+        given = one if other is None else other
+        assert given is not None
+        return torch.equal(given, torch.arange(len(given), device=given.device))
+    return torch.equal(one, other.to(one.device))
+
+
+def _range(values: Tensor) -> Tensor:
+    return values.max() - values.min()
 
 
 def _ranks(batch_sizes: Tensor) -> Tensor:

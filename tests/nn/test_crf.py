@@ -5,11 +5,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from seqkit import packed
 from seqkit.kernels import crf as kernels
 from seqkit.nn import CRF
 from seqkit.nn.crf import Allowed, _by_logarithms
+from seqkit.spans import allowed_transitions
 
 LENGTHS = st.lists(st.integers(1, 5), min_size=1, max_size=5)
 
@@ -163,3 +165,103 @@ def test_marginals_in_inference_mode_are_the_same(sweeps):
     with torch.inference_mode():
         scores = packed.pack([x + 0 for x in each])
         torch.testing.assert_close(crf.marginals(scores).data, expected.data)
+
+
+# Chains apart, a chain from left to right, and a tag in which paths get lost: small states decide there.
+APART = Allowed(torch.ones(2) > 0, torch.eye(2) > 0, torch.tensor([False, True]))
+RIGHT = Allowed(torch.eye(4)[0] > 0, torch.eye(4) + torch.eye(4).roll(1, 1).triu() > 0, torch.eye(4)[3] > 0)
+TRAP = Allowed(
+    torch.ones(3) > 0,
+    torch.tensor([[True, True, True], [True, True, True], [False, False, True]]),
+    torch.tensor([True, True, False]),
+)
+
+
+@pytest.mark.parametrize("allowed", [APART, RIGHT, TRAP], ids=["apart", "right", "trap"])
+def test_constraints_that_a_strong_tag_speaks_against(sweeps, allowed):
+    tags = len(allowed.start)
+    crf, each = make([4, 6, 5], tags, 5, allowed)
+    each = [x + 150 * torch.eye(tags, dtype=x.dtype)[2 if allowed is TRAP else 0] for x in each]
+    truth = [paths_of(crf, x) for x in each]
+    best = [int(totals.argmax()) for _, totals in truth]
+    gold = packed.pack([torch.tensor(paths[k]) for (paths, _), k in zip(truth, best, strict=True)])
+    expected = torch.stack([totals.log_softmax(0).max() for _, totals in truth])
+    torch.testing.assert_close(crf(packed.pack(each), gold), expected)
+    marginals = packed.unpack(crf.marginals(packed.pack(each)))
+    for found, (paths, totals) in zip(marginals, truth, strict=True):
+        hits = torch.nn.functional.one_hot(torch.tensor(paths), tags).to(totals)
+        torch.testing.assert_close(found, torch.einsum("p,ptc->tc", totals.softmax(0), hits), atol=1e-9, rtol=1e-7)
+
+
+def test_long_sequences_against_a_strong_tag(sweeps):
+    crf = CRF(2).restrict(APART)
+    scores = packed.pack([torch.tensor([20.0, 0.0]).expand(100, 2)])
+    likelihood = crf(scores, packed.pack([torch.ones(100, dtype=torch.long)]))
+    torch.testing.assert_close(likelihood, torch.zeros(1))  # the only path
+
+
+@pytest.mark.parametrize("scale", [1.0, 9.0, 40.0, 150.0])
+def test_wide_transitions_under_a_tag_scheme(sweeps, scale):
+    allowed = allowed_transitions(["O", *(f"{p}-{t}" for t in "XY" for p in "BIES")], "BIOES")
+    crf, each = make([30, 12, 1], 9, 6, allowed, scale)
+    with torch.no_grad():
+        crf.transitions.mul_(scale)
+    scores = packed.pack(each)
+    expected = _by_logarithms(scores.data, *crf._restricted(torch.float64), scores.batch_sizes)
+    torch.testing.assert_close(crf._log_partition(scores.data, scores.batch_sizes), expected)
+
+
+@pytest.mark.parametrize("scheme", ["BIO", "IOB1", "BIOES"])
+def test_tag_schemes_are_summed_by_exponentials(scheme):
+    prefixes = "BIES" if scheme == "BIOES" else "BI"
+    names = ["O", *(f"{p}-{t}" for t in "XY" for p in prefixes), f"{'E' if scheme == 'BIOES' else 'I'}-Z"]
+    crf, each = make([30, 12], len(names), 7, allowed_transitions(names, scheme), 5.0)  # Z never begins
+    sums = crf._log_partition(packed.pack(each).data, packed.pack(each).batch_sizes)
+    assert type(sums.grad_fn).__name__.startswith("_LogPartition")
+
+
+def test_sequences_in_another_order_are_refused():
+    crf = CRF(3)
+    scores = packed.pack([torch.zeros(2, 3), torch.zeros(3, 3)])
+    with pytest.raises(ValueError, match=r"in different orders \(sorted_indices\); pack both"):
+        crf(scores, packed.pack([torch.zeros(3).long(), torch.zeros(2).long()]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_module_in_half_precision_gives_the_likelihood_of_its_weights_in_float32(dtype):
+    crf, each = make([60, 7], 5, 8, scale=30.0)
+    scores = packed.pack([x.to(dtype) for x in each])
+    tags = packed.pack([torch.zeros(60, dtype=torch.long), torch.zeros(7, dtype=torch.long)])
+    half = crf.to(dtype)(scores, tags)
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, crf.float()(scores, tags))
+
+
+class Waits(TorchDispatchMode):
+    """Counts the calls for which the host would wait for an accelerator."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func.overloadpacket in (
+            torch.ops.aten._local_scalar_dense,
+            torch.ops.aten.nonzero,
+            torch.ops.aten.equal,
+        )
+        return func(*args, **(kwargs or {}))
+
+
+def test_the_host_waits_as_often_for_long_sequences(monkeypatch):
+    monkeypatch.setattr(kernels, "compiled", lambda: None)
+    counts = []
+    for length in (3, 30):
+        crf, each = make([length, 2], 4, 9)
+        scores = packed.pack(each)
+        tags = packed.pack([torch.zeros(length, dtype=torch.long), torch.zeros(2, dtype=torch.long)])
+        with Waits() as waits:
+            crf(scores._replace(data=scores.data.requires_grad_()), tags).sum().backward()
+            crf.decode(scores)
+            crf.n_best(scores, 3)
+            crf.marginals(scores)
+        counts.append(waits.count)
+    assert 0 < counts[0] == counts[1]
