@@ -61,6 +61,15 @@ def test_fit_leaves_a_checkpoint_and_two_logs(folder):
     torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
 
 
+def test_fit_on_a_stream(folder):
+    cli = fit("--data.streaming=true", "--data.pool=50")
+    assert isinstance(cli.datamodule.splits["train"], datasets.IterableDataset)
+    assert cli.trainer.callback_metrics["val_accuracy"] > 0.5
+    checkpoint = cli.trainer.checkpoint_callback.last_model_path
+    tested = main(["test", f"--ckpt_path={checkpoint}", *QUICK])
+    assert tested.trainer.callback_metrics["test_accuracy"] > 0.5
+
+
 def test_a_checkpoint_suffices_for_test_and_predict_in_a_fresh_process(folder):
     cli = fit()
     checkpoint = cli.trainer.checkpoint_callback.last_model_path

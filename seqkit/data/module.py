@@ -14,11 +14,13 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader, SequentialSampler
 
 from seqkit.batch import Batch
+from seqkit.data.buckets import StepCost
 from seqkit.data.encoders import Encoder, encode_dataset, encode_table, is_vector, learn_spec
 from seqkit.data.loaders import EpochLength, ModuleStreamLoader, PlannedBatches, PlannedLoader, as_it_is, moved
 from seqkit.data.ragged import RaggedRows
 from seqkit.data.sampler import LengthBucketSampler
 from seqkit.data.sources import Source
+from seqkit.data.sources.base import streamed
 from seqkit.data.stream import PackedStream, first_rows
 
 Columns = str | Sequence[str] | dict[str, Encoder | None]
@@ -55,7 +57,10 @@ class SequenceDataModule(LightningDataModule):
             decides is learned from its first ``pool`` rows.
         pool: Rows of a stream that are read together.
         weights: A column of the training rows with a number each: rows are drawn in proportion to it, as many an
-            epoch as there are rows.
+            epoch as there are rows. This and the next three: not from a stream, but for ``cost``.
+        batch_multiple: Number of sequences of a training batch is a multiple of it.
+        longest_first: Begin each training epoch with the heaviest batch there can be.
+        cost: What the plan of batches minimises.
         spec: A spec learned before, a checkpoint's for instance; nothing is learned then, and ``inputs`` and
             ``targets`` default to its columns.
     """
@@ -78,6 +83,9 @@ class SequenceDataModule(LightningDataModule):
         streaming: bool = False,
         pool: int = 10_000,
         weights: str | None = None,
+        batch_multiple: int = 1,
+        longest_first: bool = False,
+        cost: StepCost | None = None,
         spec: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -99,6 +107,9 @@ class SequenceDataModule(LightningDataModule):
         self.streaming = streaming
         self.pool = pool
         self.weights = weights
+        self.batch_multiple = batch_multiple
+        self.longest_first = longest_first
+        self.cost = cost
         self._spec = spec
         self._splits: dict[str, Any] | None = None
         self._train_sampler: LengthBucketSampler | None = None
@@ -116,6 +127,8 @@ class SequenceDataModule(LightningDataModule):
             if isinstance(self.source, Source):
                 loaded = self.source.stream() if self.streaming else self.source.load()
             splits = {"train": loaded} if isinstance(loaded, Dataset | IterableDataset) else dict(loaded)
+            if self.streaming and all(isinstance(rows, Dataset) for rows in splits.values()):
+                splits = dict(streamed(splits))
             for split, fraction in (("test", self.test_fraction), ("validation", self.validation_fraction)):
                 if split not in splits and isinstance(splits.get("train"), Dataset) and fraction > 0:
                     parts = splits["train"].train_test_split(test_size=fraction, seed=self.seed)
@@ -179,6 +192,9 @@ class SequenceDataModule(LightningDataModule):
             overlong=self.overlong if training else "solo",
             empty=self.empty,
             weights=self._weights() if training else None,
+            batch_multiple=self.batch_multiple if training else 1,
+            longest_first=self.longest_first and training,
+            cost=self.cost,
             num_replicas=1 if alone else None,
             rank=0 if alone else None,
         )
@@ -287,6 +303,11 @@ class SequenceDataModule(LightningDataModule):
         return isinstance(self.splits.get(split), IterableDataset)
 
     def _train_stream(self) -> DataLoader[Batch]:
+        if self.weights is not None or self.batch_multiple > 1 or self.longest_first:
+            raise ValueError(
+                "weights, batch_multiple and longest_first need all rows at once, but train is a stream; leave "
+                "them out, or load it (streaming=False)"
+            )
         self._stream = self._stream_loader("train", training=True)
         if self._resume is not None and self._resume["epoch"] >= self._current_epoch():
             self._stream.resume(self._resume)
@@ -312,6 +333,7 @@ class SequenceDataModule(LightningDataModule):
             seed=self.seed,
             overlong=self.overlong if training else "solo",
             empty=self.empty,
+            cost=self.cost,
         )
         return ModuleStreamLoader(
             stream,

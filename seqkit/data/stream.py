@@ -1,5 +1,6 @@
 """Batches of rows of like length out of a stream, which nobody can sort: a pool of rows at a time."""
 
+import base64
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
@@ -143,7 +144,7 @@ class PackedStream(IterableDataset[Batch]):
         held: tuple[pa.Table, Ints] | None = None  # rows that wait, and their numbers in the share
         for pool in self._pools(epoch, shares, share, start):
             if start is not None and start["before"] is not None and before is None:
-                waiting = np.array(start["before"]["waiting"], np.int64)
+                waiting = _places(start["before"]["waiting"])
                 held = pool.table.take(waiting), waiting + pool.first
                 before = start["before"]
                 continue
@@ -175,7 +176,7 @@ class PackedStream(IterableDataset[Batch]):
             rest = kept[rest]  # none of them waited before: all are rows of this pool
             held = table.take(rest), numbers[rest]
             waiting = numbers[rest] - pool.first
-            before = {"waiting": waiting.tolist(), "first": pool.first, "dataset": pool.state}
+            before = {"waiting": _text(waiting, len(pool.table)), "first": pool.first, "dataset": pool.state}
 
     def _pools(self, epoch: int, shares: int, share: int, start: dict[str, Any] | None) -> Iterator["_Pool"]:
         """The pools of an epoch; from a position, the one before it first."""
@@ -220,8 +221,8 @@ class PackedStream(IterableDataset[Batch]):
 
     @cached_property
     def _per_step(self) -> tuple[float, float]:
-        """Tokens and sequences of a step, by the first pool that has any."""
-        for pool in self._pools(0, self.num_replicas, self.rank, None):
+        """Tokens and sequences of a step, by the whole stream's first pool that has any: alike on all ranks."""
+        for pool in self._pools(0, 1, 0, None):
             lengths = self._opened(pool.table).lengths
             lengths = lengths[self._admitted(lengths, pool.first + np.arange(lengths.size))]
             if lengths.size:
@@ -244,6 +245,18 @@ class PackedStream(IterableDataset[Batch]):
     @property
     def _policy(self) -> Policy:
         return Policy(self.max_tokens, self.overlong, self.empty)
+
+
+def _text(places: Ints, size: int) -> str:
+    """Some places of ``range(size)`` as text, a bit each: a state stays small whatever the pool."""
+    mask = np.zeros(size, bool)
+    mask[places] = True
+    return base64.b64encode(np.packbits(mask).tobytes()).decode()
+
+
+def _places(text: str) -> Ints:
+    bits: Ints = np.flatnonzero(np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8)))
+    return bits
 
 
 class _Pool(NamedTuple):

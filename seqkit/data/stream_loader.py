@@ -1,5 +1,6 @@
 """The loader of a stream: equally many steps on all ranks, resumable."""
 
+import dataclasses
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -112,7 +113,8 @@ class StreamLoader(DataLoader[Batch]):
         """Lets the iteration of the state's epoch go on from it.
 
         Raises:
-            ValueError: The state is of other settings: a stream cannot be dealt anew.
+            ValueError: The state is of other settings, or of a dataset with other columns or another number of
+                shards; that its rows are the same nobody can tell of a stream. It cannot be dealt anew.
         """
         mine, other = self._settings(), state_dict["settings"]
         differing = [
@@ -134,6 +136,8 @@ class StreamLoader(DataLoader[Batch]):
         return {
             "ranks": stream.num_replicas,
             "workers": self.num_workers,
+            "shards": stream.dataset.num_shards,
+            "columns": [*stream.inputs, *stream.targets, *stream.sequence_targets],
             "pool": stream.pool,
             "seed": stream.seed,
             "shuffle": stream.shuffle,
@@ -142,6 +146,7 @@ class StreamLoader(DataLoader[Batch]):
             "budget": stream.budget,
             "overlong": stream.overlong,
             "empty": stream.empty,
+            "cost": None if stream.cost is None else dataclasses.asdict(stream.cost),
         }
 
     def _go_on(self, more: bool) -> bool:

@@ -9,7 +9,7 @@ from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 from lightning.pytorch import Callback
 
 from seqkit import Classifier, SequenceDataModule, Tagger
-from seqkit.data import Files
+from seqkit.data import Files, StepCost
 from seqkit.nn import GRU, Embedding, LastPool
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers:UserWarning")
@@ -204,3 +204,36 @@ def test_weights_draw_training_rows(tmp_path):
     data = SequenceDataModule(rows, "words", "tags", max_tokens=40, weights="importance")
     with pytest.raises(ValueError, match="weights: train has no column 'importance'"):
         data.train_dataloader()
+
+
+def test_plan_options_reach_the_sampler():
+    data = SequenceDataModule(
+        table(80),
+        "words",
+        "tags",
+        max_tokens=60,
+        batch_multiple=4,
+        longest_first=True,
+        cost=StepCost(per_batch=1.0),
+    )
+    sampler = data.train_dataloader().sampler
+    assert (sampler.budget.multiple, sampler.longest_first, sampler.cost.per_batch) == (4, True, 1.0)
+    dev = data.val_dataloader().sampler
+    assert (dev.budget.multiple, dev.longest_first) == (1, False)
+    for source in (table(80), {"train": table(80)}):
+        data = SequenceDataModule(
+            DatasetDict(source) if isinstance(source, dict) else source,
+            "words",
+            "tags",
+            max_tokens=60,
+            streaming=True,
+            longest_first=True,
+        )
+        with pytest.raises(ValueError, match="weights, batch_multiple and longest_first need all rows at once"):
+            data.train_dataloader()
+
+
+def test_a_dataset_in_memory_streams():
+    data = SequenceDataModule(table(80), "words", "tags", max_tokens=60, streaming=True)
+    assert isinstance(data.splits["train"], IterableDataset)
+    assert sorted(row for batch in data.train_dataloader() for row in batch.rows.tolist()) == list(range(80))

@@ -105,6 +105,12 @@ class TestBatches:
         assert stream.tokens_per_step == pytest.approx(plan.tokens_per_step, rel=0.05)
         assert stream.sequences_per_step == pytest.approx(plan.sequences_per_step, rel=0.1)
 
+    def test_all_ranks_expect_the_same(self):
+        lengths = np.sort(lengths_like_sentences(400))  # the ranks' shards are unlike
+        ranks = [stream_of(lengths, 2, num_replicas=2, rank=rank) for rank in range(2)]
+        assert ranks[0].tokens_per_step == ranks[1].tokens_per_step
+        assert ranks[0].sequences_per_step == ranks[1].sequences_per_step
+
     def test_refuses_an_empty_pool(self):
         with pytest.raises(ValueError, match="pool=0: must be at least 1 row"):
             stream_of([1, 2], 1, pool=0)

@@ -79,6 +79,13 @@ class TestResume:
         loader.load_state_dict(state)
         assert ids(loader) == whole[4:]
 
+    def test_a_state_is_small_whatever_the_pool(self):
+        loader = StreamLoader(stream_of(lengths_like_sentences(20_000), 16, pool=10_000, max_tokens=512))
+        batches = iter(loader)
+        for _ in range(len(list(batches)) - 1):
+            pass
+        assert len(json.dumps(loader.state_dict())) < 6000
+
     def test_refuses_other_settings(self):
         state = StreamLoader(stream_of([1, 2], 1)).state_dict()
         with pytest.raises(ValueError, match="pool 50 in the state, 60 here; resume with those"):

@@ -25,13 +25,18 @@ class Source(ABC):
         """Return the splits that exist, keyed ``train``, ``validation`` and ``test``."""
 
     def stream(self) -> datasets.IterableDatasetDict:
-        """Return the splits as streams, here of the loaded ones, in at most 64 shards each."""
-        return datasets.IterableDatasetDict(
-            {
-                split: rows.to_iterable_dataset(num_shards=max(1, min(_SHARDS, len(rows))))
-                for split, rows in self.load().items()
-            }
-        )
+        """Return the splits as streams, here of the loaded ones."""
+        return streamed(self.load())
+
+
+def streamed(splits: Mapping[str, datasets.Dataset]) -> datasets.IterableDatasetDict:
+    """Return streams of datasets, in at most 64 shards each."""
+    return datasets.IterableDatasetDict(
+        {
+            split: rows.to_iterable_dataset(num_shards=max(1, min(_SHARDS, len(rows))))
+            for split, rows in splits.items()
+        }
+    )
 
 
 def named_splits(
