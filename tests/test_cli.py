@@ -61,6 +61,7 @@ def test_fit_leaves_a_checkpoint_and_two_logs(folder):
     torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
 
 
+@pytest.mark.filterwarnings("ignore:The dirpath has changed:UserWarning")
 def test_fit_on_a_stream(folder):
     cli = fit("--data.streaming=true", "--data.pool=50")
     assert isinstance(cli.datamodule.splits["train"], datasets.IterableDataset)
