@@ -5,6 +5,7 @@ from seqkit.nn.dropout import Dropout, LockedDropout
 from seqkit.nn.embedding import Embedding, Projection
 from seqkit.nn.pooling import AttentionPool, LastPool, MaxPool, MeanPool
 from seqkit.nn.recurrent import GRU, LSTM, RNN
+from seqkit.nn.swap import restore_recurrent, swap_recurrent
 
 __all__ = [
     "CRF",
@@ -19,4 +20,6 @@ __all__ = [
     "MaxPool",
     "MeanPool",
     "Projection",
+    "restore_recurrent",
+    "swap_recurrent",
 ]
