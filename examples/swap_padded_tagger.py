@@ -1,4 +1,4 @@
-"""One line for a model that is not written for seqkit: a padded tagger of the usual kind, its LSTM swapped in place.
+"""One line for a model not written for seqkit: a padded tagger of the usual kind, its LSTM swapped in place.
 
 python examples/swap_padded_tagger.py
 python examples/swap_padded_tagger.py --hidden-size 256 --sentences 64 --repeats 20
@@ -88,9 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if repeat:  # the first warms up
                 seconds[kind].append(time.perf_counter() - start)
     stock, ours = (statistics.median(times) for times in seconds.values())
-    print(
-        f"one training step: {1000 * stock:.1f} ms before, {1000 * ours:.1f} ms swapped: {stock / ours:.1f} times"
-    )
+    print(f"one training step: {1000 * stock:.1f} ms, swapped {1000 * ours:.1f} ms: {stock / ours:.1f} times")
 
 
 if __name__ == "__main__":
