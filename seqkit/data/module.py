@@ -308,6 +308,11 @@ class SequenceDataModule(LightningDataModule):
                 "weights, batch_multiple and longest_first need all rows at once, but train is a stream; leave "
                 "them out, or load it (streaming=False)"
             )
+        if self.trainer is not None and self.trainer.overfit_batches:  # type: ignore[attr-defined]
+            raise ValueError(
+                "overfit_batches needs the same batches in every epoch, but train is a stream; take its first rows "
+                "(dataset.take), or load it (streaming=False)"
+            )
         self._stream = self._stream_loader("train", training=True)
         if self._resume is not None and self._resume["epoch"] >= self._current_epoch():
             self._stream.resume(self._resume)
