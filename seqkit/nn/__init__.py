@@ -5,6 +5,7 @@ from seqkit.nn.dropout import Dropout, LockedDropout
 from seqkit.nn.embedding import Embedding, Projection
 from seqkit.nn.pooling import AttentionPool, LastPool, MaxPool, MeanPool
 from seqkit.nn.recurrent import GRU, LSTM, RNN
+from seqkit.nn.resample import Downsample, Stack, Upsample
 from seqkit.nn.swap import restore_recurrent, swap_recurrent
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "LSTM",
     "RNN",
     "AttentionPool",
+    "Downsample",
     "Dropout",
     "Embedding",
     "LastPool",
@@ -20,6 +22,8 @@ __all__ = [
     "MaxPool",
     "MeanPool",
     "Projection",
+    "Stack",
+    "Upsample",
     "restore_recurrent",
     "swap_recurrent",
 ]
