@@ -243,7 +243,12 @@ def test_refuses_to_overfit_batches_of_a_stream():
     data = SequenceDataModule(table(80), "words", "tags", max_tokens=60, streaming=True)
     model = Tagger(data.spec, partial(GRU, hidden_size=4), partial(Embedding, embedding_dim=4))
     trainer = lightning.pytorch.Trainer(
-        accelerator="cpu", overfit_batches=2, logger=False, enable_checkpointing=False, enable_progress_bar=False
+        accelerator="cpu",
+        max_epochs=1,
+        overfit_batches=2,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
     )
     with pytest.raises(ValueError, match="overfit_batches needs the same batches in every epoch, but train is a"):
         trainer.fit(model, data)
