@@ -1,6 +1,13 @@
 """``python -m seqkit``."""
 
-from seqkit.cli import main
+import sys
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["sweep"]:
+        from seqkit.sweep import main as sweep
+
+        sweep(sys.argv[2:])
+    else:
+        from seqkit.cli import main
+
+        main()

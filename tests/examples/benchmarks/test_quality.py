@@ -19,7 +19,7 @@ def test_mean_over_seeds(splits, tmp_path, monkeypatch):
     source = ["--data.source=seqkit.data.SavedDataset", "--data.source.init_args.path=rows"]
     options = [*source, "--data.inputs=words", "--data.targets=tags", "--trainer.max_epochs=1"]
     quiet = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
-    result = quality.main([config, "--seeds", "3", "4", "--output", "out.json", *options, *quiet])
+    result = quality.main([config, "--seeds", "3", "4", "--output", "out.json", "--test", *options, *quiet])
     assert [len(values) for values in result["scores"].values()] == [2] * len(result["scores"])
     assert {"test_accuracy", "test_loss", "fit_seconds"} <= set(result["scores"])
     assert json.loads(Path("out.json").read_text()) == result

@@ -1,0 +1,71 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from seqkit.sweep import main
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:(?s).*(add_instantiator|skip_none).*was deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:The dirpath has changed"),  # a test logs into a folder of its own
+]
+QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+
+
+@pytest.fixture
+def folder(splits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    splits.save_to_disk("rows")
+    config = {
+        "model": {
+            "class_path": "seqkit.Tagger",
+            "init_args": {
+                "embedding": {"class_path": "seqkit.nn.Embedding", "init_args": {"embedding_dim": 8}},
+                "encoder": {"class_path": "seqkit.nn.LSTM", "init_args": {"hidden_size": 8}},
+            },
+        },
+        "data": {
+            "source": {"class_path": "seqkit.data.SavedDataset", "init_args": {"path": "rows"}},
+            "inputs": "words",
+            "targets": "tags",
+            "max_tokens": 64,
+        },
+        "trainer": {"max_epochs": 2, "default_root_dir": "runs"},
+    }
+    Path("config.yaml").write_text(yaml.safe_dump(config))
+    return tmp_path
+
+
+def test_scores_every_seed_and_leaves_the_test_split_alone(folder, capsys):
+    result = main(["--seeds", "3,4", "--output", "out.json", "--config", "config.yaml", *QUIET])
+    assert result["seeds"] == [3, 4]
+    assert result["monitor"] == "val_accuracy"
+    assert {"val_accuracy", "val_loss", "fit_seconds", "epochs", "tokens/s"} <= set(result["scores"])
+    assert not any(name.startswith("test_") for name in result["scores"])
+    assert all(len(values) == 2 for values in result["scores"].values())
+    assert result["scores"]["val_loss"][0] != result["scores"]["val_loss"][1]
+    assert json.loads(Path("out.json").read_text()) == result
+    printed = capsys.readouterr().out
+    first, second = result["scores"]["val_accuracy"]
+    assert f"{(first + second) / 2:.4f}" in printed
+    assert f"{abs(first - second) / 2**0.5:.4f}" in printed
+
+
+def test_scores_are_those_of_the_best_checkpoint(folder):
+    from seqkit.cli import main as seqkit
+
+    options = ["--config", "config.yaml", *QUIET]
+    result = main(["--seeds", "5", "--test", *options])
+    (checkpoint,) = Path("runs").rglob("best.ckpt")
+    tested = seqkit(["test", f"--ckpt_path={checkpoint}", *QUIET]).trainer.callback_metrics
+    assert result["scores"]["test_accuracy"] == [pytest.approx(float(tested["test_accuracy"]))]
+    with pytest.raises(ValueError, match="sweep scores the best checkpoint; leave out"):
+        main(["--seeds", "5", *options, "--trainer.enable_checkpointing=false"])
+
+
+def test_is_a_subcommand():
+    run = [sys.executable, "-m", "seqkit", "sweep", "--help"]
+    assert "--seeds" in subprocess.run(run, check=True, capture_output=True, text=True).stdout
