@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from seqkit.callbacks import BestCheckpoint, PredictionWriter, Summary, Throughput
 from seqkit.data.module import SequenceDataModule
 from seqkit.inspection import inspect
-from seqkit.tasks import Task
+from seqkit.tasks.steps import Steps
 
 
 class SequenceTrainer(Trainer):
@@ -151,7 +151,7 @@ def main(args: ArgsType = None) -> SequenceCLI:
         args: The words after ``python -m seqkit``; by default those of the process.
     """
     return SequenceCLI(
-        Task,
+        Steps,
         SequenceDataModule,
         subclass_mode_model=True,
         trainer_class=SequenceTrainer,

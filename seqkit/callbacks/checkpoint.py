@@ -4,7 +4,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
-from seqkit.tasks.base import Task
+from seqkit.tasks.steps import Steps
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -29,6 +29,6 @@ class BestCheckpoint(ModelCheckpoint):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Ask the task what to watch."""
-        if isinstance(pl_module, Task) and trainer.enable_validation:
+        if isinstance(pl_module, Steps) and trainer.enable_validation:
             self.monitor, self.mode = pl_module.monitor
         super().setup(trainer, pl_module, stage)
