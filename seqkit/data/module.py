@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, SequentialSampler
 
 from seqkit.batch import Batch
 from seqkit.data.buckets import StepCost
-from seqkit.data.encoders import Encoder, encode_dataset, encode_table, is_vector, learn_spec
+from seqkit.data.encoders import Encoder, encode_dataset, encode_table, is_vector, learn_spec, source_columns
 from seqkit.data.loaders import EpochLength, ModuleStreamLoader, PlannedBatches, PlannedLoader, as_it_is, moved
 from seqkit.data.ragged import RaggedRows
 from seqkit.data.sampler import LengthBucketSampler
@@ -170,6 +170,7 @@ class SequenceDataModule(LightningDataModule):
             list(self.spec["inputs"]),
             [column for column in targets if column not in vectors],
             sequence_targets=vectors,
+            nested=self._nested(),
             max_length=self.max_tokens if training and self.overlong == "truncate" else None,
         )
 
@@ -289,6 +290,9 @@ class SequenceDataModule(LightningDataModule):
             )
         return self.splits[split]
 
+    def _nested(self) -> list[str]:
+        return [column for column, entry in self.spec["inputs"].items() if entry["kind"] == "nested"]
+
     def _weights(self) -> Any:
         if self.weights is None:
             return None
@@ -322,11 +326,13 @@ class SequenceDataModule(LightningDataModule):
         dataset, targets = self._split(split), list(self.spec["targets"]) if with_targets else []
         vectors = [column for column in targets if is_vector(self.spec["targets"][column])]
         inputs = list(self.spec["inputs"])
+        entries = self.spec["inputs"] | {column: self.spec["targets"][column] for column in targets}
         stream = PackedStream(
-            dataset.select_columns([*inputs, *targets]),
+            dataset.select_columns(source_columns(entries)),
             inputs,
             [column for column in targets if column not in vectors],
             sequence_targets=vectors,
+            nested=self._nested(),
             pool=self.pool,
             encode=partial(
                 encode_table, spec=self.spec, split=split, features=dataset.features, with_targets=with_targets

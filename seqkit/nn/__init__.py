@@ -1,5 +1,6 @@
 """Modules on packed data: what torch.nn has for padded tensors, without the padding."""
 
+from seqkit.nn.characters import CharacterCNN, CharacterLSTM
 from seqkit.nn.crf import CRF
 from seqkit.nn.dropout import Dropout, LockedDropout
 from seqkit.nn.embedding import Embedding, Projection
@@ -14,6 +15,8 @@ __all__ = [
     "LSTM",
     "RNN",
     "AttentionPool",
+    "CharacterCNN",
+    "CharacterLSTM",
     "Downsample",
     "Dropout",
     "Embedding",

@@ -17,21 +17,28 @@ class Embedding(nn.Module):
         num_embeddings: Number of ids.
         embedding_dim: D, the features of a vector.
         dropout: Probability of dropping a feature of a token's vector.
+        word_dropout: Probability with which a token becomes the unknown one, id 0, in training, so that its vector
+            learns to stand for any (Iyyer et al. 2015, https://aclanthology.org/P15-1162).
 
     Attributes:
         input_size: ``num_embeddings``.
         output_size: ``embedding_dim``.
 
     Raises:
-        ValueError: ``dropout`` is no probability.
+        ValueError: ``dropout`` or ``word_dropout`` is no probability.
     """
 
-    def __init__(self, num_embeddings: int, embedding_dim: int, *, dropout: float = 0.0) -> None:
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, *, dropout: float = 0.0, word_dropout: float = 0.0
+    ) -> None:
         super().__init__()
+        if not 0 <= word_dropout <= 1:
+            raise ValueError(f"Embedding: word_dropout is {word_dropout}, but a probability lies between 0 and 1")
         self.input_size = num_embeddings
         self.output_size = embedding_dim
         self.weight = nn.Parameter(torch.empty(num_embeddings, embedding_dim))
         self.dropout = Dropout(dropout)
+        self.word_dropout = word_dropout
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -40,7 +47,10 @@ class Embedding(nn.Module):
 
     def forward(self, ids: PackedSequence) -> PackedSequence:
         """Turn data (N, ...) of ids into data (N, ..., D)."""
-        vectors: PackedSequence = self.dropout(ids._replace(data=F.embedding(ids.data, self.weight)))
+        known = ids.data
+        if self.training and self.word_dropout:
+            known = known * (torch.rand(known.shape, device=known.device) >= self.word_dropout)
+        vectors: PackedSequence = self.dropout(ids._replace(data=F.embedding(known, self.weight)))
         return vectors
 
     def extra_repr(self) -> str:

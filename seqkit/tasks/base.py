@@ -151,7 +151,7 @@ class Task(Steps, ABC):
         Raises:
             KeyError: An input column of the spec is missing.
         """
-        features = []
+        features: list[PackedSequence] = []
         for column, embedding in zip(self.spec["inputs"], self.embeddings, strict=True):
             if column not in inputs:
                 raise KeyError(f"the batch lacks the input {column!r}; it has {list(inputs)}")

@@ -60,3 +60,16 @@ def test_gradients_reach_the_weights() -> None:
 
 def test_sizes_are_shown() -> None:
     assert repr(Embedding(5, 7, dropout=0.5)).startswith("Embedding(\n  5, 7\n")
+
+
+def test_word_dropout_makes_known_words_unknown_in_training_only() -> None:
+    embedding = Embedding(5, 7, word_dropout=0.3)
+    ids = pack(torch.tensor([1, 2, 3, 4] * 500), [1200, 800])
+    torch.manual_seed(0)
+    trained = embedding.train()(ids).data
+    unknown = (trained == embedding.weight[0]).all(1)
+    assert 0.25 < unknown.float().mean() < 0.35
+    assert_close(trained[~unknown], embedding.weight[ids.data][~unknown], rtol=0, atol=0)
+    assert_close(embedding.eval()(ids).data, embedding.weight[ids.data], rtol=0, atol=0)
+    with pytest.raises(ValueError, match=r"Embedding: word_dropout is 2, but a probability lies between 0 and 1"):
+        Embedding(5, 7, word_dropout=2)

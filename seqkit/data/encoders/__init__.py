@@ -1,15 +1,17 @@
 """Encoders: from a dataset's columns to the numbers that a net reads or is to predict."""
 
 from seqkit.data.encoders.base import IGNORE_INDEX, Encoder, RowError
+from seqkit.data.encoders.characters import WordCharacters
 from seqkit.data.encoders.labels import Labels, MultiLabels
 from seqkit.data.encoders.numbers import Features, Ids, Values
-from seqkit.data.encoders.shapes import ShapedWords
+from seqkit.data.encoders.shapes import ShapedWords, WordShapes
 from seqkit.data.encoders.spec import (
     Spec,
     encode_dataset,
     encode_table,
     is_vector,
     learn_spec,
+    source_columns,
     target_encoder,
 )
 from seqkit.data.encoders.text import Characters, TokenizerFile, Words
@@ -27,10 +29,13 @@ __all__ = [
     "Spec",
     "TokenizerFile",
     "Values",
+    "WordCharacters",
+    "WordShapes",
     "Words",
     "encode_dataset",
     "encode_table",
     "is_vector",
     "learn_spec",
+    "source_columns",
     "target_encoder",
 ]

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-Kind = Literal["ids", "features", "class", "multilabel", "value"]
+Kind = Literal["ids", "nested", "features", "class", "multilabel", "value"]
 
 IGNORE_INDEX = -100
 
@@ -36,9 +36,15 @@ class Encoder(ABC):
 
     The constructor's arguments are plain-typed and hold what `fit` learns, so ``type(self)(**self.init_args())``
     rebuilds a learned encoder from a checkpoint, and a config may state what is known beforehand.
+
+    Attributes:
+        kind: What it gives; ``nested``: a sequence of ids for each token.
+        column: The dataset's column that it reads, where that is not the one it is named by: several encoders may
+            read one column.
     """
 
     kind: Kind
+    column: str | None = None
 
     @property
     @abstractmethod

@@ -34,7 +34,8 @@ def learn_spec(
 
     Returns:
         ``{"inputs": {column: entry}, "targets": {column: entry}}``. An entry holds ``class_path`` and ``init_args``
-        of the learned encoder, its ``kind`` and ``size``; a target's also ``per`` (``"token"`` or ``"sequence"``)
+        of the learned encoder, its ``kind`` and ``size``, and ``column`` if it reads another than that of its name;
+        a target's also ``per`` (``"token"`` or ``"sequence"``)
         and, if it has classes, their ``names``. Nothing but str, int, float, bool, None, list and dict, so that it
         can travel in a checkpoint or as JSON.
 
@@ -42,22 +43,26 @@ def learn_spec(
         ValueError: If a column is missing, if its type has no default encoder, or if it cannot be learned from;
             names the column.
     """
-    _check_columns(train, [*inputs, *targets], "train")
+    every = [*inputs.items(), *targets.items()]
+    _check_columns(train, [(encoder.column if encoder else None) or column for column, encoder in every], "train")
     spec: Spec = {"inputs": {}, "targets": {}}
     for group, encoders, default in (("inputs", inputs, _input_encoder), ("targets", targets, _target_encoder)):
         for column, given in encoders.items():
-            feature = train.features[column]
+            source = (given.column if given is not None else None) or column
+            feature = train.features[source]
             encoder = given if given is not None else default(column, feature)
             try:
-                learned = encoder.fit(train, column)
+                learned = encoder.fit(train, source)
             except RowError as error:
-                raise ValueError(f"train row {error.row}, column {column!r}: {error.message}") from error
+                raise ValueError(f"train row {error.row}, column {source!r}: {error.message}") from error
             entry = {
                 "class_path": _class_path(type(learned)),
                 "init_args": learned.init_args(),
                 "kind": learned.kind,
                 "size": learned.size,
             }
+            if source != column:
+                entry["column"] = source
             if group == "targets":
                 entry["per"] = "token" if _depth(feature) > isinstance(learned, MultiLabels) else "sequence"
                 if isinstance(learned, Labels | MultiLabels):
@@ -84,18 +89,20 @@ def encode_dataset(
             long as the main input; names split, row and column.
     """
     entries = spec["inputs"] | (spec["targets"] if with_targets else {})
-    _check_columns(dataset, list(entries), split)
+    sources = source_columns(entries)
+    _check_columns(dataset, sources, split)
     features = {}
     for column, entry in entries.items():
         item = _built(json.dumps(entry)).item
         features[column] = item if entry.get("per") == "sequence" else datasets.List(item)
     if not len(dataset):  # nothing would be mapped, and the types stay as they were
         return datasets.Dataset.from_dict({column: [] for column in entries}, datasets.Features(features))
-    chosen = dataset.select_columns(list(entries))
+    chosen = dataset.select_columns(sources)
     encoded = chosen.with_format("arrow").map(
         _encode_batch,
         with_indices=True,
         batched=True,
+        remove_columns=sources,
         features=datasets.Features(features),
         fn_kwargs={"entries": entries, "types": json.dumps(chosen.features.to_dict()), "split": split},
         new_fingerprint=Hasher.hash([chosen._fingerprint, entries, _code()]),
@@ -125,12 +132,18 @@ def encode_table(
     """
     entries = spec["inputs"] | (spec["targets"] if with_targets else {})
     known = features if features is not None else datasets.Features.from_arrow_schema(table.schema)
-    for column in entries:
+    sources = source_columns(entries)
+    for column in sources:
         if column not in table.column_names:
             raise ValueError(f"{split} has no column {column!r}; it has {', '.join(table.column_names)}")
-    types = json.dumps(datasets.Features({column: known[column] for column in entries}).to_dict())
+    types = json.dumps(datasets.Features({column: known[column] for column in sources}).to_dict())
     rows = list(range(first_row, first_row + len(table)))
-    return _encode_batch(table.select(list(entries)), rows, entries=entries, types=types, split=split)
+    return _encode_batch(table.select(sources), rows, entries=entries, types=types, split=split)
+
+
+def source_columns(entries: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Return the dataset's columns that some entries of a spec read."""
+    return list(dict.fromkeys(entry.get("column", name) for name, entry in entries.items()))
 
 
 def is_vector(entry: dict[str, Any]) -> bool:
@@ -150,11 +163,11 @@ def _encode_batch(
     features = datasets.Features.from_dict(json.loads(types))
     columns: dict[str, pa.Array] = {}
     for column, entry in entries.items():
-        encoder = _built(json.dumps(entry))
+        encoder, source = _built(json.dumps(entry)), entry.get("column", column)
         try:
-            columns[column] = encoder.encode_array(table.column(column).combine_chunks(), features[column])
+            columns[column] = encoder.encode_array(table.column(source).combine_chunks(), features[source])
         except RowError as error:
-            raise ValueError(f"{split} row {rows[error.row]}, column {column!r}: {error.message}") from error
+            raise ValueError(f"{split} row {rows[error.row]}, column {source!r}: {error.message}") from error
     main, *others = entries
     lengths = pc.list_value_length(columns[main]).to_numpy()
     for column in others:

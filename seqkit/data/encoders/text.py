@@ -30,14 +30,22 @@ class Words(Encoder):
         min_frequency: How often a word must occur in training to get an id of its own.
         lowercase: Whether ``The`` and ``the`` are one word.
         tokenizer: What was learned: a WordLevel model of the `tokenizers` library, as JSON.
+        column: The dataset's column; by default the one of the input's name.
     """
 
     kind = "ids"
 
-    def __init__(self, min_frequency: int = 1, lowercase: bool = False, tokenizer: str | None = None) -> None:
+    def __init__(
+        self,
+        min_frequency: int = 1,
+        lowercase: bool = False,
+        tokenizer: str | None = None,
+        column: str | None = None,
+    ) -> None:
         self.min_frequency = min_frequency
         self.lowercase = lowercase
         self.tokenizer = tokenizer
+        self.column = column
 
     @cached_property
     def model(self) -> Tokenizer:
@@ -51,7 +59,12 @@ class Words(Encoder):
 
     def init_args(self) -> dict[str, Any]:
         """Return the constructor's arguments, with what was learned."""
-        return {"min_frequency": self.min_frequency, "lowercase": self.lowercase, "tokenizer": self.tokenizer}
+        return {
+            "min_frequency": self.min_frequency,
+            "lowercase": self.lowercase,
+            "tokenizer": self.tokenizer,
+            "column": self.column,
+        }
 
     def fit(self, column: datasets.Dataset, name: str) -> Self:
         """Return an encoder with the vocabulary of a column of lists of strings, or of texts."""
@@ -64,7 +77,8 @@ class Words(Encoder):
         for words, _ in read(column, name, _words):
             for word, count in _counts(words):
                 counts[_normalized(model, word)] += count
-        return type(self)(self.min_frequency, self.lowercase, _with_vocabulary(model, counts, self.min_frequency))
+        vocabulary = _with_vocabulary(model, counts, self.min_frequency)
+        return type(self)(self.min_frequency, self.lowercase, vocabulary, self.column)
 
     def encode_array(self, values: pa.Array, feature: Any) -> pa.Array:
         """Encode lists of strings, or texts; see the base class."""

@@ -1,7 +1,7 @@
 import datasets
 import pytest
 
-from seqkit.data.encoders import ShapedWords
+from seqkit.data.encoders import ShapedWords, WordShapes
 from seqkit.data.encoders.base import Encoder
 
 
@@ -39,3 +39,12 @@ def test_what_was_learned_is_in_its_arguments(learned):
 def test_without_a_vocabulary():
     with pytest.raises(ValueError, match=r"no vocabulary yet; use what its fit\(\) returns"):
         ShapedWords().ids  # noqa: B018
+
+
+def test_shapes_alone():
+    rows = [["the", "Ann", "the"], ["Lee", "ran", "4u", "McX"]]
+    learned = WordShapes(column="words").fit(datasets.Dataset.from_dict({"words": rows}), "words")
+    assert learned.decode([[0, 1, 2]]) == [["<unk>", "\0x", "\0Xx"]]
+    assert learned.size == 3
+    assert encoded(WordShapes(**learned.init_args()), [["the", "Tokyo"], ["5x", "sat"]]) == [[1, 2], [0, 1]]
+    assert learned.init_args()["column"] == "words"

@@ -176,3 +176,38 @@ class TestErrors:
         spec = {"inputs": {"words": {"class_path": "collections.OrderedDict", "init_args": {}}}, "targets": {}}
         with pytest.raises(TypeError, match=r"collections\.OrderedDict is not a seqkit\.data\.encoders\.Encoder"):
             encode_dataset(TRAIN, spec, "train")
+
+
+def test_several_inputs_may_read_one_column():
+    inputs = {
+        "words": Words(min_frequency=2),
+        "all": Words(column="words"),
+        "characters": encoders.WordCharacters(min_frequency=1, column="words"),
+        "shapes": encoders.WordShapes(column="words"),
+    }
+    spec = learn_spec(TRAIN, inputs, {"tags": None})
+    assert json.loads(json.dumps(spec)) == spec
+    assert [entry.get("column") for entry in spec["inputs"].values()] == [None, "words", "words", "words"]
+    assert [entry["kind"] for entry in spec["inputs"].values()] == ["ids", "ids", "nested", "ids"]
+    encoded = encode_dataset(TRAIN, spec, "train")
+    assert encoded.column_names == [*inputs, "tags"]
+    assert encoded[:] == {
+        "words": [[1, 0, 1], [0]],
+        "all": [[1, 2, 1], [3]],
+        "characters": [[[1], [2], [1]], [[3]]],
+        "shapes": [[1, 1, 1], [1]],
+        "tags": [[0, 1, 0], [1]],
+    }
+    assert encoded.features["characters"] == List(List(Value("int32")))
+    without = encode_dataset(TRAIN, {"inputs": {"all": spec["inputs"]["all"]}, "targets": {}}, "train")
+    assert without.column_names == ["all"]
+
+
+def test_errors_name_the_column_that_is_read():
+    inputs = {"words": None, "characters": encoders.WordCharacters(column="forms")}
+    with pytest.raises(ValueError, match="train has no column 'forms'; it has words, text"):
+        learn_spec(TRAIN, inputs, {})
+    spec = learn_spec(TRAIN, {"other": Words(column="words")}, {})
+    broken = Dataset.from_dict({"words": [["a"], [None]]})
+    with pytest.raises(ValueError, match=r"test row 1, column 'words': there is no value \(null\) at position 0"):
+        encode_dataset(broken, spec, "test")

@@ -1,0 +1,113 @@
+"""Several inputs of a task: words, their characters and shapes, columns of numbers."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from seqkit import SequenceDataModule, Tagger, packed
+from seqkit.data import WordCharacters, Words, WordShapes
+from seqkit.nn import LSTM, CharacterCNN, CharacterLSTM, Embedding
+
+ENCODER = partial(LSTM, hidden_size=8, bidirectional=True)
+INPUTS = {
+    "words": Words(min_frequency=2),
+    "characters": WordCharacters(min_frequency=1, column="words"),
+    "shapes": WordShapes(column="words"),
+    "values": None,
+}
+EMBEDDINGS = {
+    "lstm": partial(CharacterLSTM, embedding_dim=4, hidden_size=5),
+    "cnn": partial(CharacterCNN, embedding_dim=4, filters=5, widths=(2, 3)),
+}
+
+
+def build(splits, characters="lstm", **options):
+    data = SequenceDataModule(splits, inputs=dict(INPUTS), targets="tags", max_tokens=32)
+    torch.manual_seed(0)
+    embeddings = {"characters": EMBEDDINGS[characters], "shapes": partial(Embedding, embedding_dim=3)}
+    model = Tagger(data.spec, ENCODER, partial(Embedding, embedding_dim=8), embeddings, **options)
+    assert model.encoder.input_size == 8 + 10 + 3 + 1
+    return model, data
+
+
+def test_each_sequence_alone_in_stock_torch(splits):
+    model, data = build(splits)
+    model = model.double().eval()
+    rows = data.rows("train")
+    batch = rows[[3, 1, 4, 15, 9, 2]]
+    stock = nn.LSTM(22, 8, bidirectional=True).double()
+    stock.load_state_dict(model.encoder.state_dict())
+    letters = nn.LSTM(4, 5, bidirectional=True).double()
+    words, characters, shapes, _ = model.embeddings
+    letters.load_state_dict(characters.lstm.state_dict())
+    for row, mine in zip(batch.rows.tolist(), packed.unpack(model(batch.inputs)), strict=True):
+        alone = rows[row].inputs
+        finals = [
+            letters(characters.embedding.weight[word])[1][0].flatten()
+            for word in packed.unpack(alone["characters"])
+        ]
+        vectors = [words.weight[alone["words"].data], torch.stack(finals), shapes.weight[alone["shapes"].data]]
+        hidden, _ = stock(torch.cat([*vectors, alone["values"].data.double().view(-1, 1)], dim=1))
+        torch.testing.assert_close(mine, model.head(hidden))
+
+
+@pytest.mark.parametrize("characters", EMBEDDINGS)
+def test_gradients_reach_every_parameter(characters, splits):
+    model, data = build(splits, characters)
+    batch = data.rows("train")[list(range(16))]
+    total, _ = model.compute_loss(model(batch.inputs), batch.targets["tags"])
+    total.backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("characters", EMBEDDINGS)
+def test_overfits_eight_rows(characters, splits, trainer):
+    few = splits["train"].select(range(8))
+    model, data = build({"train": few, "validation": few}, characters, optimizer=partial(torch.optim.Adam, lr=0.02))
+    trainer(max_epochs=60, limit_val_batches=0).fit(model, data)
+    (scores,) = trainer().validate(model, data, verbose=False)
+    assert scores["val_accuracy"] > 0.99
+
+
+def test_unseen_characters_and_words_ten_times_longer(splits, trainer):
+    model, data = build(splits)
+    long = {"words": [["w1", "é" * 30, "w2w3" * 10], [""]], "values": [[0.0, 1.0, 2.0], [3.0]]}
+    rows = splits | {"test": type(splits["test"]).from_dict(long)}
+    data = SequenceDataModule(rows, max_tokens=32, spec=model.spec)
+    (predictions,) = trainer().predict(model, data)
+    assert [len(tags) for tags in predictions.columns["tags"]] == [3, 1]
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers:UserWarning")
+def test_streams_too(splits, trainer):
+    model, data = build(splits)
+    streamed = SequenceDataModule(splits, dict(INPUTS), "tags", max_tokens=32, streaming=True)
+    run = trainer(max_epochs=1)
+    run.fit(model, streamed)
+    (one,) = run.test(model, data, verbose=False)
+    (other,) = run.test(
+        model, SequenceDataModule(splits, max_tokens=32, streaming=True, spec=model.spec), verbose=False
+    )
+    assert one["test_loss"] == pytest.approx(other["test_loss"], rel=1e-5)
+
+
+def test_checkpoint_alone(splits, trainer, tmp_path):
+    model, data = build(splits)
+    run = trainer(max_epochs=1)
+    run.fit(model, data)
+    run.save_checkpoint(tmp_path / "model.ckpt")
+    again = Tagger.load_from_checkpoint(tmp_path / "model.ckpt", weights_only=True)
+    batch = SequenceDataModule(splits, max_tokens=32, spec=again.spec).rows("test")[[0, 1, 2]]
+    torch.testing.assert_close(again.eval()(batch.inputs), model.eval()(batch.inputs))
+
+
+def test_characters_need_an_embedding_of_their_own(splits):
+    data = SequenceDataModule(splits, inputs=dict(INPUTS), targets="tags", max_tokens=32)
+    with pytest.raises(
+        ValueError, match=r"input 'characters' holds a sequence of ids for each token, .*CharacterLSTM"
+    ):
+        Tagger(data.spec, ENCODER, partial(Embedding, embedding_dim=8))
