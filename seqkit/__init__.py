@@ -8,11 +8,12 @@ if TYPE_CHECKING:
     from seqkit.data.collate import PackCollate
     from seqkit.data.module import SequenceDataModule
     from seqkit.data.sampler import LengthBucketSampler
-    from seqkit.tasks import Classifier, Regressor, Tagger, Task
+    from seqkit.tasks import Classifier, LanguageModel, Regressor, Tagger, Task
 
 __all__ = [
     "Batch",
     "Classifier",
+    "LanguageModel",
     "LengthBucketSampler",
     "PackCollate",
     "Regressor",
@@ -24,6 +25,7 @@ __all__ = [
 _HOMES = {
     "Batch": "seqkit.batch",
     "Classifier": "seqkit.tasks",
+    "LanguageModel": "seqkit.tasks",
     "LengthBucketSampler": "seqkit.data.sampler",
     "PackCollate": "seqkit.data.collate",
     "Regressor": "seqkit.tasks",

@@ -1,5 +1,6 @@
 """Metrics by kind of target, as collections of torchmetrics; all of them take flat units, one a row."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -36,6 +37,31 @@ class MeanLoss(Metric):
     def compute(self) -> Tensor:
         """The mean loss a unit."""
         return (self.total / self.units).float()
+
+
+class Perplexity(MeanLoss):
+    """exp of the mean loss in nats a token over all batches and ranks: each token counts once."""
+
+    def compute(self) -> Tensor:
+        """The perplexity."""
+        return (self.total / self.units).exp().float()
+
+
+class Bits(MeanLoss):
+    """The mean loss in bits, nats over ln 2, a token over all batches and ranks: each token counts once."""
+
+    def compute(self) -> Tensor:
+        """The bits a token."""
+        return (self.total / self.units / math.log(2)).float()
+
+
+def language_metrics(unit: str = "token") -> MetricCollection:
+    """Perplexity and bits a token, for a batch's loss in nats, summed, and its number of tokens.
+
+    Args:
+        unit: What a token is, for the name ``bits_per_UNIT``.
+    """
+    return MetricCollection({"perplexity": Perplexity(), f"bits_per_{unit}": Bits()})
 
 
 def classification_metrics(

@@ -2,12 +2,14 @@
 
 from seqkit.data.buckets import StepCost
 from seqkit.data.collate import PackCollate
+from seqkit.data.continuous import BOUNDARY, Continuous, PieceSampler, TextStreams
 from seqkit.data.encoders import (
     Characters,
     Encoder,
     Features,
     Ids,
     Labels,
+    LabelSequences,
     MultiLabels,
     ShapedWords,
     TokenizerFile,
@@ -22,24 +24,30 @@ from seqkit.data.encoders import (
 from seqkit.data.lengths import lengths
 from seqkit.data.ragged import RaggedRows
 from seqkit.data.sampler import LengthBucketSampler
-from seqkit.data.sources import CMAPSS, CoNLL, Files, Hub, PythonCode, SavedDataset, Source, TimeSeries
+from seqkit.data.sources import CMAPSS, CMUdict, CoNLL, Files, Hub, PythonCode, SavedDataset, Source, Text, TimeSeries
 from seqkit.data.stream import PackedStream
 from seqkit.data.stream_loader import StreamLoader
+from seqkit.data.vectors import Vectors, read_vectors
 
 __all__ = [
+    "BOUNDARY",
     "CMAPSS",
+    "CMUdict",
     "Characters",
     "CoNLL",
+    "Continuous",
     "Encoder",
     "Features",
     "Files",
     "Hub",
     "Ids",
+    "LabelSequences",
     "Labels",
     "LengthBucketSampler",
     "MultiLabels",
     "PackCollate",
     "PackedStream",
+    "PieceSampler",
     "PythonCode",
     "RaggedRows",
     "SavedDataset",
@@ -47,14 +55,18 @@ __all__ = [
     "Source",
     "StepCost",
     "StreamLoader",
+    "Text",
+    "TextStreams",
     "TimeSeries",
     "TokenizerFile",
     "Values",
+    "Vectors",
     "WordCharacters",
     "WordShapes",
     "Words",
     "encode_dataset",
     "learn_spec",
     "lengths",
+    "read_vectors",
     "target_encoder",
 ]

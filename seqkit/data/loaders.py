@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from seqkit.batch import Batch
+from seqkit.data.continuous import TextStreams
 from seqkit.data.ragged import RaggedRows
 from seqkit.data.sampler import LengthBucketSampler
 from seqkit.data.stream_loader import StreamLoader
@@ -18,7 +19,7 @@ from seqkit.data.stream_loader import StreamLoader
 class PlannedBatches(TorchDataset[Batch]):
     """The batches of a plan, by number."""
 
-    def __init__(self, rows: RaggedRows, plan: list[list[int]]) -> None:
+    def __init__(self, rows: RaggedRows | TextStreams, plan: list[Any]) -> None:
         self.rows = rows
         self.plan = plan
 

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, SequentialSampler
 
 from seqkit.batch import Batch
 from seqkit.data.buckets import StepCost
+from seqkit.data.continuous import Continuous, PieceSampler, TextStreams, joined
 from seqkit.data.encoders import Encoder, encode_dataset, encode_table, is_vector, learn_spec, source_columns
 from seqkit.data.loaders import EpochLength, ModuleStreamLoader, PlannedBatches, PlannedLoader, as_it_is, moved
 from seqkit.data.ragged import RaggedRows
@@ -61,6 +62,9 @@ class SequenceDataModule(LightningDataModule):
         batch_multiple: Number of sequences of a training batch is a multiple of it.
         longest_first: Begin each training epoch with the heaviest batch there can be.
         cost: What the plan of batches minimises.
+        continuous: Read all rows, one after the other, as one continuous text, for a language model: their column
+            is the only one, in inputs. What is held out are the last rows. Neither a budget nor a policy for rows
+            counts then, but for ``predict``, which goes row by row.
         spec: A spec learned before, a checkpoint's for instance; nothing is learned then, and ``inputs`` and
             ``targets`` default to its columns.
     """
@@ -86,6 +90,7 @@ class SequenceDataModule(LightningDataModule):
         batch_multiple: int = 1,
         longest_first: bool = False,
         cost: StepCost | None = None,
+        continuous: Continuous | None = None,
         spec: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -104,15 +109,18 @@ class SequenceDataModule(LightningDataModule):
         self.predict_split = predict_split
         self.seed = seed
         self.num_workers = num_workers
+        if streaming and continuous is not None:
+            raise ValueError("continuous text needs all rows in their order; set streaming=False, or no continuous")
         self.streaming = streaming
         self.pool = pool
         self.weights = weights
         self.batch_multiple = batch_multiple
         self.longest_first = longest_first
         self.cost = cost
+        self.continuous = continuous
         self._spec = spec
         self._splits: dict[str, Any] | None = None
-        self._train_sampler: LengthBucketSampler | None = None
+        self._train_sampler: LengthBucketSampler | PieceSampler | None = None
         self._stream: ModuleStreamLoader | None = None
         self._resume: dict[str, Any] | None = None
         self._epoch_length: EpochLength | None = None
@@ -131,7 +139,9 @@ class SequenceDataModule(LightningDataModule):
                 splits = dict(streamed(splits))
             for split, fraction in (("test", self.test_fraction), ("validation", self.validation_fraction)):
                 if split not in splits and isinstance(splits.get("train"), Dataset) and fraction > 0:
-                    parts = splits["train"].train_test_split(test_size=fraction, seed=self.seed)
+                    parts = splits["train"].train_test_split(
+                        test_size=fraction, seed=self.seed, shuffle=self.continuous is None
+                    )
                     splits["train"], splits[split] = parts["train"], parts["test"]
             self._splits = splits
         return self._splits
@@ -183,9 +193,12 @@ class SequenceDataModule(LightningDataModule):
                 takes every row once and in full.
             alone: Whether one rank gets all batches, even if there are several ranks.
         """
+        max_tokens = self.max_tokens
+        if max_tokens is None and self.max_sequences is None and self.continuous is not None:
+            max_tokens = self.continuous.streams * self.continuous.steps
         sampler = LengthBucketSampler(
             rows.lengths,
-            max_tokens=self.max_tokens,
+            max_tokens=max_tokens,
             max_sequences=self.max_sequences,
             budget=self.budget,
             shuffle=training,
@@ -210,10 +223,9 @@ class SequenceDataModule(LightningDataModule):
         """Shuffled batches of the training split, from where an interrupted run stopped."""
         if self._is_stream("train"):
             return self._train_stream()
-        rows = self.rows("train", training=True)
         if self._overfits():
-            return self._overfit_loader(rows, training=True)
-        self._train_sampler = self.sampler(rows, training=True)
+            return self._overfit_loader("train", training=True)
+        rows, self._train_sampler = self._planned("train", training=True)
         epoch = self._current_epoch()
         # Lightning may ask twice before the first step, and again for later epochs: the state is kept.
         if self._resume is not None and self._resume["epoch"] >= epoch:
@@ -227,7 +239,7 @@ class SequenceDataModule(LightningDataModule):
         if "validation" not in self.splits:
             return []
         if self._overfits() and not self._is_stream("validation"):
-            return self._overfit_loader(self.rows("validation"))
+            return self._overfit_loader("validation")
         return self._evaluation_loader("validation")
 
     def test_dataloader(self) -> DataLoader[Batch]:
@@ -366,24 +378,50 @@ class SequenceDataModule(LightningDataModule):
                     f"num_workers=0, or streaming=False"
                 )
             return loader
-        rows = self.rows(split, with_targets=with_targets)
-        return self._loader(rows, self.sampler(rows))
+        return self._loader(*self._planned(split, with_targets=with_targets))
+
+    def _planned(
+        self, split: str, *, training: bool = False, with_targets: bool = True, alone: bool = False
+    ) -> "tuple[RaggedRows | TextStreams, LengthBucketSampler | PieceSampler]":
+        """A split's rows and the plan of their batches, or the streams of its text and the plan of their pieces."""
+        if self.continuous is None or not with_targets:
+            rows = self.rows(split, training=training, with_targets=with_targets)
+            return rows, self.sampler(rows, training=training, alone=alone)
+        (column, entry), *others = self.spec["inputs"].items()
+        if others or self.spec["targets"] or entry["kind"] != "ids":
+            raise ValueError(
+                f"continuous text is one input column of ids without a target, as the next token is that, but the "
+                f"inputs are {list(self.spec['inputs'])} ({entry['kind']}) and the targets "
+                f"{list(self.spec['targets'])}; name one column in `inputs`, or leave out `continuous`"
+            )
+        encoded = encode_dataset(self._split(split), self.spec, split)
+        streams = TextStreams(
+            joined(encoded, column, ends=self.continuous.ends),
+            column,
+            self.continuous.streams if training else self.continuous.evaluation_streams,
+            num_replicas=1 if alone else None,
+            rank=0 if alone else None,
+        )
+        return streams, PieceSampler(streams, self.continuous, training=training, seed=self.seed)
 
     def _overfits(self) -> bool:
         trainer: Any = self.trainer
         return trainer is not None and trainer.state.fn == TrainerFn.FITTING and trainer.overfit_batches > 0
 
-    def _overfit_loader(self, rows: RaggedRows, *, training: bool = False) -> DataLoader[Batch]:
+    def _overfit_loader(self, split: str, *, training: bool = False) -> DataLoader[Batch]:
         """The same batches in the same order each epoch, as Lightning's ``overfit_batches`` asks for.
 
         Lightning takes items one after another, dealt to the ranks by itself: here an item is a batch.
         """
         self._train_sampler = None if training else self._train_sampler
-        batches = PlannedBatches(rows, list(self.sampler(rows, training=training, alone=True)))
+        rows, sampler = self._planned(split, training=training, alone=True)
+        batches = PlannedBatches(rows, list(sampler))
         return self._loader(batches, SequentialSampler(batches))
 
     def _loader(
-        self, batches: "RaggedRows | PlannedBatches", sampler: "LengthBucketSampler | SequentialSampler"
+        self,
+        batches: "RaggedRows | TextStreams | PlannedBatches",
+        sampler: "LengthBucketSampler | PieceSampler | SequentialSampler",
     ) -> DataLoader[Batch]:
         return PlannedLoader(
             batches,

@@ -2,7 +2,8 @@
 
 from seqkit.tasks.base import Predictions, Task
 from seqkit.tasks.classifier import Classifier
+from seqkit.tasks.language_model import LanguageModel
 from seqkit.tasks.regressor import Regressor
 from seqkit.tasks.tagger import Tagger
 
-__all__ = ["Classifier", "Predictions", "Regressor", "Tagger", "Task"]
+__all__ = ["Classifier", "LanguageModel", "Predictions", "Regressor", "Tagger", "Task"]

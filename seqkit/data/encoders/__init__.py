@@ -2,6 +2,7 @@
 
 from seqkit.data.encoders.base import IGNORE_INDEX, Encoder, RowError
 from seqkit.data.encoders.characters import WordCharacters
+from seqkit.data.encoders.label_sequences import LabelSequences
 from seqkit.data.encoders.labels import Labels, MultiLabels
 from seqkit.data.encoders.numbers import Features, Ids, Values
 from seqkit.data.encoders.shapes import ShapedWords, WordShapes
@@ -9,10 +10,12 @@ from seqkit.data.encoders.spec import (
     Spec,
     encode_dataset,
     encode_table,
+    input_encoder,
     is_vector,
     learn_spec,
     source_columns,
     target_encoder,
+    vocabulary,
 )
 from seqkit.data.encoders.text import Characters, TokenizerFile, Words
 
@@ -22,6 +25,7 @@ __all__ = [
     "Encoder",
     "Features",
     "Ids",
+    "LabelSequences",
     "Labels",
     "MultiLabels",
     "RowError",
@@ -34,8 +38,10 @@ __all__ = [
     "Words",
     "encode_dataset",
     "encode_table",
+    "input_encoder",
     "is_vector",
     "learn_spec",
     "source_columns",
     "target_encoder",
+    "vocabulary",
 ]

@@ -14,8 +14,10 @@ import pyarrow.compute as pc
 from datasets.fingerprint import Hasher
 
 from seqkit.data.encoders.base import Encoder, RowError, is_list
+from seqkit.data.encoders.label_sequences import LabelSequences
 from seqkit.data.encoders.labels import Labels, MultiLabels
 from seqkit.data.encoders.numbers import Features, Ids, Values
+from seqkit.data.encoders.shapes import ShapedWords
 from seqkit.data.encoders.text import Characters, Words
 
 Spec = dict[str, dict[str, dict[str, Any]]]
@@ -35,7 +37,7 @@ def learn_spec(
     Returns:
         ``{"inputs": {column: entry}, "targets": {column: entry}}``. An entry holds ``class_path`` and ``init_args``
         of the learned encoder, its ``kind`` and ``size``, and ``column`` if it reads another than that of its name;
-        a target's also ``per`` (``"token"`` or ``"sequence"``)
+        a target's also ``per`` (``"token"``, ``"sequence"``, or ``"unaligned"`` where its length is its own)
         and, if it has classes, their ``names``. Nothing but str, int, float, bool, None, list and dict, so that it
         can travel in a checkpoint or as JSON.
 
@@ -65,7 +67,9 @@ def learn_spec(
                 entry["column"] = source
             if group == "targets":
                 entry["per"] = "token" if _depth(feature) > isinstance(learned, MultiLabels) else "sequence"
-                if isinstance(learned, Labels | MultiLabels):
+                if isinstance(learned, LabelSequences):
+                    entry["per"] = "unaligned"
+                if isinstance(learned, Labels | MultiLabels | LabelSequences):
                     entry["names"] = learned.names
             spec[group][column] = entry
     return spec
@@ -152,9 +156,27 @@ def is_vector(entry: dict[str, Any]) -> bool:
     return entry["per"] == "sequence" and not isinstance(item, datasets.Value | datasets.ClassLabel)
 
 
+def input_encoder(spec: dict[str, Any], column: str) -> Encoder:
+    """Return the learned encoder of an input, to encode and decode by hand."""
+    return _built(json.dumps(spec["inputs"][column]))
+
+
 def target_encoder(spec: dict[str, Any], column: str) -> Encoder:
     """Return the learned encoder of a target, to decode predictions."""
     return _built(json.dumps(spec["targets"][column]))
+
+
+def vocabulary(entry: dict[str, Any]) -> list[str]:
+    """Return the words of an input's ids, as its entry in the spec knows them.
+
+    Raises:
+        ValueError: Its ids are not those of words.
+    """
+    encoder = _built(json.dumps(entry))
+    if not isinstance(encoder, Words | ShapedWords):
+        raise ValueError(f"the ids of {type(encoder).__name__} stand for no words; use Words or ShapedWords")
+    words: list[str] = encoder.decode([range(encoder.size)])[0]
+    return words
 
 
 def _encode_batch(

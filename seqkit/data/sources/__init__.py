@@ -2,10 +2,12 @@
 
 from seqkit.data.sources.base import Source
 from seqkit.data.sources.cmapss import CMAPSS
+from seqkit.data.sources.cmudict import CMUdict
 from seqkit.data.sources.conll import CoNLL
 from seqkit.data.sources.files import Files, SavedDataset
 from seqkit.data.sources.hub import Hub
 from seqkit.data.sources.python_code import PythonCode
+from seqkit.data.sources.text import Text
 from seqkit.data.sources.time_series import TimeSeries
 
-__all__ = ["CMAPSS", "CoNLL", "Files", "Hub", "PythonCode", "SavedDataset", "Source", "TimeSeries"]
+__all__ = ["CMAPSS", "CMUdict", "CoNLL", "Files", "Hub", "PythonCode", "SavedDataset", "Source", "Text", "TimeSeries"]

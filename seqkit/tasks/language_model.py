@@ -1,0 +1,390 @@
+"""The next token, given all before it."""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any, cast
+
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+from torch.optim import Adam
+from torchmetrics import MetricCollection
+
+from seqkit import packed
+from seqkit.batch import Batch
+from seqkit.data.continuous import BOUNDARY, PieceSampler
+from seqkit.data.encoders import Encoder, input_encoder
+from seqkit.metrics import language_metrics
+from seqkit.nn.dropout import EmbeddingDropout, LockedDropout
+from seqkit.nn.softmax import OutputSoftmax, Softmax
+from seqkit.tasks.generation import draw
+from seqkit.tasks.steps import Part, Predictions, Schedule, Steps
+
+State = Any
+"""An encoder's state: a tensor (layers, B, H), or a tuple of such."""
+
+
+class LanguageModel(Steps):
+    """Predict each token of a row of ids from those before it, and then the row's end.
+
+    The data has one input column and no target. One id is added to the encoder's: :data:`BOUNDARY`, which is read
+    before a row's first token and predicted after its last. A row of L tokens therefore counts L + 1, and all of
+    them weigh the same. In ``continuous`` text (see :class:`seqkit.data.Continuous`) a batch goes on where the one
+    before ended, with the encoder's states, detached; the data says which tokens count there. After a resume in
+    mid-epoch on one process the states are those of the interrupted run; on several they begin at zero once more.
+
+    ``val_loss`` is in nats a token; perplexity and bits say the same.
+
+    Regularisation is that of AWD-LSTM (Merity and others 2017, https://arxiv.org/abs/1708.02182); the dropout of
+    recurrent weights is the encoder's, and the averaging of weights that of
+    :class:`seqkit.callbacks.NonMonotonicAveraging`.
+
+    Args:
+        spec: What the data decides; ``SequenceDataModule.spec``.
+        encoder: The encoder, without its ``input_size``, in one direction; see :class:`~seqkit.tasks.base.Task`.
+            For continuous text it takes its state as second argument, as :class:`seqkit.nn.LSTM` does.
+        embedding: The embedding, without its number of ids.
+        softmax: The output layer, without its sizes; :class:`seqkit.nn.AdaptiveSoftmax` for large vocabularies.
+        tied: Whether the output layer's weights are the embedding's.
+        bidirectional: Also predict each token from those after it, by a second encoder that shares the embedding
+            and the output layer, as ELMo does (Peters and others 2018, https://arxiv.org/abs/1802.05365). Neither
+            sees the token. The loss is the mean of both directions. Row by row only.
+        embedding_dropout: Probability of dropping an id from a batch.
+        input_dropout: Probability of dropping a feature of the embedding, in all of a sequence's tokens.
+        output_dropout: Probability of dropping a feature of the encoder's output, in all of a sequence's tokens.
+        activation_penalty: Weight of the mean square of the dropped output (AWD-LSTM's alpha), added to the
+            training loss of each token.
+        temporal_penalty: Weight of the mean square of the output's change between tokens (AWD-LSTM's beta).
+        optimizer: The optimiser, without its parameters.
+        lr_scheduler: The schedule; see :data:`~seqkit.tasks.steps.Schedule`.
+
+    Raises:
+        ValueError: The data has a target, not one input of ids; a bidirectional encoder; tied weights that do not
+            fit.
+    """
+
+    def __init__(
+        self,
+        spec: dict[str, Any],
+        encoder: Part,
+        embedding: Part,
+        softmax: Callable[[int, int], OutputSoftmax] = Softmax,
+        tied: bool = False,
+        bidirectional: bool = False,
+        embedding_dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        output_dropout: float = 0.0,
+        activation_penalty: float = 0.0,
+        temporal_penalty: float = 0.0,
+        optimizer: OptimizerCallable = Adam,
+        lr_scheduler: Schedule | None = None,
+    ) -> None:
+        super().__init__(spec, optimizer, lr_scheduler)
+        kinds = [entry["kind"] for entry in spec["inputs"].values()]
+        if kinds != ["ids"] or spec["targets"]:
+            raise ValueError(
+                f"LanguageModel predicts the ids that it reads, but the data has the inputs {list(spec['inputs'])} "
+                f"({', '.join(kinds)}) and the targets {list(spec['targets'])}; name one column of ids in `inputs` "
+                f"and none in `targets`"
+            )
+        self.column, self.entry = next(iter(spec["inputs"].items()))
+        size = self.entry["size"] + 1
+        self.embedding = embedding(size)
+        features = cast(int, self.embedding.output_size)
+        self.encoder = _one_way(encoder(features))
+        self.backward_encoder = _one_way(encoder(features)) if bidirectional else None
+        self.softmax = softmax(cast(int, self.encoder.output_size), size)
+        if tied:
+            self.softmax.tie(cast(nn.Parameter, self.embedding.weight))
+        self.embedding_dropout = EmbeddingDropout(size, embedding_dropout)
+        self.input_dropout = LockedDropout(input_dropout)
+        self.output_dropout = LockedDropout(output_dropout)
+        self.activation_penalty = activation_penalty
+        self.temporal_penalty = temporal_penalty
+        self._states: dict[str, State] = {}  # by stage, after the last piece of continuous text
+        self._add_metrics()
+
+    def build_metrics(self) -> list[MetricCollection]:
+        """Perplexity and bits."""
+        characters = self.entry["class_path"].rpartition(".")[2] == "Characters"
+        return [language_metrics("character" if characters else "token")]
+
+    def plan_units(self, plan: Any) -> float:
+        """The mean number of tokens of a step, with the rows' ends."""
+        ends = 0.0 if isinstance(plan, PieceSampler) else plan.sequences_per_step
+        return float(plan.tokens_per_step + ends)
+
+    # The model.
+
+    def forward(self, inputs: dict[str, PackedSequence]) -> PackedSequence:
+        """Log-probabilities of each row's tokens and of its end.
+
+        Args:
+            inputs: By column, packed ids, data (N,).
+
+        Returns:
+            Packed, data (N + B, C), a row's sequence one longer than it: at place t those of token t given the ones
+            before, at the last place those of the end. Class 0 is the end, class i + 1 the encoder's id i.
+        """
+        ids, _ = framed(self._moved_up(inputs))
+        hidden, _, _ = self._read(ids, self.encoder, None)
+        return hidden._replace(data=self.softmax.log_probs(hidden.data))
+
+    def backward_log_probs(self, inputs: dict[str, PackedSequence]) -> PackedSequence:
+        """Log-probabilities of each row's tokens given the ones after, by the second direction.
+
+        Returns:
+            Packed as the input, data (N, C).
+        """
+        reverse = packed.reverse(self._moved_up(inputs))
+        ids, target = framed(reverse)
+        hidden, _, _ = self._read(ids, self._backward(), None)
+        of_tokens = hidden.data[target.data != BOUNDARY]  # (N, H), in the order of `reverse`
+        return packed.reverse(reverse._replace(data=self.softmax.log_probs(of_tokens)))
+
+    def _moved_up(self, inputs: dict[str, PackedSequence]) -> PackedSequence:
+        if self.column not in inputs:
+            raise KeyError(f"the batch lacks the input {self.column!r}; it has {list(inputs)}")
+        ids = inputs[self.column]
+        return ids._replace(data=ids.data + 1)
+
+    def _backward(self) -> nn.Module:
+        if self.backward_encoder is None:
+            raise ValueError("this LanguageModel has one direction; build it with bidirectional=True")
+        return self.backward_encoder
+
+    def _read(
+        self, ids: PackedSequence, encoder: nn.Module, state: State | None
+    ) -> tuple[PackedSequence, PackedSequence, State]:
+        """The encoder's output with and without dropout, and its state."""
+        embedded = self.input_dropout(self.embedding_dropout(self.embedding(ids), ids))
+        hidden, state = encoder(embedded) if state is None else encoder(embedded, state)
+        return self.output_dropout(hidden), hidden, state
+
+    # The step.
+
+    def step(self, batch: Batch, stage: str) -> Tensor:
+        """Compute a batch's loss and log it with the metrics of the stage.
+
+        Returns:
+            In training, the :meth:`~seqkit.tasks.steps.Steps.objective` of nats and penalties; otherwise the mean
+            of the nats.
+        """
+        if not len(batch.rows):
+            return self.no_objective()
+        if self.column in batch.targets:
+            ids = batch.inputs[self.column]
+            target = cast(PackedSequence, batch.targets[self.column])
+            total, penalty = self._continued(ids, target, stage)
+        else:
+            rows = self._moved_up(batch.inputs)
+            ids, target = framed(rows)
+            total, penalty, _ = self._loss(ids, target, self.encoder, None)
+            if self.backward_encoder is not None:
+                other = self._loss(*framed(packed.reverse(rows)), self.backward_encoder, None)
+                total, penalty = (total + other[0]) / 2, (penalty + other[1]) / 2
+        units = torch.tensor(len(target.data), device=target.data.device)
+        with torch.no_grad():
+            nats = total.detach()
+            self._measure(stage, nats, units, lambda: [(nats, units)])
+        return self.objective(total + penalty, units) if stage == "train" else total / units
+
+    def _continued(self, ids: PackedSequence, target: PackedSequence, stage: str) -> tuple[Tensor, Tensor]:
+        """The loss of a piece of continuous text, read on from the state of the one before."""
+        if self.backward_encoder is not None:
+            raise ValueError(
+                "LanguageModel with bidirectional=True cannot read continuous text, whose later tokens it has not; "
+                "leave `continuous` out of the data, or set bidirectional=False"
+            )
+        state, streams = self._states.get(stage), int(ids.batch_sizes[0])
+        if state is not None and _first(state).shape[1] < streams:
+            state = None  # a checkpoint's, from fewer streams
+        if state is not None:
+            state = _each(state, lambda values: values[:, :streams].contiguous())
+        total, penalty, state = self._loss(ids, target, self.encoder, state)
+        self._states[stage] = _each(state, lambda values: values.detach())
+        return total, penalty
+
+    def _loss(
+        self, ids: PackedSequence, target: PackedSequence, encoder: nn.Module, state: State | None
+    ) -> tuple[Tensor, Tensor, State]:
+        """The nats of all tokens, the penalties, and the encoder's state."""
+        dropped, hidden, state = self._read(ids, encoder, state)
+        total = self.softmax.nats(dropped.data, target.data).sum()
+        penalty = total.new_zeros(())
+        if self.training and self.activation_penalty:
+            penalty = penalty + self.activation_penalty * dropped.data.square().mean(-1).sum()
+        if self.training and self.temporal_penalty:
+            firsts = int(ids.batch_sizes[0])  # tokens before which there is none
+            change = (hidden.data - packed.shift(hidden, 1, 0.0).data)[firsts:]
+            penalty = penalty + self.temporal_penalty * change.square().mean(-1).sum()
+        return total, penalty, state
+
+    def predict_step(self, batch: Batch, _: int) -> Predictions:
+        """Score each row's tokens.
+
+        Returns:
+            ``nats``, the negative log-probability of each token; ``end_nats``, that of the row's end (which a net
+            that has read continuous text without ends has not learned); ``perplexity`` over both. In two directions
+            also ``backward_nats`` and ``begin_nats``.
+        """
+        rows = batch.rows.tolist()
+        columns: dict[str, list[Any]] = {"nats": [], "end_nats": [], "perplexity": []}
+        if self.backward_encoder is not None:
+            columns |= {"backward_nats": [], "begin_nats": []}
+        if not rows:
+            return Predictions([], columns)
+        ids = self._moved_up(batch.inputs)
+        scored = packed.unpack(self._scores(ids, self.encoder))
+        columns["nats"] = [values[:-1].tolist() for values in scored]
+        columns["end_nats"] = [values[-1].item() for values in scored]
+        columns["perplexity"] = [values.mean().exp().item() for values in scored]
+        if self.backward_encoder is not None:
+            scored = packed.unpack(self._scores(packed.reverse(ids), self.backward_encoder))
+            columns["backward_nats"] = [values[:-1].flip(0).tolist() for values in scored]
+            columns["begin_nats"] = [values[-1].item() for values in scored]
+        return Predictions(rows, columns)
+
+    def _scores(self, rows: PackedSequence, encoder: nn.Module) -> PackedSequence:
+        """The nats of each row's tokens and then of its end, packed, data (N + B,)."""
+        ids, target = framed(rows)
+        hidden, _, _ = self._read(ids, encoder, None)
+        return target._replace(data=self.softmax.nats(hidden.data, target.data))
+
+    # Text.
+
+    @cached_property
+    def vocabulary(self) -> Encoder:
+        """The encoder of the data, from values to ids and back."""
+        return input_encoder(self.spec, self.column)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        prompts: Sequence[Any],
+        max_tokens: int = 200,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int = 0,
+        may_end: bool = True,
+    ) -> list[Any]:
+        """Continue rows, all at once.
+
+        Args:
+            prompts: B values of the input column: texts, or lists of words. An empty one begins a row.
+            max_tokens: Tokens to add to each, at most.
+            temperature: See :func:`~seqkit.tasks.generation.draw`; 0 takes the likeliest token.
+            top_k: Draw from so many likeliest tokens only.
+            top_p: Draw from the likeliest tokens that have this probability together.
+            seed: Of the random numbers, which are the call's own.
+            may_end: Whether a row may end before it has all its tokens.
+
+        Returns:
+            The B prompts with what follows, as the vocabulary decodes it. A token unknown to it is never drawn.
+
+        Raises:
+            ValueError: There is no prompt; see also :func:`~seqkit.tasks.generation.draw`.
+        """
+        if not prompts:
+            raise ValueError("generate needs at least one prompt; an empty one, [''], begins a row")
+        generator = torch.Generator(self.device).manual_seed(seed)
+        encoded = self.vocabulary.encode(prompts)
+        begun = [torch.tensor([BOUNDARY, *(i + 1 for i in row)], device=self.device) for row in encoded]
+        never = self._never_drawn(may_end)
+        training = self.training
+        self.eval()
+        hidden, _, state = self._read(packed.pack(begun), self.encoder, None)
+        last, rows = packed.last(hidden), len(begun)  # (B, H)
+        drawn: list[Tensor] = []
+        ended = torch.zeros(rows, dtype=torch.bool, device=self.device)
+        sizes = torch.tensor([rows])
+        while len(drawn) < max_tokens and not ended.all():
+            log_probs = self.softmax.log_probs(last).float().index_fill(1, never, -torch.inf)
+            tokens = draw(log_probs, generator, temperature=temperature, top_k=top_k, top_p=top_p)
+            ended |= tokens == BOUNDARY
+            drawn.append(tokens.masked_fill(ended, BOUNDARY))
+            hidden, _, state = self._read(PackedSequence(tokens, sizes), self.encoder, state)
+            last = hidden.data
+        self.train(training)
+        added = torch.stack(drawn, 1).tolist() if drawn else [[] for _ in begun]
+        ids = [[*row, *(i - 1 for i in more if i != BOUNDARY)] for row, more in zip(encoded, added, strict=True)]
+        return self.vocabulary.decode(ids)
+
+    def _never_drawn(self, may_end: bool) -> Tensor:
+        """Classes that stand for no token that could be written."""
+        never = [] if may_end else [BOUNDARY]
+        model = getattr(self.vocabulary, "model", None)
+        unknown = None if model is None else model.token_to_id("[UNK]")
+        return torch.tensor(never if unknown is None else [*never, unknown + 1], device=self.device).long()
+
+    # Hooks of Lightning.
+
+    def on_train_epoch_start(self) -> None:
+        """Begin the text."""
+        super().on_train_epoch_start()
+        self._states.pop("train", None)
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin the text."""
+        self._states.pop("val", None)
+
+    def on_test_epoch_start(self) -> None:
+        """Begin the text."""
+        self._states.pop("test", None)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the state of the streams, too, where one process has them all."""
+        super().on_save_checkpoint(checkpoint)
+        if "train" in self._states and self.trainer.world_size == 1:
+            checkpoint["seqkit_streams"] = self._states["train"]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up the state of the streams."""
+        super().on_load_checkpoint(checkpoint)
+        if "seqkit_streams" in checkpoint:
+            self._states["train"] = checkpoint["seqkit_streams"]
+
+
+def framed(ids: PackedSequence) -> tuple[PackedSequence, PackedSequence]:
+    """What a language model reads of rows, and what it predicts: their begin and their end added.
+
+    Args:
+        ids: Packed, data (N,).
+
+    Returns:
+        :data:`BOUNDARY` and the row, and the row and :data:`BOUNDARY`: packed, data (N + B,).
+    """
+    # The data stands step by step, so that a first step is put before all others.
+    begins = ids.data.new_full((int(ids.batch_sizes[0]),), BOUNDARY)
+    read = ids._replace(
+        data=torch.cat([begins, ids.data]), batch_sizes=torch.cat([ids.batch_sizes[:1], ids.batch_sizes])
+    )
+    return read, packed.shift(read, -1, BOUNDARY)
+
+
+def _one_way(encoder: nn.Module) -> nn.Module:
+    if not isinstance(getattr(encoder, "output_size", None), int):
+        raise ValueError(
+            f"encoder {type(encoder).__name__} has no `output_size`; an encoder has `input_size`, `output_size` "
+            f"and forward(PackedSequence) -> (PackedSequence, state), as seqkit.nn.LSTM has"
+        )
+    if any(getattr(module, "bidirectional", False) for module in encoder.modules()):
+        raise ValueError(
+            f"LanguageModel predicts the next token, but encoder {type(encoder).__name__} is bidirectional: its "
+            f"backward direction has read that token already; set the encoder's bidirectional=False, and for both "
+            f"directions LanguageModel's bidirectional=True, which trains two encoders apart"
+        )
+    return encoder
+
+
+def _first(state: State) -> Tensor:
+    return state if isinstance(state, Tensor) else _first(state[0])
+
+
+def _each(state: State, function: Callable[[Tensor], Tensor]) -> State:
+    if isinstance(state, Tensor):
+        return function(state)
+    return tuple(_each(part, function) for part in state)
