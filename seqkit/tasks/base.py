@@ -1,4 +1,4 @@
-"""What most tasks share: an encoder, a head, and one or more targets aligned with its output."""
+"""The task with one target: a head on the encoder, its loss, its metrics and its predictions."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -13,13 +13,13 @@ from torchmetrics import MetricCollection
 from seqkit import packed
 from seqkit.batch import Batch
 from seqkit.losses import Loss, Values
-from seqkit.nn.dropout import Dropout
-from seqkit.tasks.steps import Part, Predictions, Schedule, Steps
+from seqkit.tasks.encoding import Encoded, EncoderTask
+from seqkit.tasks.steps import Outcome, Part, Predictions, Schedule
 
 __all__ = ["Part", "Predictions", "Schedule", "Task"]
 
 
-class Task(Steps, ABC):
+class Task(EncoderTask, ABC):
     """Embed, encode, drop out, pool if the target is per sequence, and apply one linear head: all on packed data.
 
     Every unit (token, or sequence where the target is per sequence) weighs the same in the gradient, whichever
@@ -28,26 +28,25 @@ class Task(Steps, ABC):
     knows. With another sampler no such constant is known, and the loss is the mean over each batch. What is
     logged is always the plain mean per unit.
 
+    Of a pair with pooled vectors u and v the head sees u, v, abs(u - v) and u * v, as in InferSent (Conneau et al.
+    2017, https://aclanthology.org/D17-1070).
+
     Args:
-        spec: What the data decides; ``SequenceDataModule.spec``.
-        encoder: The encoder, without its ``input_size``; the built module has ``output_size`` and maps a
-            PackedSequence to a PackedSequence and its state, as :class:`seqkit.nn.LSTM` does.
-        embedding: The embedding of every input of ids, without its number of ids.
-        embeddings: By column: the embedding of an input that needs its own, without its number of ids or, for
-            features, their width. Features without one enter the encoder as they are; what holds a sequence of ids
-            for each token, such as its characters, needs one that gives a vector each, such as
-            :class:`seqkit.nn.CharacterLSTM`. All are concatenated.
+        spec: See :class:`~seqkit.tasks.encoding.EncoderTask`.
+        encoder: See :class:`~seqkit.tasks.encoding.EncoderTask`.
+        embedding: See :class:`~seqkit.tasks.encoding.EncoderTask`.
+        embeddings: See :class:`~seqkit.tasks.encoding.EncoderTask`.
         pooling: For a target per sequence: the pooling, without its ``input_size``.
         loss: The loss, without arguments still to come.
         dropout: Probability of dropping a feature of the encoder's input and of its output.
-        optimizer: The optimiser, without its parameters.
-        lr_scheduler: The schedule; see :data:`Schedule`.
-        causal: Whether the output at a step may depend on nothing later; refuses a bidirectional encoder.
+        optimizer: See :class:`~seqkit.tasks.encoding.EncoderTask`.
+        lr_scheduler: See :class:`~seqkit.tasks.encoding.EncoderTask`.
+        causal: See :class:`~seqkit.tasks.encoding.EncoderTask`.
+        attention: Whether predictions hold, as ``INPUT_attention``, the weight that pooling gives each token.
 
     Raises:
-        ValueError: The spec has not exactly one target, or one of another kind; an input of ids has no embedding;
-            a bidirectional encoder in a causal task.
-        TypeError: A part from which a checkpoint could not rebuild the model (a lambda, say).
+        ValueError: The spec has not exactly one target, or one of another kind; a pair without pooling;
+            ``attention`` of a pooling without weights; see also :class:`~seqkit.tasks.encoding.EncoderTask`.
     """
 
     def __init__(
@@ -62,41 +61,11 @@ class Task(Steps, ABC):
         optimizer: OptimizerCallable,
         lr_scheduler: Schedule | None,
         causal: bool,
+        attention: bool = False,
     ) -> None:
-        super().__init__(spec, optimizer, lr_scheduler)
-        if len(spec["targets"]) != 1:
-            raise ValueError(
-                f"{type(self).__name__} needs exactly one target, but the data has {list(spec['targets'])}; "
-                f"name one column in `targets`"
-            )
-        self.target_column, self.target = next(iter(spec["targets"].items()))
+        super().__init__(spec, encoder, embedding, embeddings, dropout, optimizer, lr_scheduler, causal)
+        self.target_column, self.target = self.find_target()
         self.loss = loss()
-        self.embeddings = nn.ModuleList()  # by position: a column may have any name
-        parts = embeddings or {}
-        input_size = 0
-        for column, entry in spec["inputs"].items():
-            part = parts.get(column, embedding if entry["kind"] == "ids" else None)
-            if part is not None:
-                self.embeddings.append(part(entry["size"]))
-                input_size += cast(int, self.embeddings[-1].output_size)
-            elif entry["kind"] == "features":
-                self.embeddings.append(nn.Identity())
-                input_size += entry["size"]
-            elif entry["kind"] == "nested":
-                raise ValueError(
-                    f"input {column!r} holds a sequence of ids for each token, but `embeddings` has nothing for it; "
-                    f"give, for example, seqkit.nn.CharacterLSTM with embedding_dim=32 and hidden_size=64"
-                )
-            else:
-                raise ValueError(
-                    f"input {column!r} holds ids, but no embedding is given; give `embedding`, for example "
-                    f"seqkit.nn.Embedding with embedding_dim=64"
-                )
-        unknown = set(parts) - set(spec["inputs"])
-        if unknown:
-            raise ValueError(f"embeddings for {sorted(unknown)}, but the inputs are {list(spec['inputs'])}")
-        self.encoder = encoder(input_size)
-        _check_encoder(self.encoder, causal=causal, task=type(self).__name__)
         features = cast(int, self.encoder.output_size)
         self.pooling = None
         if self.target["per"] == "sequence":
@@ -107,11 +76,34 @@ class Task(Steps, ABC):
                 )
             self.pooling = pooling(features)
             features = cast(int, self.pooling.output_size)
-        self.dropout = Dropout(dropout)
+        if len(self.sides) > 1:
+            if self.pooling is None:
+                raise ValueError(
+                    f"target {self.target_column!r} is per token, but inputs {self.sides[0]} and {self.sides[1]} "
+                    f"are a pair; a pair has a target per sequence"
+                )
+            features *= 4
+        self.attention = attention
+        if attention and not hasattr(self.pooling, "weights"):
+            raise ValueError(
+                f"attention=True, but pooling {type(self.pooling).__name__} gives tokens no weights; use "
+                f"seqkit.nn.AttentionPool"
+            )
         self.head = nn.Linear(features, self.output_size())
         self._add_metrics()
 
     # What a task says of itself.
+
+    def find_target(self) -> tuple[str, dict[str, Any]]:
+        """The target's column and its entry in the spec."""
+        targets = self.spec["targets"]
+        if len(targets) != 1:
+            raise ValueError(
+                f"{type(self).__name__} needs exactly one target, but the data has {list(targets)}; "
+                f"name one column in `targets`, or use MultiTask"
+            )
+        column, entry = next(iter(targets.items()))
+        return column, entry
 
     @abstractmethod
     def output_size(self) -> int:
@@ -137,34 +129,26 @@ class Task(Steps, ABC):
         """The loss summed over the units that count, and their number."""
         return self.loss.total(output, target)
 
+    def plan_units(self, plan: Any) -> float:
+        """The mean number of tokens, or of sequences, of a step by the training loader's plan."""
+        per_sequence = self.target["per"] == "sequence"
+        return float(plan.sequences_per_step if per_sequence else plan.tokens_per_step)
+
     # The model.
 
-    def forward(self, inputs: dict[str, PackedSequence]) -> Values:
-        """Compute the outputs of a batch.
+    @property
+    def heads(self) -> "dict[str, Task]":
+        """By target column, the task that reads the encoder for it: here the task itself."""
+        return {self.target_column: self}
 
-        Args:
-            inputs: By column, packed, data (N, ...).
-
-        Returns:
-            Per token: packed, data (N, C). Per sequence: (B, C).
-
-        Raises:
-            KeyError: An input column of the spec is missing.
-        """
-        features: list[PackedSequence] = []
-        for column, embedding in zip(self.spec["inputs"], self.embeddings, strict=True):
-            if column not in inputs:
-                raise KeyError(f"the batch lacks the input {column!r}; it has {list(inputs)}")
-            found = embedding(inputs[column])
-            # Of a sequence of sequences a vector each, in the order of the main input's data.
-            features.append(found if isinstance(found, PackedSequence) else features[0]._replace(data=found))
-        embedded = features[0] if len(features) == 1 else packed.cat(features)
-        hidden, state = self.encoder(self.dropout(embedded))
+    def read(self, encoded: list[Encoded]) -> Values:
+        """Compute the outputs from the encoder's: packed, data (N, C), or (B, C)."""
         if self.pooling is None:
-            hidden = self.dropout(hidden)
+            hidden = self.dropout(encoded[0].hidden)
             return cast(PackedSequence, hidden._replace(data=self.head(hidden.data)))
-        pooled = self.pooling(hidden, state)
-        return cast(Tensor, self.head(nn.functional.dropout(pooled, self.dropout.p, self.training)))
+        pooled = [self.pooling(hidden, state) for hidden, state in encoded]
+        features = pooled[0] if len(pooled) == 1 else _compared(*pooled)
+        return cast(Tensor, self.head(nn.functional.dropout(features, self.dropout.p, self.training)))
 
     # The step, written once.
 
@@ -176,39 +160,56 @@ class Task(Steps, ABC):
         """
         if not len(batch.rows):
             return self.no_objective()
-        target = batch.targets[self.target_column]
-        output = self(batch.inputs)
+        loss, values = self.learn(self.outcome(self(batch.inputs), batch), stage)
+        self._log_values(values)
+        return loss
+
+    def test_step(self, batch: Batch, _: int) -> dict[str, Outcome]:
+        """One batch of the test split; callbacks get what came of it."""
+        if not len(batch.rows):
+            return {}
+        outcome = self.outcome(self(batch.inputs), batch)
+        self.learn(outcome, "test")
+        return {self.target_column: outcome}
+
+    def outcome(self, output: Values, batch: Batch) -> Outcome:
+        """A batch's output beside its target."""
+        return Outcome(output, batch.targets[self.target_column])
+
+    def learn(self, outcome: Outcome, stage: str) -> tuple[Tensor, dict[str, Tensor]]:
+        """Compute a batch's loss and take it into the metrics.
+
+        Returns:
+            The loss, see :meth:`step`, and what to log of this batch alone.
+        """
+        output, target = outcome
         total, units = self.compute_loss(output, target)
         with torch.no_grad():
-            self._measure(stage, total.detach(), units, lambda: self.measured(output, target))
-        return self.objective(total, units) if stage == "train" else total / units.clamp(min=1)
-
-    def plan_units(self, plan: Any) -> float:
-        """The mean number of tokens, or of sequences, of a step by the training loader's plan."""
-        per_sequence = self.target["per"] == "sequence"
-        return float(plan.sequences_per_step if per_sequence else plan.tokens_per_step)
+            values = self._taken(stage, total.detach(), units, lambda: self.measured(output, target))
+        return self.objective(total, units) if stage == "train" else total / units.clamp(min=1), values
 
     def predict_step(self, batch: Batch, _: int) -> Predictions:
         """Predict a batch, in plain types."""
         rows = batch.rows.tolist()
-        if not rows:
-            return Predictions([], {self.target_column: []})
-        predicted = self.decode(self(batch.inputs))
+        return Predictions(rows, self.predicted(self.encode(batch.inputs)) if rows else {})
+
+    def predicted(self, encoded: list[Encoded]) -> dict[str, list[Any]]:
+        """Predictions in plain types and, if asked, the weights of pooling."""
+        columns = {self.target_column: self.listed(self.decode(self.read(encoded)))}
+        if self.attention:
+            pooling: Any = self.pooling
+            for (column, *_), (hidden, _) in zip(self.sides, encoded, strict=True):
+                weights = packed.unpack(pooling.weights(hidden))
+                columns[f"{column}_attention"] = [values.tolist() for values in weights]
+        return columns
+
+    def listed(self, predicted: Values) -> list[Any]:
+        """Predictions in plain types, one a sequence."""
         if isinstance(predicted, PackedSequence):
-            column: list[Any] = [self.plain(values) for values in packed.unpack(predicted)]
-        else:
-            column = self.plain(predicted)
-        return Predictions(rows, {self.target_column: column})
+            return [self.plain(values) for values in packed.unpack(predicted)]
+        return self.plain(predicted)
 
 
-def _check_encoder(encoder: nn.Module, *, causal: bool, task: str) -> None:
-    if not isinstance(getattr(encoder, "output_size", None), int):
-        raise ValueError(
-            f"encoder {type(encoder).__name__} has no `output_size`; an encoder has `input_size`, `output_size` "
-            f"and forward(PackedSequence) -> (PackedSequence, state), as seqkit.nn.LSTM has"
-        )
-    if causal and any(getattr(module, "bidirectional", False) for module in encoder.modules()):
-        raise ValueError(
-            f"{task} is causal, but encoder {type(encoder).__name__} is bidirectional: its backward direction "
-            f"sees later steps; set bidirectional=False, or causal=False"
-        )
+def _compared(one: Tensor, other: Tensor) -> Tensor:
+    """(B, D), (B, D) -> (B, 4D)."""
+    return torch.cat([one, other, (one - other).abs(), one * other], dim=-1)

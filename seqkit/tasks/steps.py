@@ -10,7 +10,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics import MetricCollection
 
 from seqkit.batch import Batch
@@ -24,7 +24,9 @@ Part = Callable[[int], nn.Module]
 Schedule = Callable[[torch.optim.Optimizer, int], LRScheduler]
 """Takes the optimiser and the number of optimiser steps of the whole fit; stepped after each of them.
 
-:class:`torch.optim.lr_scheduler.CosineAnnealingLR` is one as it stands.
+:mod:`seqkit.schedules` has some; :class:`torch.optim.lr_scheduler.CosineAnnealingLR` and ``PolynomialLR`` are such
+as they stand. A ``ReduceLROnPlateau`` (:class:`seqkit.schedules.Plateau`) is stepped after each epoch, by the
+task's monitor.
 """
 
 
@@ -38,6 +40,18 @@ class Predictions(NamedTuple):
 
     rows: list[int]
     columns: dict[str, list[Any]]
+
+
+class Outcome(NamedTuple):
+    """What a batch gave for one target; ``test_step`` returns one for each target, by its column.
+
+    Attributes:
+        output: What the net computed: packed, data (N, C), or (B, C).
+        target: The truth, likewise.
+    """
+
+    output: Values
+    target: Values
 
 
 class Steps(LightningModule, ABC):
@@ -115,24 +129,37 @@ class Steps(LightningModule, ABC):
         """One batch of the validation split."""
         self.step(batch, "val")
 
-    def test_step(self, batch: Batch, _: int) -> None:
-        """One batch of the test split."""
+    def test_step(self, batch: Batch, _: int) -> dict[str, Outcome] | None:
+        """One batch of the test split; where there are targets, callbacks get what came of it."""
         self.step(batch, "test")
+        return None
 
     # Hooks of Lightning.
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Build the optimiser and, if there is one, the schedule over all steps of the fit."""
+        """Build the optimiser and, if there is one, the schedule over all steps of the fit.
+
+        Raises:
+            ValueError: The schedule needs the number of steps, and a stream does not tell it.
+        """
         optimizer = self._optimizer(self.parameters())
         if self._lr_scheduler is None:
             return optimizer
         steps = self.trainer.estimated_stepping_batches
-        if steps < 0 or steps == float("inf"):
+        known = 0 <= steps < float("inf")
+        scheduler = self._lr_scheduler(optimizer, int(steps) if known else 1)
+        if isinstance(scheduler, ReduceLROnPlateau):
+            name, scheduler.mode = self.monitor
+            scheduler._reset()  # the best so far is the worst there is, which the mode decides
+            return {
+                "optimizer": optimizer,
+                "lr_scheduler": {"scheduler": scheduler, "interval": "epoch", "monitor": name},
+            }
+        if not known:
             raise ValueError(
                 "lr_scheduler needs the number of steps of the fit, which a stream does not tell; set the trainer's"
                 " max_steps, or use no lr_scheduler"
             )
-        scheduler = self._lr_scheduler(optimizer, int(steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_train_start(self) -> None:
@@ -194,28 +221,41 @@ class Steps(LightningModule, ABC):
     def _measure(
         self, stage: str, total: Tensor, units: Tensor, measured: Callable[[], Sequence[tuple[Values, Values]]]
     ) -> None:
-        """Take a batch into the metrics; in training, log what it alone gives, scores where Lightning logs them."""
+        """Take a batch into the metrics, and log what training logs of a batch."""
+        self._log_values(self._taken(stage, total, units, measured))
+
+    def _taken(
+        self, stage: str, total: Tensor, units: Tensor, measured: Callable[[], Sequence[tuple[Values, Values]]]
+    ) -> dict[str, Tensor]:
+        """Take a batch into the metrics; in training, give its own values, scores where Lightning logs them."""
+        values: dict[str, Tensor] = {}
         if stage == "train":
-            self._log_values({"train_loss": total / units.clamp(min=1)})
+            values["train_loss"] = total / units.clamp(min=1)
             every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
             if (self.trainer.global_step + 1) % max(every, 1):
-                return
+                return values
         else:
             cast(MeanLoss, self.metrics[f"{stage}_loss"]).update(total, units)
         for metrics, pair in zip(self._metrics_of(stage), measured(), strict=True):
             if stage == "train":
-                self._log_values(metrics(*pair))
+                values |= metrics(*pair)
             else:
                 metrics.update(*pair)
+        return values
 
     def _log_epoch(self, stage: str) -> None:
         """Log the metrics of all batches and ranks, and start anew."""
+        self._log_values(self._epoch_values(stage), sync_dist=True)
+
+    def _epoch_values(self, stage: str) -> dict[str, Tensor]:
+        """The metrics of all batches and ranks, which start anew."""
         loss = cast(MeanLoss, self.metrics[f"{stage}_loss"])
-        self._log_values({f"{stage}_loss": loss.compute()}, sync_dist=True)
+        values = {f"{stage}_loss": loss.compute()}
         loss.reset()
         for metrics in self._metrics_of(stage):
-            self._log_values(metrics.compute(), sync_dist=True)
+            values |= metrics.compute()
             metrics.reset()
+        return values
 
     def _log_values(self, values: dict[str, Tensor], *, sync_dist: bool = False) -> None:
         main = self.monitor[0].removeprefix("val_")
