@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-Kind = Literal["ids", "nested", "features", "class", "multilabel", "value"]
+Kind = Literal["ids", "nested", "features", "class", "multilabel", "labels", "value"]
 
 IGNORE_INDEX = -100
 

@@ -148,7 +148,7 @@ def _sums(counts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.i
     return sums
 
 
-def _name(label: Any, feature: Any) -> str | None:
+def label_name(label: Any, feature: Any) -> str | None:
     """Return a label's name, None for a missing one."""
     if label is None or (not isinstance(label, str) and label == IGNORE_INDEX):
         return None
@@ -170,11 +170,11 @@ def _learned_names(column: datasets.Dataset, name: str, ignore: list[str] | None
     def distinct(values: pa.Array) -> list[Any]:
         for _ in range(depth):
             values = flat(values)[0]
-        _check_labels(values, feature)
+        check_labels(values, feature)
         return list(pc.unique(values).to_pylist())
 
     found = {label for labels in read(column, name, distinct) for label in labels}
-    every = [_name(label, feature) for label in sorted(found - {None})]
+    every = [label_name(label, feature) for label in sorted(found - {None})]
     names = [label for label in every if label is not None and label not in (ignore or ())]
     if not names:
         raise ValueError(f"column {name!r} holds no label, so there is nothing to learn")
@@ -185,11 +185,11 @@ def _ids(
     labels: pa.Array, feature: Any, names: list[str], ignore: list[str] | None, lengths: NDArray[np.int64] | None
 ) -> NDArray[np.int64]:
     """Return the class of each label, -100 for a missing one."""
-    _check_labels(labels, feature)
+    check_labels(labels, feature)
     index: dict[str | None, int] = {name: number for number, name in enumerate(names)}
     index |= {None: IGNORE_INDEX} | dict.fromkeys(ignore or (), IGNORE_INDEX)
     coded = pc.dictionary_encode(labels, null_encoding="encode")
-    found = [_name(label, feature) for label in coded.dictionary.to_pylist()]
+    found = [label_name(label, feature) for label in coded.dictionary.to_pylist()]
     codes = coded.indices.to_numpy()
     for number, label in enumerate(found):
         if label not in index:
@@ -201,7 +201,7 @@ def _ids(
     return ids
 
 
-def _check_labels(labels: pa.Array, feature: Any) -> None:
+def check_labels(labels: pa.Array, feature: Any) -> None:
     checks = (pt.is_string, pt.is_large_string, pt.is_integer, pt.is_boolean, pt.is_null)
     if not any(check(labels.type) for check in checks):
         raise RowError(
