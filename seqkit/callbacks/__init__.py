@@ -4,5 +4,6 @@ from seqkit.callbacks.checkpoint import BestCheckpoint
 from seqkit.callbacks.predictions import PredictionWriter
 from seqkit.callbacks.summary import Summary
 from seqkit.callbacks.throughput import Throughput
+from seqkit.callbacks.word_vectors import WordVectors
 
-__all__ = ["BestCheckpoint", "PredictionWriter", "Summary", "Throughput"]
+__all__ = ["BestCheckpoint", "PredictionWriter", "Summary", "Throughput", "WordVectors"]

@@ -23,10 +23,13 @@ class Embedding(nn.Module):
     Attributes:
         input_size: ``num_embeddings``.
         output_size: ``embedding_dim``.
+        frozen: (``num_embeddings``,) which vectors get no gradient; None if all do. Not part of the state dict.
 
     Raises:
         ValueError: ``dropout`` or ``word_dropout`` is no probability.
     """
+
+    frozen: torch.Tensor | None
 
     def __init__(
         self, num_embeddings: int, embedding_dim: int, *, dropout: float = 0.0, word_dropout: float = 0.0
@@ -39,19 +42,32 @@ class Embedding(nn.Module):
         self.weight = nn.Parameter(torch.empty(num_embeddings, embedding_dim))
         self.dropout = Dropout(dropout)
         self.word_dropout = word_dropout
+        self.register_buffer("frozen", None, persistent=False)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw the vectors from the standard normal distribution, as ``torch.nn.Embedding`` does."""
         nn.init.normal_(self.weight)
 
+    def freeze(self, ids: torch.Tensor | None) -> None:
+        """Let the vectors of some ids get no gradient.
+
+        Args:
+            ids: (``num_embeddings``,) booleans; None lets all learn.
+        """
+        self.frozen = None if ids is None else ids.to(self.weight.device)
+
     def forward(self, ids: PackedSequence) -> PackedSequence:
         """Turn data (N, ...) of ids into data (N, ..., D)."""
         known = ids.data
         if self.training and self.word_dropout:
             known = known * (torch.rand(known.shape, device=known.device) >= self.word_dropout)
-        vectors: PackedSequence = self.dropout(ids._replace(data=F.embedding(known, self.weight)))
-        return vectors
+        vectors = F.embedding(known, self.weight)
+        if self.frozen is not None:
+            # Not requires_grad=False: the others learn, and DDP wants a gradient of each parameter all the time.
+            vectors = torch.where(self.frozen[known].unsqueeze(-1), vectors.detach(), vectors)
+        dropped: PackedSequence = self.dropout(ids._replace(data=vectors))
+        return dropped
 
     def extra_repr(self) -> str:
         """Show both sizes."""

@@ -73,3 +73,17 @@ def test_word_dropout_makes_known_words_unknown_in_training_only() -> None:
     assert_close(embedding.eval()(ids).data, embedding.weight[ids.data], rtol=0, atol=0)
     with pytest.raises(ValueError, match=r"Embedding: word_dropout is 2, but a probability lies between 0 and 1"):
         Embedding(5, 7, word_dropout=2)
+
+
+def test_frozen_vectors_get_no_gradient() -> None:
+    embedding = Embedding(5, 7)
+    embedding.freeze(torch.tensor([False, True, False, True, False]))
+    ids = pack(torch.tensor([0, 1, 2, 3, 1]), [3, 2])
+    assert_close(embedding(ids).data, embedding.weight[ids.data], rtol=0, atol=0)
+    embedding(ids).data.sum().backward()
+    assert embedding.weight.grad is not None
+    assert embedding.weight.grad.ne(0).any(1).tolist() == [True, False, True, False, False]
+    assert list(embedding.state_dict()) == ["weight"]
+    embedding.freeze(None)
+    embedding(ids).data.sum().backward()
+    assert embedding.weight.grad.ne(0).any(1).tolist() == [True, True, True, True, False]

@@ -1,0 +1,120 @@
+"""Pre-trained word vectors in an embedding, kept as they are for as long as wanted."""
+
+from typing import Any, cast
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor
+
+from seqkit.batch import Batch
+from seqkit.data.encoders import vocabulary
+from seqkit.data.vectors import Vectors, read_vectors
+from seqkit.nn.embedding import Embedding
+from seqkit.tasks.base import Task
+
+
+class WordVectors(Callback):
+    """Start an embedding from a file of word vectors when a fit begins.
+
+    The file is not needed again: neither to go on from a checkpoint, nor to test or predict from one. It is said
+    once how many words of the training vocabulary have a vector; the others, and the unknown word, are learned from
+    the start.
+
+    Args:
+        path: The file; see :func:`seqkit.data.read_vectors`.
+        column: The input; by default the main one. Its embedding is a :class:`seqkit.nn.Embedding`.
+        frozen_epochs: For how many epochs the vectors stay as they are in the file, -1 for all; then they are tuned
+            like all else.
+        fold_case: Whether a word may have the vector of one that differs in case only.
+
+    Raises:
+        ValueError: When a fit begins: for the column, for the size of the vectors, for what is wrong with the file.
+    """
+
+    def __init__(
+        self, path: str, column: str | None = None, *, frozen_epochs: int = 0, fold_case: bool = True
+    ) -> None:
+        if frozen_epochs < -1:
+            raise ValueError(
+                f"WordVectors: frozen_epochs is {frozen_epochs}; give a number of epochs, or -1 for all"
+            )
+        self.path = path
+        self.column = column
+        self.frozen_epochs = frozen_epochs
+        self.fold_case = fold_case
+        self.vectors: Vectors | None = None
+        self._known: Tensor | None = None
+        self._kept: Tensor | None = None
+        self._restored = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Which words have a vector."""
+        return {"known": self._known}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on: the vectors are in the model."""
+        self._known, self._restored = state_dict["known"], True
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
+        """What was restored before counts no more; Lightning restores after this."""
+        self._restored = False
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Read the file, unless the fit goes on."""
+        if self._restored or trainer.global_step:
+            return
+        embedding, words = self._embedding(pl_module)
+        self.vectors = read_vectors(self.path, words, fold_case=self.fold_case)
+        self.vectors.fill(embedding.weight)
+        self._known = self.vectors.known
+        rank_zero_info(f"{self.path}: {self.vectors.describe(words)}")
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Freeze, also in an epoch that was interrupted."""
+        self._freeze(trainer, pl_module)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Freeze, or let go."""
+        self._freeze(trainer, pl_module)
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,  # noqa: ARG002
+        pl_module: LightningModule,
+        outputs: Any,  # noqa: ARG002
+        batch: Batch,  # noqa: ARG002
+        batch_idx: int,  # noqa: ARG002
+    ) -> None:
+        """Undo what the optimiser does to vectors without a gradient, such as weight decay."""
+        if self._kept is not None:
+            embedding, _ = self._embedding(pl_module)
+            with torch.no_grad():
+                embedding.weight[embedding.frozen] = self._kept
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Let go."""
+        self._embedding(pl_module)[0].freeze(None)
+        self._kept = None
+
+    def _freeze(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        embedding, _ = self._embedding(pl_module)
+        frozen = self.frozen_epochs == -1 or trainer.current_epoch < self.frozen_epochs
+        embedding.freeze(self._known if frozen else None)
+        decays = any(
+            group.get("weight_decay") for optimizer in trainer.optimizers for group in optimizer.param_groups
+        )
+        self._kept = embedding.weight.detach()[embedding.frozen].clone() if frozen and decays else None
+
+    def _embedding(self, task: LightningModule) -> tuple[Embedding, list[str]]:
+        inputs = cast(Task, task).spec["inputs"]
+        column = self.column or next(iter(inputs))
+        if column not in inputs:
+            raise ValueError(f"WordVectors: there is no input {column!r}; the inputs are {list(inputs)}")
+        embedding = cast(Task, task).embeddings[list(inputs).index(column)]
+        if not isinstance(embedding, Embedding):
+            raise ValueError(
+                f"WordVectors: input {column!r} goes through {type(embedding).__name__}; "
+                f"give it a seqkit.nn.Embedding"
+            )
+        return embedding, vocabulary(inputs[column])

@@ -1,0 +1,127 @@
+import logging
+from functools import partial
+
+import pytest
+import torch
+from lightning.pytorch import Callback
+
+from seqkit import SequenceDataModule, Tagger
+from seqkit.callbacks import WordVectors
+from seqkit.data import Characters, WordCharacters, Words
+from seqkit.nn import LSTM, CharacterLSTM, Embedding
+
+SIZE = 6
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Vectors of some of the words of ``splits`` (w0 to w19), two of them in another case, and of others."""
+    generator = torch.Generator().manual_seed(0)
+    lines = []
+    for word in ["W18", "W19", *(f"w{i}" for i in range(12)), "other"]:
+        lines.append(" ".join([word, *(f"{x:.4f}" for x in torch.randn(SIZE, generator=generator).tolist())]))
+    (tmp_path / "vectors.txt").write_text("\n".join(lines) + "\n")
+    return str(tmp_path / "vectors.txt")
+
+
+class Watch(Callback):
+    """The embedding before the first step and after each epoch."""
+
+    def __init__(self):
+        self.weights = []
+
+    def on_train_start(self, trainer, pl_module):
+        self.weights.append(pl_module.embeddings[0].weight.detach().clone())
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        self.weights.append(pl_module.embeddings[0].weight.detach().clone())
+
+
+def build(splits, optimizer=torch.optim.Adam):
+    data = SequenceDataModule(splits, inputs={"words": Words(min_frequency=2)}, targets="tags", max_tokens=32)
+    torch.manual_seed(0)
+    embedding = partial(Embedding, embedding_dim=SIZE, word_dropout=0.3)
+    return Tagger(data.spec, partial(LSTM, hidden_size=4), embedding, optimizer=partial(optimizer, lr=0.05)), data
+
+
+def fit(splits, trainer, callback, epochs=3, **options):
+    model, data = build(splits, **options)
+    watch = Watch()
+    run = trainer(max_epochs=epochs, callbacks=[callback, watch], limit_val_batches=0)
+    run.fit(model, data)
+    return model, data, run, watch.weights
+
+
+def moved(one, other):
+    return (one != other).any(1)
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.Adam, partial(torch.optim.AdamW, weight_decay=0.5)])
+@pytest.mark.parametrize("frozen_epochs", [0, 1, 2, -1])
+def test_vectors_stay_for_as_long_as_wanted(splits, trainer, path, frozen_epochs, optimizer, caplog):
+    callback = WordVectors(path, frozen_epochs=frozen_epochs)
+    with caplog.at_level(logging.INFO):
+        model, _, _, weights = fit(splits, trainer, callback, optimizer=optimizer)
+    known = callback.vectors.known
+    assert (int(callback.vectors.exact.sum()), int(callback.vectors.folded.sum()), known[0]) == (12, 2, False)
+    assert (
+        "14 of 21 words have a vector: 12 as they are, 2 in another case; 7 have none, such as '<unk>'"
+        in caplog.text
+    )
+    torch.testing.assert_close(weights[0][known], callback.vectors.values[known], rtol=0, atol=0)
+    for epoch in range(3):
+        stay = frozen_epochs == -1 or epoch < frozen_epochs
+        assert moved(weights[epoch], weights[epoch + 1])[known].any() != stay
+        assert moved(weights[epoch], weights[epoch + 1])[~known].all()
+    assert model.embeddings[0].frozen is None
+
+
+@pytest.mark.parametrize("stop", [1, 2])
+def test_goes_on_from_a_checkpoint_without_the_file(splits, trainer, path, tmp_path, stop):
+    whole = fit(splits, trainer, WordVectors(path, frozen_epochs=2), epochs=4)[3]
+    *_, run, _ = fit(splits, trainer, WordVectors(path, frozen_epochs=2), epochs=stop)
+    run.save_checkpoint(tmp_path / "part.ckpt")
+    model, data = build(splits)
+    watch = Watch()
+    callback = WordVectors(str(tmp_path / "gone"), frozen_epochs=2)
+    run = trainer(max_epochs=4, callbacks=[callback, watch], limit_val_batches=0)
+    run.fit(model, data, ckpt_path=tmp_path / "part.ckpt", weights_only=True)
+    torch.testing.assert_close(watch.weights[1:], whole[1 + stop :], rtol=0, atol=0)
+
+
+def test_a_second_fit_goes_on_and_another_begins_anew(splits, trainer, path):
+    callback = WordVectors(path)
+    model, data, run, weights = fit(splits, trainer, callback, epochs=1)
+    run.fit_loop.max_epochs = 2
+    run.fit(model, data)
+    assert not torch.equal(run.callbacks[1].weights[2], weights[0])
+    again = fit(splits, trainer, callback, epochs=1)[3]
+    torch.testing.assert_close(again[0], weights[0], rtol=0, atol=0)
+
+
+def test_the_checkpoint_loads_without_the_file(splits, trainer, path, tmp_path):
+    model, data, run, _ = fit(splits, trainer, WordVectors(path), epochs=1)
+    run.save_checkpoint(tmp_path / "model.ckpt")
+    again = Tagger.load_from_checkpoint(tmp_path / "model.ckpt", weights_only=True)
+    batch = data.rows("test")[[0, 1, 2]]
+    torch.testing.assert_close(again.eval()(batch.inputs), model.eval()(batch.inputs))
+
+
+def test_errors_say_what_is_wrong(splits, trainer, path):
+    with pytest.raises(ValueError, match="frozen_epochs is -2; give a number of epochs, or -1 for all"):
+        WordVectors(path, frozen_epochs=-2)
+    with pytest.raises(ValueError, match=r"there is no input 'form'; the inputs are \['words'\]"):
+        fit(splits, trainer, WordVectors(path, "form"))
+    inputs = {"words": None, "letters": WordCharacters(column="words")}
+    data = SequenceDataModule(splits, inputs, "tags", max_tokens=32)
+    letters = {"letters": partial(CharacterLSTM, embedding_dim=3, hidden_size=3)}
+    model = Tagger(data.spec, partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=5), letters)
+    with pytest.raises(
+        ValueError, match=r"input 'letters' goes through CharacterLSTM; give it a seqkit.nn.Embedding"
+    ):
+        trainer(max_epochs=1, callbacks=[WordVectors(path, "letters")]).fit(model, data)
+    with pytest.raises(ValueError, match=r"an embedding of \(21, 5\); set its embedding_dim to 6"):
+        trainer(max_epochs=1, callbacks=[WordVectors(path)]).fit(model, data)
+    ids = SequenceDataModule(splits["train"].add_column("text", ["ab"] * 60), {"text": Characters()}, max_tokens=32)
+    with pytest.raises(ValueError, match="the ids of Characters stand for no words; use Words or ShapedWords"):
+        WordVectors(path)._embedding(type("Model", (), {"spec": ids.spec, "embeddings": [Embedding(4, 4)]}))
