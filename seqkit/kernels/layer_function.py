@@ -48,11 +48,8 @@ class LayerFunction(torch.autograd.Function):
     def forward(
         ctx: Any, sweeps: Sweeps, mode: Mode, steps: Steps, states: int, data: Tensor, *tensors: Tensor
     ) -> tuple[Tensor, ...]:
-        """Projects the inputs of all tokens, then sweeps; `tensors` are the states, then the flat weights."""
-        state, flat = tensors[:states], tensors[states:]
-        weights = by_direction(flat, state[0].size(0))
-        gates = _project(mode, data, weights)
-        output, final, saved = sweeps.forward(mode, gates, steps, state, [w.hidden for w in weights])
+        """`tensors` are the states, then the flat weights."""
+        output, final, saved = forward(sweeps, mode, steps, data, tensors[:states], tensors[states:])
         ctx.sweeps, ctx.mode, ctx.steps, ctx.states = sweeps, mode, steps, states
         ctx.save_for_backward(data, *tensors, output, *saved)
         ctx.saved_extra = 1 + len(saved)
@@ -60,7 +57,7 @@ class LayerFunction(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Sweeps back, then takes each weight gradient as one product."""
+        """The gradients of data, states and weights."""
         data, *rest = ctx.saved_tensors
         tensors, (output, *saved) = rest[: -ctx.saved_extra], rest[-ctx.saved_extra :]
         state, flat = tensors[: ctx.states], tensors[ctx.states :]
@@ -69,24 +66,67 @@ class LayerFunction(torch.autograd.Function):
             return (None,) * 4 + _differentiable(
                 ctx.mode, ctx.steps, data, state, flat, [g.clone() for g in gradients], needed
             )
-        weights = by_direction(flat, state[0].size(0))
-        slots, before, initial = ctx.sweeps.backward(
+        return (None,) * 4 + backward(
+            ctx.sweeps,
             ctx.mode,
-            gradients[0],
-            gradients[1:],
+            ctx.steps,
+            data,
+            state,
+            flat,
             output,
             saved,
-            ctx.steps,
-            state,
-            [w.hidden for w in weights],
+            gradients,
+            of_data=needed[0],
+            of_weights=any(needed[1 + ctx.states :]),
         )
-        data_gradient = _data_gradient(ctx.mode, slots, weights) if needed[0] else None
-        flat_gradients = [
-            g
+
+
+def forward(
+    sweeps: Sweeps, mode: Mode, steps: Steps, data: Tensor, state: Sequence[Tensor], flat: Sequence[Tensor]
+) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Projects the inputs of all tokens, then sweeps.
+
+    Returns:
+        The output (N, D·P), the final states (D, B, ·), and what `backward` needs besides.
+    """
+    weights = by_direction(flat)
+    gates = _project(mode, data, weights)
+    return sweeps.forward(mode, gates, steps, state, [w.hidden for w in weights])
+
+
+def backward(
+    sweeps: Sweeps,
+    mode: Mode,
+    steps: Steps,
+    data: Tensor,
+    state: Sequence[Tensor],
+    flat: Sequence[Tensor],
+    output: Tensor,
+    saved: Sequence[Tensor],
+    gradients: Sequence[Tensor],
+    *,
+    of_data: bool,
+    of_weights: bool,
+) -> tuple[Tensor | None, ...]:
+    """Sweeps back, then takes each weight gradient as one product.
+
+    Returns:
+        The gradients of data, states and weights; None for data or weights that need none.
+    """
+    weights = by_direction(flat)
+    hidden_weights = [w.hidden for w in weights]
+    slots, before, initial = sweeps.backward(
+        mode, gradients[0], gradients[1:], output, saved, steps, state, hidden_weights
+    )
+    return (
+        _data_gradient(mode, slots, weights) if of_data else None,
+        *initial,
+        *(
+            gradient
             for d, w in enumerate(weights)
-            for g in _weight_gradients(ctx.mode, slots[d], data, before[d], w, any(needed[1 + ctx.states :]))
-        ]
-        return None, None, None, None, data_gradient, *initial, *flat_gradients
+            for gradient in _weight_gradients(mode, slots[d], data, before[d], w, of_weights)
+        ),
+    )
 
 
 def _blocks(mode: Mode, height: int) -> list[tuple[slice, slice]]:

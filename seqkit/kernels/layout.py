@@ -10,6 +10,8 @@ from torch import Tensor
 Mode = Literal["LSTM", "GRU", "RNN_TANH", "RNN_RELU"]
 
 GATES: dict[Mode, int] = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
+SLOTS: dict[Mode, int] = {"LSTM": 4, "GRU": 4, "RNN_TANH": 1, "RNN_RELU": 1}
+STATES: dict[Mode, int] = {"LSTM": 2, "GRU": 1, "RNN_TANH": 1, "RNN_RELU": 1}
 
 
 class Steps:
@@ -23,7 +25,12 @@ class Steps:
 
     def __init__(self, batch_sizes: Tensor) -> None:
         self.batch_sizes = batch_sizes.contiguous()
-        self.sizes: list[int] = batch_sizes.tolist()
+
+    @cached_property
+    def sizes(self) -> list[int]:
+        """The batch sizes, T of them."""
+        sizes: list[int] = self.batch_sizes.tolist()
+        return sizes
 
     @cached_property
     def tokens(self) -> int:
@@ -73,10 +80,25 @@ class Weights(NamedTuple):
     projection: Tensor | None  # (P, H)
 
 
-def by_direction(weights: Sequence[Tensor], directions: int) -> list[Weights]:
+def by_direction(weights: Sequence[Tensor]) -> list[Weights]:
     """Splits a layer's flat weights, in the order of ``torch.nn.RNNBase.all_weights``, by direction."""
+    height = weights[0].size(0)  # a projection has fewer rows
+    directions = sum(w.dim() == 2 and w.size(0) == height for w in weights) // 2
     count = len(weights) // directions
     groups = [list(weights[d * count : (d + 1) * count]) for d in range(directions)]
     if count in (2, 3):  # without biases
         return [Weights(g[0], g[1], None, None, g[2] if count == 3 else None) for g in groups]
     return [Weights(g[0], g[1], g[2], g[3], g[4] if count == 5 else None) for g in groups]
+
+
+def shape(mode: Mode, weights: Sequence[Tensor]) -> tuple[int, int, int]:
+    """D, H and P."""
+    directions = by_direction(weights)
+    return len(directions), weights[0].size(0) // GATES[mode], weights[1].size(1)
+
+
+def zeros(mode: Mode, steps: Steps, weights: Sequence[Tensor]) -> list[Tensor]:
+    """Initial states (D, B, P) and, of an LSTM, (D, B, H)."""
+    directions, units, size = shape(mode, weights)
+    sequences = steps.sizes[0] if steps.sizes else 0
+    return [weights[0].new_zeros(directions, sequences, width) for width in (size, units)[: STATES[mode]]]

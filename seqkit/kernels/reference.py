@@ -13,7 +13,7 @@ def layer(
     mode: Mode, data: Tensor, steps: Steps, state: Sequence[Tensor], weights: Sequence[Tensor]
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Runs one layer; arguments and returns are those of `seqkit.kernels.layer`."""
-    directions = by_direction(weights, state[0].size(0))
+    directions = by_direction(weights)
     sizes = steps.sizes or [0]  # an empty step keeps the graph of a batch without a token
     outputs, finals = [], []
     for d, direction in enumerate(directions):

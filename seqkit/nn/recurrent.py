@@ -1,6 +1,5 @@
 """`LSTM`, `GRU` and `RNN`: torch's modules, with packed data at full speed on a CPU."""
 
-from collections.abc import Sequence
 from typing import Any, Literal, cast
 
 import torch
@@ -17,6 +16,8 @@ State = Tensor | tuple[Tensor, Tensor]
 
 class _Recurrent(nn.RNNBase):
     """The forward that the three share; weights, initialisation and checks are those of `torch.nn.RNNBase`.
+
+    They are no subclasses of `torch.nn.LSTM`, `GRU` and `RNN`, because `torch.compile` refuses to trace those.
 
     Attributes:
         output_size: Features of the output, (proj_size or hidden_size) × number of directions.
@@ -56,13 +57,16 @@ class _Recurrent(nn.RNNBase):
 
     def _run_packed(self, packed: PackedSequence, hx: State | None) -> tuple[PackedSequence, State]:
         data, batch_sizes, sorted_indices, unsorted_indices = packed
-        sequences = int(batch_sizes[0]) if len(batch_sizes) else 0
-        state = self._state(data, sequences, hx)
-        if hx is not None:
-            state = _permuted(state, sorted_indices)
         self.check_input(data, batch_sizes)
-        if sequences:
-            self.check_forward_args(data, cast(Any, state), batch_sizes)
+        state: State | None = None
+        if hx is not None:
+            state = _permuted(hx, sorted_indices)
+            if not torch.compiler.is_compiling() and len(batch_sizes):  # in a graph, the operator checks
+                self.check_forward_args(data, cast(Any, state), batch_sizes)
+        elif (
+            unsorted_indices is not None
+        ):  # else the batch sizes know, but a compiled graph must not look into them
+            state = self._state(data, unsorted_indices.size(0), None)
         output, state = self._layers(data, kernels.Steps(batch_sizes), state)
         return PackedSequence(output, batch_sizes, sorted_indices, unsorted_indices), _permuted(
             state, unsorted_indices
@@ -72,26 +76,32 @@ class _Recurrent(nn.RNNBase):
         if hx is not None:
             return hx
         layers = self.num_layers * (2 if self.bidirectional else 1)
-        dtype = cast(Tensor, self._flat_weights[0]).dtype
+        dtype = cast(Tensor, self.weight_ih_l0).dtype
         hidden = values.new_zeros(layers, sequences, self.proj_size or self.hidden_size, dtype=dtype)
         if self.mode != "LSTM":
             return hidden
         return hidden, values.new_zeros(layers, sequences, self.hidden_size, dtype=dtype)
 
-    def _layers(self, data: Tensor, steps: kernels.Steps, state: State) -> tuple[Tensor, State]:
+    def _layers(self, data: Tensor, steps: kernels.Steps, state: State | None) -> tuple[Tensor, State]:
         directions = 2 if self.bidirectional else 1
-        per_layer = len(self._flat_weights) // self.num_layers
-        states = state if isinstance(state, tuple) else (state,)
-        finals = []
+        states = state if isinstance(state, tuple) or state is None else (state,)
+        names = self._flat_weights_names  # by name: parametrizations and functional_call replace the weights
+        per_layer = len(names) // self.num_layers
+        finals: list[tuple[Tensor, ...]] = []
         for k in range(self.num_layers):
             if k > 0 and self.dropout > 0:
                 data = F.dropout(data, self.dropout, self.training)
+            initial: list[Tensor] | None = None
+            if states is not None:
+                initial = [s[k * directions : (k + 1) * directions] for s in states]
+            elif k > 0:
+                initial = [torch.zeros_like(f) for f in finals[0]]
             data, final = kernels.layer(
                 cast(kernels.Mode, self.mode),
                 data,
                 steps,
-                [s[k * directions : (k + 1) * directions] for s in states],
-                cast(Sequence[Tensor], self._flat_weights[k * per_layer : (k + 1) * per_layer]),
+                initial,
+                [getattr(self, name) for name in names[k * per_layer : (k + 1) * per_layer]],
                 backend=self.backend,
             )
             finals.append(final)
@@ -99,7 +109,7 @@ class _Recurrent(nn.RNNBase):
         return data, ((joined[0], joined[1]) if self.mode == "LSTM" else joined[0])
 
 
-class LSTM(_Recurrent, nn.LSTM):
+class LSTM(_Recurrent):
     """`torch.nn.LSTM`: the same arguments, weights, state dict and returns; packed data at full speed.
 
     Args:
@@ -129,6 +139,7 @@ class LSTM(_Recurrent, nn.LSTM):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(
+            "LSTM",
             input_size,
             hidden_size,
             num_layers=num_layers,
@@ -140,6 +151,10 @@ class LSTM(_Recurrent, nn.LSTM):
             device=device,
             dtype=dtype,
         )
+
+    check_forward_args = nn.LSTM.check_forward_args  # type: ignore[assignment]
+    get_expected_cell_size = nn.LSTM.get_expected_cell_size
+    permute_hidden = nn.LSTM.permute_hidden  # type: ignore[assignment]
 
     def forward(self, input: Any, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Any, tuple[Tensor, Tensor]]:
         """Runs all layers.
@@ -153,11 +168,11 @@ class LSTM(_Recurrent, nn.LSTM):
             The output in the form of `input`, features (proj_size or H) × directions, and (h_n, c_n).
         """
         if _is_cuda(input):
-            return nn.LSTM.forward(self, input, hx)
+            return nn.LSTM.forward(cast(nn.LSTM, self), input, hx)
         return self._run(input, hx)  # type: ignore[no-any-return]
 
 
-class GRU(_Recurrent, nn.GRU):
+class GRU(_Recurrent):
     """`torch.nn.GRU`: the same arguments, weights, state dict and returns; packed data at full speed.
 
     Args:
@@ -185,6 +200,7 @@ class GRU(_Recurrent, nn.GRU):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(
+            "GRU",
             input_size,
             hidden_size,
             num_layers=num_layers,
@@ -208,11 +224,11 @@ class GRU(_Recurrent, nn.GRU):
             The output in the form of `input`, features H × directions, and the final h_n.
         """
         if _is_cuda(input):
-            return nn.GRU.forward(self, input, hx)
+            return nn.GRU.forward(cast(nn.GRU, self), input, hx)
         return self._run(input, hx)  # type: ignore[no-any-return]
 
 
-class RNN(_Recurrent, nn.RNN):
+class RNN(_Recurrent):
     """`torch.nn.RNN`: the same arguments, weights, state dict and returns; packed data at full speed.
 
     Args:
@@ -241,11 +257,14 @@ class RNN(_Recurrent, nn.RNN):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
+        if nonlinearity not in ("tanh", "relu"):
+            raise ValueError(f"nonlinearity is {nonlinearity!r}; it is 'tanh' or 'relu'")
+        self.nonlinearity = nonlinearity
         super().__init__(
+            f"RNN_{nonlinearity.upper()}",
             input_size,
             hidden_size,
             num_layers=num_layers,
-            nonlinearity=nonlinearity,
             bias=bias,
             batch_first=batch_first,
             dropout=dropout,
@@ -266,7 +285,7 @@ class RNN(_Recurrent, nn.RNN):
             The output in the form of `input`, features H × directions, and the final h_n.
         """
         if _is_cuda(input):
-            return nn.RNN.forward(self, input, hx)
+            return nn.RNN.forward(cast(nn.RNN, self), input, hx)
         return self._run(input, hx)  # type: ignore[no-any-return]
 
 

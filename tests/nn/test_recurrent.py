@@ -124,7 +124,7 @@ def test_no_token(name, options):
 @kinds
 def test_attributes(name, options):
     _, ours = pair(name, options, bidirectional=True)
-    assert isinstance(ours, getattr(nn, name))
+    assert isinstance(ours, nn.RNNBase)
     assert (ours.input_size, ours.bidirectional) == (5, True)
     assert ours.output_size == 2 * options.get("proj_size", 7)
     assert ours(pack_sequence(sequences([2, 1])))[0].data.shape[1] == ours.output_size
@@ -192,6 +192,19 @@ def test_replaced_weights_are_used():
         ours.bias_ih_l0.zero_()
         ours.bias_hh_l0.zero_()
     assert not flat(ours(packed))[0].any()
+
+
+def test_weights_by_functional_call_and_parametrization():
+    _, ours = pair("GRU", {})
+    packed = pack_sequence(sequences([4, 2]))
+    expected = flat(ours(packed))
+    zeros = {name: torch.zeros_like(p) for name, p in ours.named_parameters()}
+    assert not torch.func.functional_call(ours, zeros, (packed,))[0].data.any()
+    torch.testing.assert_close(flat(ours(packed)), expected)
+    nn.utils.parametrizations.weight_norm(ours, "weight_hh_l0")
+    torch.testing.assert_close(flat(ours(packed)), expected)
+    ours.parametrizations.weight_hh_l0.original0.data.zero_()
+    assert not torch.allclose(flat(ours(packed))[0], expected[0])
 
 
 def test_long_sequences_cost_linear_time_and_memory():
