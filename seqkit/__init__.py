@@ -8,10 +8,11 @@ if TYPE_CHECKING:
     from seqkit.data.collate import PackCollate
     from seqkit.data.module import SequenceDataModule
     from seqkit.data.sampler import LengthBucketSampler
-    from seqkit.tasks import Classifier, LanguageModel, Regressor, Tagger, Task
+    from seqkit.tasks import Classifier, CTCRecognizer, LanguageModel, Regressor, Tagger, Task
 
 __all__ = [
     "Batch",
+    "CTCRecognizer",
     "Classifier",
     "LanguageModel",
     "LengthBucketSampler",
@@ -24,6 +25,7 @@ __all__ = [
 
 _HOMES = {
     "Batch": "seqkit.batch",
+    "CTCRecognizer": "seqkit.tasks",
     "Classifier": "seqkit.tasks",
     "LanguageModel": "seqkit.tasks",
     "LengthBucketSampler": "seqkit.data.sampler",

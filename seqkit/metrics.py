@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import (
     MulticlassAccuracy,
@@ -14,6 +15,8 @@ from torchmetrics.classification import (
 )
 from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError
 from torchmetrics.wrappers import ClasswiseWrapper
+
+from seqkit.transcripts import Transcripts, edit_distances, split
 
 
 class MeanLoss(Metric):
@@ -62,6 +65,54 @@ def language_metrics(unit: str = "token") -> MetricCollection:
         unit: What a token is, for the name ``bits_per_UNIT``.
     """
     return MetricCollection({"perplexity": Perplexity(), f"bits_per_{unit}": Bits()})
+
+
+class ErrorRates(Metric):
+    """How far label sequences are from the nearest of their references, over all rows and ranks.
+
+    ``label_error_rate``: insertions, deletions and substitutions over the labels of the references, the phone or
+    character error rate. ``sequence_error_rate``: share of rows that are not exactly right; of single words, the
+    word error rate. Of references that are equally near, the one that is listed first counts.
+    """
+
+    full_state_update = False
+    higher_is_better = False
+    edits: Tensor
+    labels: Tensor
+    wrong: Tensor
+    rows: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("edits", "labels", "wrong", "rows"):
+            self.add_state(name, torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, found: PackedSequence, wanted: PackedSequence) -> None:
+        """Add label sequences, data (M,), one a row, and those wanted; see :mod:`seqkit.transcripts`."""
+        ours, references = split(found), split(wanted)
+        count, device = len(ours.lengths), references.rows.device
+        starts = ours.lengths.cumsum(0) - ours.lengths
+        lengths = ours.lengths[references.rows]  # one copy for each reference
+        places = torch.arange(int(lengths.sum()), device=device) - torch.repeat_interleave(
+            lengths.cumsum(0) - lengths - starts[references.rows], lengths
+        )
+        copies = Transcripts(ours.labels[places], lengths, torch.arange(len(lengths), device=device))
+        distances = edit_distances(copies, references)  # (R,)
+        far = torch.iinfo(torch.int64).max
+        least = distances.new_full((count,), far).scatter_reduce(0, references.rows, distances, "amin")
+        nearest = torch.where(distances == least[references.rows], torch.arange(len(distances), device=device), far)
+        nearest = nearest.new_full((count,), far).scatter_reduce(0, references.rows, nearest, "amin")
+        self.edits += least.sum()
+        self.labels += references.lengths[nearest].sum()
+        self.wrong += (least > 0).sum()
+        self.rows += count
+
+    def compute(self) -> dict[str, Tensor]:
+        """Both rates; the first may be above 1."""
+        return {
+            "label_error_rate": self.edits / self.labels.clamp(min=1),
+            "sequence_error_rate": self.wrong / self.rows.clamp(min=1),
+        }
 
 
 def classification_metrics(

@@ -24,7 +24,18 @@ from seqkit.data.encoders import (
 from seqkit.data.lengths import lengths
 from seqkit.data.ragged import RaggedRows
 from seqkit.data.sampler import LengthBucketSampler
-from seqkit.data.sources import CMAPSS, CMUdict, CoNLL, Files, Hub, PythonCode, SavedDataset, Source, Text, TimeSeries
+from seqkit.data.sources import (
+    CMAPSS,
+    CMUdict,
+    CoNLL,
+    Files,
+    Hub,
+    PythonCode,
+    SavedDataset,
+    Source,
+    Text,
+    TimeSeries,
+)
 from seqkit.data.stream import PackedStream
 from seqkit.data.stream_loader import StreamLoader
 from seqkit.data.vectors import Vectors, read_vectors

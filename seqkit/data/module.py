@@ -181,6 +181,7 @@ class SequenceDataModule(LightningDataModule):
             [column for column in targets if column not in vectors],
             sequence_targets=vectors,
             nested=self._nested(),
+            unaligned=self._unaligned(targets),
             max_length=self.max_tokens if training and self.overlong == "truncate" else None,
         )
 
@@ -305,6 +306,15 @@ class SequenceDataModule(LightningDataModule):
     def _nested(self) -> list[str]:
         return [column for column, entry in self.spec["inputs"].items() if entry["kind"] == "nested"]
 
+    def _unaligned(self, targets: list[str]) -> list[str]:
+        columns = [column for column in targets if self.spec["targets"][column]["per"] == "unaligned"]
+        if columns and self.overlong == "truncate":
+            raise ValueError(
+                f'overlong="truncate" would cut the inputs but not the label sequences in {columns[0]!r}; set it '
+                f'to "drop", "solo" or "raise"'
+            )
+        return columns
+
     def _weights(self) -> Any:
         if self.weights is None:
             return None
@@ -345,6 +355,7 @@ class SequenceDataModule(LightningDataModule):
             [column for column in targets if column not in vectors],
             sequence_targets=vectors,
             nested=self._nested(),
+            unaligned=self._unaligned(targets),
             pool=self.pool,
             encode=partial(
                 encode_table, spec=self.spec, split=split, features=dataset.features, with_targets=with_targets

@@ -42,10 +42,11 @@ class PackedStream(IterableDataset[Batch]):
         dataset: Rows to come. Each rank and each worker reads its share by
             ``datasets.distributed.split_dataset_by_node``: whole shards if their number is a multiple of that of
             the shares, else every so many-th row. A shuffle buffer in it makes resuming inexact.
-        inputs: Columns; see :class:`~seqkit.data.RaggedRows`, also for the next three.
+        inputs: Columns; see :class:`~seqkit.data.RaggedRows`, also for the next four.
         targets: Columns.
         sequence_targets: Columns.
         nested: Columns.
+        unaligned: Columns.
         pool: Number of rows that are read together; at most twice as many are held in memory.
         encode: Turns a table of rows, the first of them with this number, into columns of numbers.
         max_tokens: As in :class:`~seqkit.data.LengthBucketSampler`, also what follows.
@@ -72,6 +73,7 @@ class PackedStream(IterableDataset[Batch]):
         *,
         sequence_targets: Sequence[str] = (),
         nested: Sequence[str] = (),
+        unaligned: Sequence[str] = (),
         pool: int = 10_000,
         encode: Encode | None = None,
         max_tokens: int | None = None,
@@ -100,7 +102,7 @@ class PackedStream(IterableDataset[Batch]):
         self.rank = rank
         self.dataset = dataset
         self.inputs, self.targets, self.sequence_targets = list(inputs), list(targets), list(sequence_targets)
-        self.nested = list(nested)
+        self.nested, self.unaligned = list(nested), list(unaligned)
         self.pool = pool
         self.encode = encode
         self.max_tokens = max_tokens
@@ -211,6 +213,7 @@ class PackedStream(IterableDataset[Batch]):
             self.targets,
             sequence_targets=self.sequence_targets,
             nested=self.nested,
+            unaligned=self.unaligned,
             max_length=self.max_tokens if self.overlong == "truncate" else None,
         )
 

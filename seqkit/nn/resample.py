@@ -71,7 +71,7 @@ class Upsample(nn.Module):
         input_size: D, the features of a token.
         factor: Steps that one becomes.
         output_size: The features of a step afterwards, by a linear map for each of the ``factor`` steps. None: each
-            of them is the token itself.
+            of them is the token itself, which only a layer that follows can tell apart.
 
     Attributes:
         output_size: The features of a step afterwards.
