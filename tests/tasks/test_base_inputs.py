@@ -1,12 +1,19 @@
 """Several inputs of a task: words, their characters and shapes, columns of numbers."""
 
+import json
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 
+import datasets
 import pytest
 import torch
+import yaml
 from torch import nn
 
 from seqkit import SequenceDataModule, Tagger, packed
+from seqkit.cli import main
 from seqkit.data import WordCharacters, Words, WordShapes
 from seqkit.nn import LSTM, CharacterCNN, CharacterLSTM, Embedding
 
@@ -111,3 +118,59 @@ def test_characters_need_an_embedding_of_their_own(splits):
         ValueError, match=r"input 'characters' holds a sequence of ids for each token, .*CharacterLSTM"
     ):
         Tagger(data.spec, ENCODER, partial(Embedding, embedding_dim=8))
+
+
+# Calls of Lightning that the pinned jsonargparse deprecates.
+@pytest.mark.filterwarnings("ignore:(?s).*(add_instantiator|skip_none).*was deprecated:DeprecationWarning")
+def test_a_checkpoint_suffices_for_predict_in_a_fresh_process(splits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    splits.save_to_disk("rows")
+    part = {"class_path": "seqkit.nn.CharacterLSTM", "init_args": {"embedding_dim": 4, "hidden_size": 5}}
+    words = {"class_path": "seqkit.nn.Embedding", "init_args": {"embedding_dim": 8, "word_dropout": 0.1}}
+    inputs = {
+        "words": None,
+        "characters": {"class_path": "seqkit.data.WordCharacters", "init_args": {"column": "words"}},
+    }
+    vectors = {
+        "class_path": "seqkit.callbacks.WordVectors",
+        "init_args": {"path": "vectors.txt", "frozen_epochs": 1},
+    }
+    Path("vectors.txt").write_text("".join(f"w{i} {' '.join(['0.5', str(i)] * 4)}\n" for i in range(15)))
+    config = {
+        "model": {
+            "class_path": "seqkit.Tagger",
+            "init_args": {
+                "embeddings": {"words": words, "characters": part},
+                "encoder": {"class_path": "seqkit.nn.LSTM", "init_args": {"hidden_size": 8}},
+            },
+        },
+        "data": {
+            "source": {"class_path": "seqkit.data.SavedDataset", "init_args": {"path": "rows"}},
+            "inputs": inputs,
+            "targets": "tags",
+            "max_tokens": 64,
+        },
+        "trainer": {
+            "max_epochs": 2,
+            "accelerator": "cpu",
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "callbacks": [vectors],
+        },
+    }
+    Path("config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    cli = main(["fit", "--config", "config.yaml"])
+    checkpoint = cli.trainer.checkpoint_callback.last_model_path
+    predictions = cli.trainer.predict(cli.model, cli.datamodule)
+    Path("vectors.txt").unlink()
+    datasets.DatasetDict(test=splits["test"].select_columns("words")).save_to_disk("bare")
+    options = [
+        "--data.source.init_args.path=bare",
+        "--trainer.accelerator=cpu",
+        "--trainer.enable_progress_bar=false",
+    ]
+    command = ["predict", f"--ckpt_path={checkpoint}", "--predictions.path=out.jsonl", *options]
+    subprocess.run([sys.executable, "-m", "seqkit", *command], check=True)
+    lines = [json.loads(line)["tags"] for line in Path("out.jsonl").read_text().splitlines()]
+    mine = {row: tags for rows, columns in predictions for row, tags in zip(rows, columns["tags"], strict=True)}
+    assert lines == [mine[row] for row in range(20)]
