@@ -216,6 +216,9 @@ def source_for(name, folder):
                 engines(folder / f"{split}.txt", 8)
             (folder / "rul.txt").write_text("\n".join(str(10 * i) for i in range(1, 9)) + "\n")
             return [f"{at}.{split}={folder / split}.txt" for split in ("train", "test", "rul")]
+    if name == "shakespeare_char":
+        (folder / "text.txt").write_text("".join(f"Speaker {i % 7}:\nWords, {i} of them.\n\n" for i in range(400)))
+        return [f"{at}.train={folder / 'text.txt'}"]
     if name == "wnut17_ner":
         (folder / "tags.conll").write_text(
             "Ann\tB-person\nsat\tO\n\nin\tO\nNew\tB-location\nYork\tI-location\n\n" * 20

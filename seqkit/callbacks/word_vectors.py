@@ -117,4 +117,6 @@ class WordVectors(Callback):
                 f"WordVectors: input {column!r} goes through {type(embedding).__name__}; "
                 f"give it a seqkit.nn.Embedding"
             )
-        return embedding, vocabulary(inputs[column])
+        words = vocabulary(inputs[column])
+        # Ids beyond the vocabulary, such as a language model's boundary, are no words.
+        return embedding, [*words, *[""] * (embedding.input_size - len(words))]

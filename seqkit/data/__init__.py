@@ -2,7 +2,7 @@
 
 from seqkit.data.buckets import StepCost
 from seqkit.data.collate import PackCollate
-from seqkit.data.continuous import BOUNDARY, Continuous, PieceSampler, TextStreams
+from seqkit.data.continuous import Continuous, PieceSampler, TextStreams
 from seqkit.data.encoders import (
     Characters,
     Encoder,
@@ -41,7 +41,6 @@ from seqkit.data.stream_loader import StreamLoader
 from seqkit.data.vectors import Vectors, read_vectors
 
 __all__ = [
-    "BOUNDARY",
     "CMAPSS",
     "CMUdict",
     "Characters",

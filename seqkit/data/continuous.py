@@ -19,9 +19,6 @@ from seqkit.batch import Batch
 
 Ints = npt.NDArray[np.int64]
 
-BOUNDARY = 0
-"""The id that language models add, for the begin and the end of a row; an encoder's id i becomes i + 1."""
-
 
 @dataclass(frozen=True)
 class Continuous:
@@ -60,24 +57,25 @@ class Continuous:
             )
 
 
-def joined(dataset: datasets.Dataset, column: str, *, ends: bool) -> Ints:
+def joined(dataset: datasets.Dataset, column: str, boundary: int, *, ends: bool) -> Ints:
     """All rows of a column of encoded ids as one text.
 
     Args:
         dataset: The rows, in the order of the text.
         column: The column, lists of ids.
-        ends: Whether :data:`BOUNDARY` follows each row.
+        boundary: The id that stands before the text.
+        ends: Whether it also follows each row.
 
     Returns:
-        (M + 1,) for a text of M tokens: :data:`BOUNDARY`, then the tokens, an id i as i + 1.
+        (M + 1,) for a text of M tokens: the boundary, then the tokens.
     """
-    parts = [np.zeros(1, np.int64)]
+    parts = [np.array([boundary])]
     for table in dataset.select_columns([column]).with_format("arrow").iter(batch_size=1000):
         rows = table.column(column).combine_chunks()
-        ids = pc.list_flatten(rows).to_numpy(zero_copy_only=False).astype(np.int64) + 1
+        ids = pc.list_flatten(rows).to_numpy(zero_copy_only=False).astype(np.int64)
         if ends:
             stops = pc.list_value_length(rows).to_numpy(zero_copy_only=False).astype(np.int64).cumsum()
-            ids = np.insert(ids, stops, BOUNDARY)
+            ids = np.insert(ids, stops, boundary)
         parts.append(ids)
     return np.concatenate(parts)
 

@@ -407,7 +407,9 @@ class SequenceDataModule(LightningDataModule):
             )
         encoded = encode_dataset(self._split(split), self.spec, split)
         streams = TextStreams(
-            joined(encoded, column, ends=self.continuous.ends),
+            joined(
+                encoded, column, entry["size"], ends=self.continuous.ends
+            ),  # the boundary: the id after the last
             column,
             self.continuous.streams if training else self.continuous.evaluation_streams,
             num_replicas=1 if alone else None,

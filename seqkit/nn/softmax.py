@@ -79,16 +79,17 @@ class AdaptiveSoftmax(OutputSoftmax):
     """Rare classes in clusters with fewer features, for vocabularies of tens of thousands.
 
     :class:`torch.nn.AdaptiveLogSoftmaxWithLoss` (Grave and others 2017, https://arxiv.org/abs/1609.04309). It wants
-    the most frequent classes first, as the vocabularies of :class:`seqkit.data.Words` have them.
+    the most frequent classes first, as the vocabularies of :class:`seqkit.data.Words` have them. The last class
+    counts as the first of all: it is the boundary of a language model.
 
     Args:
         input_size: H, the features.
         num_classes: C.
-        cutoffs: The first class of each cluster, ascending; those before the first are in the head.
+        cutoffs: How many classes stand before each cluster, ascending; those before the first are in the head.
         div_value: Each cluster has so many times fewer features than the one before.
 
     Raises:
-        ValueError: The cutoffs do not ascend between 1 and C - 1.
+        ValueError: The cutoffs do not ascend between 1 and C - 1, or the last cluster would have no feature.
     """
 
     def __init__(
@@ -101,18 +102,23 @@ class AdaptiveSoftmax(OutputSoftmax):
                 f"AdaptiveSoftmax got cutoffs {cutoffs} for {num_classes} classes; they ascend between 1 and "
                 f"{num_classes - 1}; for a small vocabulary use Softmax"
             )
+        if input_size < div_value ** len(cutoffs):
+            raise ValueError(
+                f"AdaptiveSoftmax: {input_size} features, divided {len(cutoffs)} times by div_value={div_value:g}, "
+                f"leave the rarest classes none; set div_value lower, or give fewer cutoffs"
+            )
         self.layer = nn.AdaptiveLogSoftmaxWithLoss(input_size, num_classes, cutoffs, div_value)
 
     def nats(self, features: Tensor, classes: Tensor) -> Tensor:
         """The negative log-probability (N,) of classes (N,), given features (N, H)."""
-        nats: Tensor = -self.layer(features, classes).output
+        nats: Tensor = -self.layer(features, (classes + 1) % self.num_classes).output
         if torch.is_grad_enabled():  # clusters of which the batch has no class take part, as DDP wants of all
             nats = nats + sum(parameter.sum() for parameter in self.layer.tail.parameters()) * 0.0
         return nats
 
     def log_probs(self, features: Tensor) -> Tensor:
         """The log-probability of each class, (N, C), given features (N, H)."""
-        return self.layer.log_prob(features)
+        return self.layer.log_prob(features).roll(-1, -1)
 
     def tie(self, weight: nn.Parameter) -> None:  # noqa: ARG002
         """Refuse: its rare classes have weights of other sizes.

@@ -35,7 +35,7 @@ def draw(
         )
     if temperature == 0:
         return log_probs.argmax(-1)
-    scores, classes = (log_probs / temperature).sort(-1, descending=True, stable=True)
+    scores, classes = (log_probs / temperature).sort(dim=-1, descending=True, stable=True)
     if top_k is not None:
         scores = scores[:, :top_k]
     probs = scores.softmax(-1)

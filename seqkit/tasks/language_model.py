@@ -13,7 +13,7 @@ from torchmetrics import MetricCollection
 
 from seqkit import packed
 from seqkit.batch import Batch
-from seqkit.data.continuous import BOUNDARY, PieceSampler
+from seqkit.data.continuous import PieceSampler
 from seqkit.data.encoders import Encoder, input_encoder
 from seqkit.metrics import language_metrics
 from seqkit.nn.dropout import EmbeddingDropout, LockedDropout
@@ -28,11 +28,13 @@ State = Any
 class LanguageModel(Steps):
     """Predict each token of a row of ids from those before it, and then the row's end.
 
-    The data has one input column and no target. One id is added to the encoder's: :data:`BOUNDARY`, which is read
-    before a row's first token and predicted after its last. A row of L tokens therefore counts L + 1, and all of
-    them weigh the same. In ``continuous`` text (see :class:`seqkit.data.Continuous`) a batch goes on where the one
-    before ended, with the encoder's states, detached; the data says which tokens count there. After a resume in
-    mid-epoch on one process the states are those of the interrupted run; on several they begin at zero once more.
+    The data has one input column and no target. One id is added after the last of its encoder: the boundary, which
+    is read before a row's first token and predicted after its last. A row of L tokens therefore counts L + 1, and
+    all of them weigh the same.
+
+    In ``continuous`` text (see :class:`seqkit.data.Continuous`) a batch goes on where the one before ended, with the
+    encoder's states, detached; the data says which tokens count there. After a resume in mid-epoch the states are
+    those of the interrupted run where one process has them all; on several ranks they begin at zero once more.
 
     ``val_loss`` is in nats a token; perplexity and bits say the same.
 
@@ -46,7 +48,7 @@ class LanguageModel(Steps):
             For continuous text it takes its state as second argument, as :class:`seqkit.nn.LSTM` does.
         embedding: The embedding, without its number of ids.
         softmax: The output layer, without its sizes; :class:`seqkit.nn.AdaptiveSoftmax` for large vocabularies.
-        tied: Whether the output layer's weights are the embedding's.
+        tied: Whether the output layer's weights are the embedding's; drawn from U(-0.1, 0.1) then.
         bidirectional: Also predict each token from those after it, by a second encoder that shares the embedding
             and the output layer, as ELMo does (Peters and others 2018, https://arxiv.org/abs/1802.05365). Neither
             sees the token. The loss is the mean of both directions. Row by row only.
@@ -89,14 +91,17 @@ class LanguageModel(Steps):
                 f"and none in `targets`"
             )
         self.column, self.entry = next(iter(spec["inputs"].items()))
-        size = self.entry["size"] + 1
-        self.embedding = embedding(size)
-        features = cast(int, self.embedding.output_size)
+        self.boundary = int(self.entry["size"])
+        size = self.boundary + 1
+        self.embeddings = nn.ModuleList([embedding(size)])
+        features = cast(int, self.embeddings[0].output_size)
         self.encoder = _one_way(encoder(features))
         self.backward_encoder = _one_way(encoder(features)) if bidirectional else None
         self.softmax = softmax(cast(int, self.encoder.output_size), size)
         if tied:
-            self.softmax.tie(cast(nn.Parameter, self.embedding.weight))
+            weight = cast(nn.Parameter, self.embeddings[0].weight)
+            nn.init.uniform_(weight, -0.1, 0.1)
+            self.softmax.tie(weight)
         self.embedding_dropout = EmbeddingDropout(size, embedding_dropout)
         self.input_dropout = LockedDropout(input_dropout)
         self.output_dropout = LockedDropout(output_dropout)
@@ -125,9 +130,9 @@ class LanguageModel(Steps):
 
         Returns:
             Packed, data (N + B, C), a row's sequence one longer than it: at place t those of token t given the ones
-            before, at the last place those of the end. Class 0 is the end, class i + 1 the encoder's id i.
+            before, at the last place those of the end, which is the last class.
         """
-        ids, _ = framed(self._moved_up(inputs))
+        ids, _ = framed(self._ids(inputs), self.boundary)
         hidden, _, _ = self._read(ids, self.encoder, None)
         return hidden._replace(data=self.softmax.log_probs(hidden.data))
 
@@ -137,17 +142,16 @@ class LanguageModel(Steps):
         Returns:
             Packed as the input, data (N, C).
         """
-        reverse = packed.reverse(self._moved_up(inputs))
-        ids, target = framed(reverse)
+        reverse = packed.reverse(self._ids(inputs))
+        ids, target = framed(reverse, self.boundary)
         hidden, _, _ = self._read(ids, self._backward(), None)
-        of_tokens = hidden.data[target.data != BOUNDARY]  # (N, H), in the order of `reverse`
+        of_tokens = hidden.data[target.data != self.boundary]  # (N, H), in the order of `reverse`
         return packed.reverse(reverse._replace(data=self.softmax.log_probs(of_tokens)))
 
-    def _moved_up(self, inputs: dict[str, PackedSequence]) -> PackedSequence:
+    def _ids(self, inputs: dict[str, PackedSequence]) -> PackedSequence:
         if self.column not in inputs:
             raise KeyError(f"the batch lacks the input {self.column!r}; it has {list(inputs)}")
-        ids = inputs[self.column]
-        return ids._replace(data=ids.data + 1)
+        return inputs[self.column]
 
     def _backward(self) -> nn.Module:
         if self.backward_encoder is None:
@@ -158,7 +162,7 @@ class LanguageModel(Steps):
         self, ids: PackedSequence, encoder: nn.Module, state: State | None
     ) -> tuple[PackedSequence, PackedSequence, State]:
         """The encoder's output with and without dropout, and its state."""
-        embedded = self.input_dropout(self.embedding_dropout(self.embedding(ids), ids))
+        embedded = self.input_dropout(self.embedding_dropout(self.embeddings[0](ids), ids))
         hidden, state = encoder(embedded) if state is None else encoder(embedded, state)
         return self.output_dropout(hidden), hidden, state
 
@@ -174,15 +178,15 @@ class LanguageModel(Steps):
         if not len(batch.rows):
             return self.no_objective()
         if self.column in batch.targets:
-            ids = batch.inputs[self.column]
+            ids = self._ids(batch.inputs)
             target = cast(PackedSequence, batch.targets[self.column])
             total, penalty = self._continued(ids, target, stage)
         else:
-            rows = self._moved_up(batch.inputs)
-            ids, target = framed(rows)
+            rows = self._ids(batch.inputs)
+            ids, target = framed(rows, self.boundary)
             total, penalty, _ = self._loss(ids, target, self.encoder, None)
             if self.backward_encoder is not None:
-                other = self._loss(*framed(packed.reverse(rows)), self.backward_encoder, None)
+                other = self._loss(*framed(packed.reverse(rows), self.boundary), self.backward_encoder, None)
                 total, penalty = (total + other[0]) / 2, (penalty + other[1]) / 2
         units = torch.tensor(len(target.data), device=target.data.device)
         with torch.no_grad():
@@ -235,7 +239,7 @@ class LanguageModel(Steps):
             columns |= {"backward_nats": [], "begin_nats": []}
         if not rows:
             return Predictions([], columns)
-        ids = self._moved_up(batch.inputs)
+        ids = self._ids(batch.inputs)
         scored = packed.unpack(self._scores(ids, self.encoder))
         columns["nats"] = [values[:-1].tolist() for values in scored]
         columns["end_nats"] = [values[-1].item() for values in scored]
@@ -248,7 +252,7 @@ class LanguageModel(Steps):
 
     def _scores(self, rows: PackedSequence, encoder: nn.Module) -> PackedSequence:
         """The nats of each row's tokens and then of its end, packed, data (N + B,)."""
-        ids, target = framed(rows)
+        ids, target = framed(rows, self.boundary)
         hidden, _, _ = self._read(ids, encoder, None)
         return target._replace(data=self.softmax.nats(hidden.data, target.data))
 
@@ -292,7 +296,7 @@ class LanguageModel(Steps):
             raise ValueError("generate needs at least one prompt; an empty one, [''], begins a row")
         generator = torch.Generator(self.device).manual_seed(seed)
         encoded = self.vocabulary.encode(prompts)
-        begun = [torch.tensor([BOUNDARY, *(i + 1 for i in row)], device=self.device) for row in encoded]
+        begun = [torch.tensor([self.boundary, *row], device=self.device) for row in encoded]
         never = self._never_drawn(may_end)
         training = self.training
         self.eval()
@@ -304,21 +308,21 @@ class LanguageModel(Steps):
         while len(drawn) < max_tokens and not ended.all():
             log_probs = self.softmax.log_probs(last).float().index_fill(1, never, -torch.inf)
             tokens = draw(log_probs, generator, temperature=temperature, top_k=top_k, top_p=top_p)
-            ended |= tokens == BOUNDARY
-            drawn.append(tokens.masked_fill(ended, BOUNDARY))
+            ended |= tokens == self.boundary
+            drawn.append(tokens.masked_fill(ended, self.boundary))
             hidden, _, state = self._read(PackedSequence(tokens, sizes), self.encoder, state)
             last = hidden.data
         self.train(training)
         added = torch.stack(drawn, 1).tolist() if drawn else [[] for _ in begun]
-        ids = [[*row, *(i - 1 for i in more if i != BOUNDARY)] for row, more in zip(encoded, added, strict=True)]
+        ids = [[*row, *(i for i in more if i != self.boundary)] for row, more in zip(encoded, added, strict=True)]
         return self.vocabulary.decode(ids)
 
     def _never_drawn(self, may_end: bool) -> Tensor:
         """Classes that stand for no token that could be written."""
-        never = [] if may_end else [BOUNDARY]
-        model = getattr(self.vocabulary, "model", None)
-        unknown = None if model is None else model.token_to_id("[UNK]")
-        return torch.tensor(never if unknown is None else [*never, unknown + 1], device=self.device).long()
+        never = [] if may_end else [self.boundary]
+        tokenizer = getattr(self.vocabulary, "model", None)
+        unknown = None if tokenizer is None else tokenizer.token_to_id(tokenizer.model.unk_token or "")
+        return torch.tensor(never if unknown is None else [*never, unknown], device=self.device).long()
 
     # Hooks of Lightning.
 
@@ -348,21 +352,22 @@ class LanguageModel(Steps):
             self._states["train"] = checkpoint["seqkit_streams"]
 
 
-def framed(ids: PackedSequence) -> tuple[PackedSequence, PackedSequence]:
+def framed(ids: PackedSequence, boundary: int) -> tuple[PackedSequence, PackedSequence]:
     """What a language model reads of rows, and what it predicts: their begin and their end added.
 
     Args:
         ids: Packed, data (N,).
+        boundary: The id of both.
 
     Returns:
-        :data:`BOUNDARY` and the row, and the row and :data:`BOUNDARY`: packed, data (N + B,).
+        The boundary and the row, and the row and the boundary: packed, data (N + B,).
     """
     # The data stands step by step, so that a first step is put before all others.
-    begins = ids.data.new_full((int(ids.batch_sizes[0]),), BOUNDARY)
+    begins = ids.data.new_full((int(ids.batch_sizes[0]),), boundary)
     read = ids._replace(
         data=torch.cat([begins, ids.data]), batch_sizes=torch.cat([ids.batch_sizes[:1], ids.batch_sizes])
     )
-    return read, packed.shift(read, -1, BOUNDARY)
+    return read, packed.shift(read, -1, boundary)
 
 
 def _one_way(encoder: nn.Module) -> nn.Module:

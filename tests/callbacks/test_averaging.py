@@ -1,0 +1,122 @@
+from functools import partial
+from types import SimpleNamespace
+
+import datasets
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+
+from seqkit import LanguageModel, SequenceDataModule
+from seqkit.callbacks import NonMonotonicAveraging
+from seqkit.nn import GRU, Embedding
+
+SGD = partial(torch.optim.SGD, lr=1.0)
+
+
+@pytest.fixture
+def fit(trainer):
+    rows = datasets.Dataset.from_dict({"text": ["abcab", "bca", "cabca", "ab", "abcabc", "ca"] * 4})
+
+    def run(*callbacks, ckpt_path=None, **options):
+        data = SequenceDataModule({"train": rows, "validation": rows}, inputs="text", max_tokens=20)
+        torch.manual_seed(0)
+        model = LanguageModel(
+            data.spec, partial(GRU, hidden_size=4), partial(Embedding, embedding_dim=4), optimizer=SGD
+        )
+        made: Trainer = trainer(callbacks=list(callbacks), **({"max_epochs": 3} | options))
+        made.fit(model, data, ckpt_path=ckpt_path, weights_only=True if ckpt_path else None)
+        return model
+
+    return run
+
+
+def flat(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+class Weights(Callback):
+    """What the model's weights are after each step, when the next begins, and in validation."""
+
+    def __init__(self):
+        self.after, self.before, self.validated = [], [], []
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        self.before.append(flat(pl_module))
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.after.append(flat(pl_module))
+
+    def on_validation_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if not trainer.sanity_checking:
+            self.validated.append(flat(pl_module))
+
+
+@pytest.mark.parametrize("patience", [0, 1, 3])
+def test_the_trigger_is_that_of_the_paper(patience):
+    """As salesforce/awd-lstm-lm's main.py has it: len(best) > n and loss > min(best[:-n])."""
+    losses = [5.0, 4.0, 3.0, 3.1, 2.9, 3.2, 3.3, 3.4, 2.0]
+    callback, best, expected = NonMonotonicAveraging(patience), [], False
+    for loss in losses:
+        earlier = best[: len(best) - patience] if len(best) > patience else []
+        expected = expected or (bool(earlier) and loss > min(earlier))
+        trainer = SimpleNamespace(
+            sanity_checking=False,
+            state=SimpleNamespace(fn="fit"),
+            callback_metrics={"val_loss": torch.tensor(loss)},
+        )
+        callback.on_validation_end(trainer, None)
+        best.append(loss)
+        assert callback.triggered is expected
+    assert expected
+
+
+def test_before_the_trigger_nothing_differs(fit):
+    torch.testing.assert_close(flat(fit(NonMonotonicAveraging(patience=100))), flat(fit()), rtol=0, atol=0)
+
+
+def test_the_model_ends_as_the_mean_of_the_steps_since_the_trigger(fit):
+    weights, averaging = Weights(), NonMonotonicAveraging(patience=100)
+    steps = 0
+
+    class Trigger(Callback):
+        def on_train_epoch_start(self, trainer, pl_module):
+            nonlocal steps
+            if trainer.current_epoch == 1:
+                averaging.triggered, steps = True, trainer.global_step
+
+    model = fit(weights, Trigger(), averaging)
+    torch.testing.assert_close(flat(model), torch.stack(weights.after[steps:]).mean(0))
+    for before, after in zip(weights.before[1:], weights.after, strict=False):
+        assert torch.equal(before, after)  # training goes on with its own
+    per_epoch = len(weights.after) // 3
+    torch.testing.assert_close(weights.validated[0], weights.after[per_epoch - 1])
+    torch.testing.assert_close(weights.validated[-1], flat(model))
+
+
+def test_a_checkpoint_has_the_average_and_resumes_with_both(fit, tmp_path):
+    def averaging():
+        made = NonMonotonicAveraging(patience=100)
+        made.triggered = True
+        return made
+
+    def keep(name):
+        return ModelCheckpoint(tmp_path, save_top_k=-1, filename=name + "-{epoch}")
+
+    whole = fit(averaging(), keep("one"), enable_checkpointing=True)
+    half = fit(averaging(), max_epochs=2)
+    saved = torch.load(tmp_path / "one-epoch=1.ckpt", weights_only=True)["state_dict"]
+    for name, weight in half.state_dict().items():
+        torch.testing.assert_close(saved[name], weight)
+    resumed = fit(
+        NonMonotonicAveraging(patience=100),
+        keep("two"),
+        enable_checkpointing=True,
+        ckpt_path=tmp_path / "one-epoch=1.ckpt",
+    )
+    torch.testing.assert_close(flat(resumed), flat(whole))
+
+
+def test_negative_patience():
+    with pytest.raises(ValueError, match="patience=-1; give a number of validations"):
+        NonMonotonicAveraging(-1)

@@ -1,0 +1,162 @@
+import json
+
+import datasets
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqkit import SequenceDataModule
+from seqkit.data import Continuous, PieceSampler, TextStreams
+from seqkit.data.continuous import joined
+
+ROWS = [[0, 1, 2], [], [3], [4, 5]]
+
+
+def plan(tokens, streams, *, training=True, ranks=1, rank=0, **options):
+    text = torch.arange(tokens + 1).numpy()
+    made = TextStreams(text, "text", streams, num_replicas=ranks, rank=rank)
+    return made, PieceSampler(made, Continuous(streams=streams, **options), training=training, seed=3)
+
+
+def read(streams, sampler):
+    """By stream: what it reads and what it predicts, over all pieces of an epoch."""
+    found = {}
+    for piece in sampler:
+        batch = streams[piece]
+        inputs, targets = batch.inputs["text"], batch.targets["text"]
+        starts = inputs.batch_sizes.cumsum(0) - inputs.batch_sizes
+        for rank, number in enumerate(batch.rows.tolist()):
+            index = starts[inputs.batch_sizes > rank] + rank
+            pair = found.setdefault(number, ([], []))
+            pair[0].extend(inputs.data[index].tolist())
+            pair[1].extend(targets.data[index].tolist())
+    return found
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_rows_are_joined_in_their_order(ends):
+    rows = datasets.Dataset.from_dict(
+        {"ids": ROWS}, datasets.Features({"ids": datasets.List(datasets.Value("int32"))})
+    )
+    expected = [9]
+    for row in ROWS:
+        expected += row + [9] * ends
+    assert joined(rows, "ids", 9, ends=ends).tolist() == expected
+    backwards = rows.select([3, 2, 1, 0])  # a view
+    assert joined(backwards, "ids", 9, ends=False).tolist() == [9, 4, 5, 3, 0, 1, 2]
+
+
+@given(
+    tokens=st.integers(1, 400),
+    streams=st.integers(1, 9),
+    ranks=st.integers(1, 3),
+    steps=st.integers(1, 40),
+    training=st.booleans(),
+    epoch=st.integers(0, 3),
+)
+def test_each_token_is_predicted_once_from_the_one_before(tokens, streams, ranks, steps, training, epoch):
+    streams = max(min(streams, tokens), 1)
+    ranks = min(ranks, streams)
+    predicted, pieces = [], set()
+    for rank in range(ranks):
+        made, sampler = plan(tokens, streams, training=training, ranks=ranks, rank=rank, steps=steps)
+        sampler.set_epoch(epoch)
+        assert len(list(sampler)) == len(sampler)
+        pieces.add(tuple(sampler))
+        for inputs, targets in read(made, sampler).values():
+            assert targets == [i + 1 for i in inputs]
+            predicted += targets
+    assert sorted(predicted) == list(range(1, tokens + 1))
+    assert len(pieces) == 1
+    assert all(start < stop for start, stop in pieces.pop())
+
+
+def test_training_pieces_vary_as_those_of_awd_lstm():
+    _, sampler = plan(400_000, 2, steps=70)
+    lengths = np.diff([start for start, _ in sampler] + [200_000])
+    assert len(set(lengths.tolist())) > 10
+    assert np.median(lengths) == pytest.approx(70, abs=2)
+    assert (np.abs(lengths - 35) < 17).mean() == pytest.approx(0.05, abs=0.02)
+    assert lengths[np.abs(lengths - 70) < 20].std() == pytest.approx(5, abs=0.5)
+    first = list(sampler)
+    sampler.set_epoch(1)
+    assert list(sampler) != first
+    sampler.set_epoch(0)
+    assert list(sampler) == first
+
+
+def test_pieces_without_variation_are_equal():
+    _, sampler = plan(1000, 1, steps=100, short=0.0, deviation=0.0)
+    assert [stop - start for start, stop in sampler] == [100] * 10
+    _, sampler = plan(1030, 1, steps=100, training=False)
+    assert [stop - start for start, stop in sampler] == [100] * 10 + [30]
+
+
+def test_a_state_is_plain_and_resumes_on_other_ranks():
+    _, sampler = plan(5000, 4)
+    sampler.set_epoch(2)
+    state = json.loads(json.dumps(sampler.state_dict(3)))
+    _, other = plan(5000, 4, ranks=2, rank=1)
+    other.load_state_dict(state)
+    assert list(other) == list(sampler)[3:]
+    assert len(other) == len(sampler)
+    other.set_epoch(3)
+    assert len(list(other)) == len(other)
+    _, longer = plan(5001, 4)
+    with pytest.raises(ValueError, match=r"other text or streams: text '5000 tokens in 4 streams, .*'5001 tokens"):
+        longer.load_state_dict(state)
+
+
+def test_means_of_the_plan():
+    _, sampler = plan(1030, 4, steps=20)
+    assert sampler.tokens_per_step * len(sampler) == 1030
+    assert sampler.sequences_per_step == 4
+
+
+def module(**options):
+    rows = {"text": ["to be or", "not to be", "that", "is the question"]}
+    return SequenceDataModule(datasets.Dataset.from_dict(rows), inputs="text", **options)
+
+
+class TestModule:
+    def test_holds_out_the_last_rows(self):
+        data = module(continuous=Continuous(streams=1), validation_fraction=0.25, test_fraction=0.25)
+        assert data.splits["test"]["text"][:] == ["is the question"]
+        assert data.splits["validation"]["text"][:] == ["that"]
+        assert data.splits["train"]["text"][:] == ["to be or", "not to be"]
+
+    def test_predicts_row_by_row_without_a_budget(self):
+        data = module(continuous=Continuous(streams=1, evaluation_streams=1), test_fraction=0.5)
+        (batch,) = data.predict_dataloader()
+        assert sorted(batch.rows.tolist()) == [0, 1]
+        assert batch.targets == {}
+
+    def test_other_inputs_are_refused(self):
+        data = module(continuous=Continuous(), targets="text")
+        with pytest.raises(ValueError, match=r"continuous text is one input column .* targets \['text'\]"):
+            data.train_dataloader()
+
+    def test_streams_are_refused(self):
+        with pytest.raises(ValueError, match="continuous text needs all rows in their order; set streaming=False"):
+            module(continuous=Continuous(), streaming=True)
+
+
+class TestBadInput:
+    def test_more_streams_than_tokens(self):
+        with pytest.raises(ValueError, match="a text of 3 tokens cannot be cut into 4 streams; set continuous"):
+            plan(3, 4)
+
+    def test_more_ranks_than_streams(self):
+        with pytest.raises(ValueError, match="2 streams cannot be dealt to 3 ranks"):
+            plan(30, 2, ranks=3)
+
+    @pytest.mark.parametrize("options", [{"streams": 0}, {"steps": 0}, {"evaluation_streams": 0}])
+    def test_no_streams(self, options):
+        with pytest.raises(ValueError, match=f"{next(iter(options))}=0; it must be at least 1"):
+            Continuous(**options)
+
+    def test_no_share(self):
+        with pytest.raises(ValueError, match=r"short=1\.5 and deviation=5\.0; the first is a share"):
+            Continuous(short=1.5)
