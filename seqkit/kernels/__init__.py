@@ -2,7 +2,7 @@
 
 - ``native``: compiled, for float32 on a CPU; present if a compiler was there at install.
 - ``reference``: the plain loop under autograd. Everything, slowly.
-- ``closed_form``: the backward in closed form, in plain torch operations. Any device; no ``projection``.
+- ``closed_form``: the backward in closed form, in plain torch operations. Any device.
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from torch import Tensor
 from seqkit.kernels import operator, reference
 from seqkit.kernels.choice import SWEEPS, Backend, available, choose
 from seqkit.kernels.layer_function import LayerFunction
-from seqkit.kernels.layout import Mode, Steps, zeros
+from seqkit.kernels.layout import PLAIN, Extras, Mode, Steps, is_special, zeros
 
-__all__ = ["Backend", "Mode", "Steps", "available", "choose", "layer"]
+__all__ = ["Backend", "Extras", "Mode", "Steps", "available", "choose", "layer"]
 
 
 def layer(
@@ -24,6 +24,7 @@ def layer(
     steps: Steps,
     state: Sequence[Tensor] | None,
     weights: Sequence[Tensor],
+    extras: Extras = PLAIN,
     *,
     backend: Backend | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -37,6 +38,7 @@ def layer(
         steps: Where the tokens lie, ``Steps(packed.batch_sizes)``.
         state: h_0 (D, B, P) and, of an LSTM, c_0 (D, B, H), where D is the number of directions; None for zeros.
         weights: The layer's, flat, in the order of `torch.nn.RNNBase.all_weights`.
+        extras: What the layer does that torch's does not.
         backend: Which implementation; by default the fastest that can.
 
     Returns:
@@ -51,14 +53,13 @@ def layer(
         if state is not None:
             state = [s.to(dtype) for s in state]
         if torch.compiler.is_compiling() and backend != "reference":
-            return operator.layer(mode, data, steps, state, weights, backend)
-        projected = len(weights) in (3, 5, 6, 10)
-        backend = choose(data.device, dtype, projected=projected, forced=backend)
+            return operator.layer(mode, data, steps, state, weights, extras, backend)
         if state is None:
             state = zeros(mode, steps, weights)
+        backend = choose(data.device, dtype, special=is_special(mode, weights, extras), forced=backend)
         if backend == "reference":
-            return reference.layer(mode, data, steps, state, weights)
+            return reference.layer(mode, data, steps, state, weights, extras)
         outputs: tuple[Tensor, ...] = LayerFunction.apply(  # type: ignore[no-untyped-call]
-            SWEEPS[backend], mode, steps, len(state), data, *state, *weights
+            SWEEPS[backend], mode, steps, len(state), data, *state, *weights, *extras
         )
         return outputs[0], outputs[1:]

@@ -13,11 +13,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from seqkit.kernels.layout import Mode, Steps
+from seqkit.kernels.layout import EPSILON, PLAIN, Extras, Gradients, Mode, Steps, Weights
 
 
 def forward(
-    mode: Mode, gates: Tensor, steps: Steps, state: Sequence[Tensor], hidden_weights: Sequence[Tensor]
+    mode: Mode,
+    gates: Tensor,
+    steps: Steps,
+    state: Sequence[Tensor],
+    weights: Sequence[Weights],
+    extras: Extras = PLAIN,
 ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
     """Runs all steps.
 
@@ -25,49 +30,70 @@ def forward(
         mode: The cell.
         gates: (D, N, S·H) everything the gates get but the recurrent product; overwritten.
         steps: Where the tokens lie.
-        state: h_0 and, of an LSTM, c_0, each (D, B, H).
-        hidden_weights: Of each direction, (G·H, H).
+        state: h_0 (D, B, P) and, of an LSTM, c_0 (D, B, H).
+        weights: Of each direction.
+        extras: What else the layer does.
 
     Returns:
-        The output (N, D·H), the final states (D, B, H), and what `backward` needs besides.
+        The output (N, D·P), the final states (D, B, ·), and what `backward` needs besides: the gates (D, N, S·H);
+        of an LSTM, the cell states (D, N, H); with a gain on the recurrent product, that product (D, N, G·H),
+        normalised, and the inverse of its standard deviation (D, N, 1).
     """
-    width = state[0].size(2)
+    units = gates.size(2) // (4 if mode in ("LSTM", "GRU") else 1)
     _flip(gates, steps)
-    weight = torch.stack([w.t() for w in hidden_weights])  # (D, H, G·H)
+    weight = torch.stack([w.hidden.t() for w in weights])  # (D, P, G·H)
+    projection = _stacked_projection(weights, transposed=True)  # (D, H, P)
     product = gates.new_empty(gates.size(0) * (steps.sizes[0] if steps.sizes else 0) * weight.size(2))
-    states = [torch.empty(*gates.shape[:2], width, dtype=gates.dtype, device=gates.device) for _ in state]
+    states = [gates.new_empty(*gates.shape[:2], s.size(2)) for s in state]
+    normal = [gates.new_empty(*gates.shape[:2], n) for n in (weight.size(2), 1) if extras.hidden_gain is not None]
+    keep_hidden, keep_cell = (_by_step(k, steps) for k in (extras.keep_hidden, extras.keep_cell))
+    normal_by_step = [torch.split(n, steps.sizes, dim=1) for n in normal]
     final = [s.clone() for s in state]
     columns = zip(*(torch.split(s, steps.sizes, dim=1) for s in states), strict=True)
     before = tuple(state)
-    for size, g, now in zip(steps.sizes, torch.split(gates, steps.sizes, dim=1), columns, strict=True):
+    for t, (g, now) in enumerate(zip(torch.split(gates, steps.sizes, dim=1), columns, strict=True)):
+        size = steps.sizes[t]
         before = tuple(s[:, :size] for s in before)
+        fed = before[0] if extras.hidden_mask is None else before[0] * extras.hidden_mask[:, :size]
         p = product[: g.size(0) * size * weight.size(2)].view(g.size(0), size, -1)
-        torch.bmm(before[0], weight, out=p)
+        torch.bmm(fed, weight, out=p)
+        if extras.hidden_gain is not None:
+            hat, scale = _normalise(p, normal_by_step[0][t])
+            normal_by_step[1][t].copy_(scale)
+            torch.mul(hat, extras.hidden_gain.unsqueeze(1), out=p)
         if mode == "LSTM":
             g.add_(p)
-            g[..., : 2 * width].sigmoid_()
-            g[..., 2 * width : 3 * width].tanh_()
-            g[..., 3 * width :].sigmoid_()
+            g[..., : 2 * units].sigmoid_()
+            g[..., 2 * units : 3 * units].tanh_()
+            g[..., 3 * units :].sigmoid_()
             i, f, c_new, o = g.chunk(4, dim=2)
             torch.mul(f, before[1], out=now[1]).addcmul_(i, c_new)
-            torch.tanh(now[1], out=now[0]).mul_(o)
+            if projection is None:
+                torch.mul(_squashed(now[1], extras), o, out=now[0])
+            else:
+                now[0].copy_(torch.bmm(_squashed(now[1], extras).mul_(o), projection))
+            if keep_cell:
+                now[1].lerp_(before[1], keep_cell[t])
         elif mode == "GRU":
-            g[..., : 3 * width].add_(p)
-            g[..., : 2 * width].sigmoid_()
+            g[..., : 3 * units].add_(p)
+            g[..., : 2 * units].sigmoid_()
             r, z, q, n = g.chunk(4, dim=2)
             n.addcmul_(r, q).tanh_()
             torch.lerp(n, before[0], z, out=now[0])
         else:
             g.add_(p)
             torch.tanh(g, out=now[0]) if mode == "RNN_TANH" else torch.clamp(g, min=0, out=now[0])
+            if keep_hidden:
+                g.copy_(now[0])
+        if keep_hidden:
+            now[0].lerp_(before[0], keep_hidden[t])
         before = now
     if steps.sizes:
         last = steps.offsets[steps.lengths - 1] + torch.arange(len(steps.lengths))
-        for f, s in zip(final, states, strict=True):
-            f[:, : len(last)] = s[:, last.to(s.device)]
-    hidden = _flip(states[0], steps)
-    output = hidden.transpose(0, 1).flatten(1)
-    return output, tuple(final), ((gates, states[1]) if mode == "LSTM" else (gates,))
+        for ended, s in zip(final, states, strict=True):
+            ended[:, : len(last)] = s[:, last.to(s.device)]
+    output = _flip(states[0], steps).transpose(0, 1).flatten(1)
+    return output, tuple(final), (gates, *states[1:], *normal)
 
 
 def backward(
@@ -78,30 +104,27 @@ def backward(
     saved: Sequence[Tensor],
     steps: Steps,
     state: Sequence[Tensor],
-    hidden_weights: Sequence[Tensor],
-) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    weights: Sequence[Weights],
+    extras: Extras = PLAIN,
+) -> Gradients:
     """Runs all steps backwards.
 
     Args:
         mode: The cell.
-        gradient: (N, D·H) of the output.
-        final_gradients: Of the final states, each (D, B, H).
-        output: (N, D·H) as `forward` returned it.
+        gradient: (N, D·P) of the output.
+        final_gradients: Of the final states, each (D, B, ·).
+        output: (N, D·P) as `forward` returned it.
         saved: The last of what `forward` returned; left as it is.
         steps: Where the tokens lie.
         state: As `forward` got it.
-        hidden_weights: As `forward` got them.
-
-    Returns:
-        The gradient of the gates before their nonlinearity (D, N, S·H), the hidden state before each token
-        (D, N, H), and the gradients of the initial states.
+        weights: As `forward` got them.
+        extras: As `forward` got them.
     """
-    width = state[0].size(2)
-    directions, tokens = len(hidden_weights), steps.tokens
+    directions, tokens, size_of_output = len(weights), steps.tokens, state[0].size(2)
+    units = saved[0].size(2) // (4 if mode in ("LSTM", "GRU") else 1)
     previous = steps.previous.to(gradient.device)
-    gates = saved[0].view(directions, tokens, saved[0].size(2) // width, width)
-    hidden = _flip(output.view(tokens, directions, width).transpose(0, 1).contiguous(), steps)
-    above = _flip(gradient.view(tokens, directions, width).transpose(0, 1).contiguous(), steps)
+    gates = saved[0].view(directions, tokens, saved[0].size(2) // units, units)
+    hidden, above = (_in_order(v.view(tokens, directions, size_of_output), steps) for v in (output, gradient))
     hidden_before = torch.cat([hidden, state[0]], dim=1).index_select(1, previous)
 
     # `slope`: the derivative of the carried dh or dc by each slot before its nonlinearity. Each step
@@ -110,7 +133,9 @@ def backward(
     if mode == "LSTM":
         i, f, g, o = gates.unbind(2)
         cell_before = torch.cat([saved[1], state[1]], dim=1).index_select(1, previous)
-        squashed = saved[1].tanh()
+        cell = saved[1] if extras.keep_cell is None else torch.addcmul(i * g, f, cell_before)
+        cell_hat, cell_scale = _normalise(cell) if extras.cell_gain is not None else (cell, cell)
+        squashed = _squashed(cell, extras)
         torch.mul(g, i, out=slope[:, :, 0]).mul_(1 - i)
         torch.mul(cell_before.mul_(f), 1 - f, out=slope[:, :, 1])
         torch.addcmul(i, i * g, g, value=-1, out=slope[:, :, 2])
@@ -118,41 +143,96 @@ def backward(
         to_cell = torch.addcmul(o, o * squashed, squashed, value=-1)
         forget = torch.split(f, steps.sizes, dim=1)
         to_cell_by_step = torch.split(to_cell, steps.sizes, dim=1)
+        cell_normal = [torch.split(v, steps.sizes, dim=1) for v in (cell_hat, cell_scale)]
     elif mode == "GRU":
         r, z, q, n = gates.unbind(2)
         torch.mul(1 - z, 1 - n * n, out=slope[:, :, 3])
         torch.mul(slope[:, :, 3], r, out=slope[:, :, 2])
         torch.mul(slope[:, :, 2], q, out=slope[:, :, 0]).mul_(1 - r)
         torch.mul(hidden_before - n, z, out=slope[:, :, 1]).mul_(1 - z)
-        keep = torch.split(z, steps.sizes, dim=1)
+        update = torch.split(z, steps.sizes, dim=1)
     else:
-        slope[:, :, 0] = 1 - hidden * hidden if mode == "RNN_TANH" else hidden > 0
+        new = hidden if extras.keep_hidden is None else gates[:, :, 0]
+        slope[:, :, 0] = 1 - new * new if mode == "RNN_TANH" else new > 0
 
-    weight = torch.stack(list(hidden_weights))  # (D, G·H, H)
-    product = slope.new_empty(directions * (steps.sizes[0] if steps.sizes else 0) * width)
+    weight = torch.stack([w.hidden for w in weights])  # (D, G·H, P)
+    projection = _stacked_projection(weights)  # (D, P, H)
+    fed = weight.size(1)
+    product = slope.new_empty(directions * (steps.sizes[0] if steps.sizes else 0) * size_of_output)
+    normal_by_step = [torch.split(v, steps.sizes, dim=1) for v in saved[-2:] if extras.hidden_gain is not None]
+    products = torch.empty_like(saved[-2]) if extras.hidden_gain is not None else None
+    products_by_step = None if products is None else torch.split(products, steps.sizes, dim=1)
+    keep_hidden, keep_cell = (_by_step(k, steps) for k in (extras.keep_hidden, extras.keep_cell))
+    # The gradients of each token's new hidden state, as far as its weights need them: (D, N, P) and (D, N, H).
+    projected = torch.empty_like(above) if projection is not None else above
+    unprojected = torch.empty_like(squashed) if extras.cell_gain is not None else above
+    offset = tokens
     carry = [f.clone() for f in final_gradients]  # of the states, by sequence
     above_by_step = torch.split(above, steps.sizes, dim=1)
     slope_by_step = torch.split(slope, steps.sizes, dim=1)
     for t in reversed(range(len(steps.sizes))):
         size, s = steps.sizes[t], slope_by_step[t]
+        offset -= size
         dh = carry[0][:, :size]
         dh.add_(above_by_step[t])
-        p = product[: directions * size * width].view(directions, size, width)
+        if keep_hidden:
+            stays = dh * keep_hidden[t]
+            dh.sub_(stays)
+        p = product[: directions * size * size_of_output].view(directions, size, size_of_output)
         if mode == "LSTM":
             dc = carry[1][:, :size]
-            dc.addcmul_(dh, to_cell_by_step[t])
+            d = dh
+            if projection is not None:
+                projected[:, offset : offset + size] = dh
+                d = torch.bmm(dh, projection)
+            if extras.cell_gain is not None:
+                unprojected[:, offset : offset + size] = d
+            if keep_cell:
+                cell_stays = dc * keep_cell[t]
+                dc.sub_(cell_stays)
+            if extras.cell_gain is None:
+                dc.addcmul_(d, to_cell_by_step[t])
+            else:
+                of_hat = d * to_cell_by_step[t] * extras.cell_gain.unsqueeze(1)
+                dc.add_(_normalise_back(of_hat, cell_normal[0][t], cell_normal[1][t]))
             s[:, :, :3].mul_(dc.unsqueeze(2))
-            s[:, :, 3].mul_(dh)
+            s[:, :, 3].mul_(d)
             dc.mul_(forget[t])
-            dh.copy_(torch.bmm(s.flatten(2), weight, out=p))
+            if keep_cell:
+                dc.add_(cell_stays)
         else:
             s.mul_(dh.unsqueeze(2))
-            torch.bmm(s[:, :, : weight.size(1) // width].flatten(2), weight, out=p)
-            if mode == "GRU":
-                torch.addcmul(p, dh, keep[t], out=dh)
-            else:
-                dh.copy_(p)
-    return _flip(slope.flatten(2), steps), _flip(hidden_before, steps), tuple(carry)
+        of_product = s.flatten(2)[:, :, :fed]
+        if extras.hidden_gain is not None and products_by_step is not None:
+            of_hat = of_product * extras.hidden_gain.unsqueeze(1)
+            of_product = products_by_step[t]
+            of_product.copy_(_normalise_back(of_hat, normal_by_step[0][t], normal_by_step[1][t]))
+        torch.bmm(of_product, weight, out=p)
+        if extras.hidden_mask is not None:
+            p.mul_(extras.hidden_mask[:, :size])
+        if mode == "GRU":
+            torch.addcmul(p, dh, update[t], out=dh)
+        else:
+            dh.copy_(p)
+        if keep_hidden:
+            dh.add_(stays)
+
+    slots = slope.flatten(2)
+    found = Gradients(slots, hidden_before, tuple(carry))
+    if extras.hidden_mask is not None:
+        hidden_before.mul_(extras.hidden_mask.index_select(1, steps.sequences.to(gradient.device)))
+    if products is not None:
+        found = found._replace(products=products, hidden_gain=(slots[:, :, :fed] * saved[-2]).sum(1))
+    if projection is not None:
+        found = found._replace(projection=projected.mT @ (squashed * o))
+    if extras.cell_gain is not None:
+        of_normal = unprojected.mul_(to_cell)
+        found = found._replace(cell_gain=(of_normal * cell_hat).sum(1), cell_bias=of_normal.sum(1))
+    _flip(slots, steps)
+    _flip(hidden_before, steps)
+    if products is not None:
+        _flip(products, steps)
+    return found
 
 
 def _flip(values: Tensor, steps: Steps) -> Tensor:
@@ -160,3 +240,42 @@ def _flip(values: Tensor, steps: Steps) -> Tensor:
     if values.size(0) == 2:
         values[1] = values[1].index_select(0, steps.reversal.to(values.device))
     return values
+
+
+def _in_order(values: Tensor, steps: Steps) -> Tensor:
+    """From tokens (N, D, ·) to those of each direction in the order of its sweep (D, N, ·)."""
+    if values.size(1) == 1:
+        return values.transpose(0, 1)
+    forth, back = values.unbind(1)
+    return torch.stack([forth, back.index_select(0, steps.reversal.to(values.device))])
+
+
+def _by_step(values: Tensor | None, steps: Steps) -> tuple[Tensor, ...]:
+    """Shares (D, N, ·) in the order of the sweep, by step; empty for None."""
+    return () if values is None else torch.split(_flip(values.clone(), steps), steps.sizes, dim=1)
+
+
+def _stacked_projection(weights: Sequence[Weights], *, transposed: bool = False) -> Tensor | None:
+    found = [w.projection for w in weights if w.projection is not None]
+    return torch.stack([w.t() if transposed else w for w in found]) if found else None
+
+
+def _squashed(cell: Tensor, extras: Extras) -> Tensor:
+    """What the output gate lets pass of the cell state: (D, ·, H)."""
+    if extras.cell_gain is None or extras.cell_bias is None:
+        return cell.tanh()
+    hat, _ = _normalise(cell)
+    return torch.addcmul(extras.cell_bias.unsqueeze(1), hat, extras.cell_gain.unsqueeze(1)).tanh_()
+
+
+def _normalise(values: Tensor, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Values with mean 0 and variance 1 in the last dimension, and the inverse of the standard deviation."""
+    centred = torch.sub(values, values.mean(-1, keepdim=True), out=out)
+    scale = centred.square().mean(-1, keepdim=True).add_(EPSILON).rsqrt_()
+    return centred.mul_(scale), scale
+
+
+def _normalise_back(gradient: Tensor, normal: Tensor, scale: Tensor) -> Tensor:
+    """From the gradient of normalised values to that of the values."""
+    centred = gradient - gradient.mean(-1, keepdim=True)
+    return centred.addcmul_(normal, (gradient * normal).mean(-1, keepdim=True), value=-1).mul_(scale)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from seqkit.kernels import reference
-from seqkit.kernels.layout import Mode, Steps, Weights, by_direction
+from seqkit.kernels.layout import EPSILON, Extras, Gradients, Mode, Steps, Weights, by_direction
 
 
 class Sweeps(Protocol):
@@ -23,7 +23,8 @@ class Sweeps(Protocol):
         gates: Tensor,
         steps: Steps,
         state: Sequence[Tensor],
-        hidden_weights: Sequence[Tensor],
+        weights: Sequence[Weights],
+        extras: Extras,
     ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
         """All steps in their order."""
 
@@ -36,35 +37,37 @@ class Sweeps(Protocol):
         saved: Sequence[Tensor],
         steps: Steps,
         state: Sequence[Tensor],
-        hidden_weights: Sequence[Tensor],
-    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        weights: Sequence[Weights],
+        extras: Extras,
+    ) -> Gradients:
         """All steps in the opposite order."""
 
 
 class LayerFunction(torch.autograd.Function):
-    """(data, states, weights) -> (output, final states). Second derivatives go through the plain loop."""
+    """(data, states, weights, extras) -> (output, final states). Second derivatives go through the plain loop."""
 
     @staticmethod
     def forward(
-        ctx: Any, sweeps: Sweeps, mode: Mode, steps: Steps, states: int, data: Tensor, *tensors: Tensor
+        ctx: Any, sweeps: Sweeps, mode: Mode, steps: Steps, states: int, data: Tensor, *tensors: Tensor | None
     ) -> tuple[Tensor, ...]:
-        """`tensors` are the states, then the flat weights."""
-        output, final, saved = forward(sweeps, mode, steps, data, tensors[:states], tensors[states:])
+        """`tensors` are the states, the flat weights and the extras."""
         ctx.sweeps, ctx.mode, ctx.steps, ctx.states = sweeps, mode, steps, states
+        state, flat, extras = _split(tensors, states)
+        output, final, saved = forward(sweeps, mode, steps, data, state, flat, extras)
         ctx.save_for_backward(data, *tensors, output, *saved)
         ctx.saved_extra = 1 + len(saved)
         return output, *final
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradients of data, states and weights."""
+        """The gradients of data, states, weights and extras."""
         data, *rest = ctx.saved_tensors
         tensors, (output, *saved) = rest[: -ctx.saved_extra], rest[-ctx.saved_extra :]
-        state, flat = tensors[: ctx.states], tensors[ctx.states :]
+        state, flat, extras = _split(tensors, ctx.states)
         needed = ctx.needs_input_grad[4:]
         if torch.is_grad_enabled():  # create_graph=True
             return (None,) * 4 + _differentiable(
-                ctx.mode, ctx.steps, data, state, flat, [g.clone() for g in gradients], needed
+                ctx.mode, ctx.steps, data, state, flat, extras, [g.clone() for g in gradients], needed
             )
         return (None,) * 4 + backward(
             ctx.sweeps,
@@ -73,6 +76,7 @@ class LayerFunction(torch.autograd.Function):
             data,
             state,
             flat,
+            extras,
             output,
             saved,
             gradients,
@@ -82,7 +86,13 @@ class LayerFunction(torch.autograd.Function):
 
 
 def forward(
-    sweeps: Sweeps, mode: Mode, steps: Steps, data: Tensor, state: Sequence[Tensor], flat: Sequence[Tensor]
+    sweeps: Sweeps,
+    mode: Mode,
+    steps: Steps,
+    data: Tensor,
+    state: Sequence[Tensor],
+    flat: Sequence[Tensor],
+    extras: Extras,
 ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
     """Projects the inputs of all tokens, then sweeps.
 
@@ -90,8 +100,9 @@ def forward(
         The output (N, D·P), the final states (D, B, ·), and what `backward` needs besides.
     """
     weights = by_direction(flat)
-    gates = _project(mode, data, weights)
-    return sweeps.forward(mode, gates, steps, state, [w.hidden for w in weights])
+    gates, products = _project(mode, data, weights, extras.input_gain)
+    output, final, saved = sweeps.forward(mode, gates, steps, state, weights, extras)
+    return output, final, (*products, *saved)
 
 
 def backward(
@@ -101,6 +112,7 @@ def backward(
     data: Tensor,
     state: Sequence[Tensor],
     flat: Sequence[Tensor],
+    extras: Extras,
     output: Tensor,
     saved: Sequence[Tensor],
     gradients: Sequence[Tensor],
@@ -111,22 +123,52 @@ def backward(
     """Sweeps back, then takes each weight gradient as one product.
 
     Returns:
-        The gradients of data, states and weights; None for data or weights that need none.
+        The gradients of data, states, weights and extras; None for those that need none.
     """
     weights = by_direction(flat)
-    hidden_weights = [w.hidden for w in weights]
-    slots, before, initial = sweeps.backward(
-        mode, gradients[0], gradients[1:], output, saved, steps, state, hidden_weights
+    count = 0 if extras.input_gain is None else 3
+    swept = sweeps.backward(mode, gradients[0], gradients[1:], output, saved[count:], steps, state, weights, extras)
+    slots = swept.slots
+    height = flat[0].size(0)
+    of_products = [[(s[:, columns], rows) for columns, rows in _blocks(mode, height)] for s in slots]
+    input_gain = None
+    if extras.input_gain is not None:
+        # of_products is then one block: the gradient of the input product before its normalisation.
+        of_products, input_gain = _normalise_back(of_products, saved[:3], extras.input_gain)
+    of_flat: list[Tensor | None] = []
+    for d, w in enumerate(weights):
+        if not of_weights:
+            of_flat += [None for weight in w if weight is not None]
+            continue
+        of_input = torch.empty_like(w.input)
+        for block, rows in of_products[d]:
+            torch.mm(block.t(), data, out=of_input[rows])
+        recurrent = slots[d, :, :height] if swept.products is None else swept.products[d]
+        of_flat += [of_input, torch.mm(recurrent.t(), swept.before[d])]
+        if w.input_bias is not None:
+            total = slots[d].sum(0)
+            of_flat += [torch.cat([total[columns] for columns, _ in _blocks(mode, height)]), total[:height].clone()]
+        if swept.projection is not None:
+            of_flat.append(swept.projection[d])
+    of_data_ = None
+    if of_data:
+        of_data_ = _sum_of_products(
+            [(b, w.input[rows]) for p, w in zip(of_products, weights, strict=True) for b, rows in p]
+        )
+    of_extras = Extras(
+        input_gain=input_gain,
+        hidden_gain=swept.hidden_gain,
+        cell_gain=swept.cell_gain,
+        cell_bias=swept.cell_bias,
     )
-    return (
-        _data_gradient(mode, slots, weights) if of_data else None,
-        *initial,
-        *(
-            gradient
-            for d, w in enumerate(weights)
-            for gradient in _weight_gradients(mode, slots[d], data, before[d], w, of_weights)
-        ),
-    )
+    return of_data_, *swept.initial, *of_flat, *of_extras
+
+
+def _split(tensors: Sequence[Tensor | None], states: int) -> tuple[list[Tensor], list[Tensor], Extras]:
+    """States, flat weights, extras."""
+    rest: list[Any] = list(tensors)
+    end = len(rest) - len(Extras._fields)
+    return rest[:states], rest[states:end], Extras(*rest[end:])
 
 
 def _blocks(mode: Mode, height: int) -> list[tuple[slice, slice]]:
@@ -138,19 +180,33 @@ def _blocks(mode: Mode, height: int) -> list[tuple[slice, slice]]:
     return [(rz, rz), (slice(height, height + width), n)]
 
 
-def _project(mode: Mode, data: Tensor, weights: Sequence[Weights]) -> Tensor:
-    """(D, N, S·H): inputs times input weights, plus all biases."""
+def _project(
+    mode: Mode, data: Tensor, weights: Sequence[Weights], gain: Tensor | None
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Inputs times input weights, normalised if there is a gain, plus all biases: (D, N, S·H).
+
+    Returns:
+        Them and, for `_normalise_back`, the product (D, N, G·H), its mean and the inverse of its deviation.
+    """
     height = weights[0].input.size(0)
     blocks = _blocks(mode, height)
     gates = data.new_empty(len(weights), data.size(0), blocks[-1][0].stop)
-    for g, w in zip(gates, weights, strict=True):
+    kept = []
+    for d, (g, w) in enumerate(zip(gates, weights, strict=True)):
         bias = None
         if w.input_bias is not None and w.hidden_bias is not None:
             bias = w.input_bias + w.hidden_bias
             if mode == "GRU":
                 bias[blocks[1][1]] = w.input_bias[blocks[1][1]]
+        normal = None
+        if gain is not None:
+            product = torch.mm(data, w.input.t())
+            normal, *statistics = torch.native_layer_norm(product, [height], gain[d], bias, EPSILON)
+            kept.append((product, *statistics))
         for columns, rows in blocks:
-            if bias is None:
+            if normal is not None:
+                g[:, columns] = normal[:, rows]
+            elif bias is None:
                 torch.mm(data, w.input[rows].t(), out=g[:, columns])
             else:
                 torch.addmm(bias[rows], data, w.input[rows].t(), out=g[:, columns])
@@ -160,38 +216,29 @@ def _project(mode: Mode, data: Tensor, weights: Sequence[Weights]) -> Tensor:
                 recurrent_part.zero_()
             else:
                 recurrent_part.copy_(w.hidden_bias[blocks[1][1]])
-    return gates
+    return gates, tuple(torch.stack(tensors) for tensors in zip(*kept, strict=True))
 
 
-def _data_gradient(mode: Mode, slots: Tensor, weights: Sequence[Weights]) -> Tensor:
-    """(N, I)."""
-    terms = [
-        (s[:, columns], w.input[rows])
-        for s, w in zip(slots, weights, strict=True)
-        for columns, rows in _blocks(mode, w.input.size(0))
-    ]
-    gradient = torch.mm(*terms[0])
+def _normalise_back(
+    of_normal: Sequence[Sequence[tuple[Tensor, slice]]], kept: Sequence[Tensor], gain: Tensor
+) -> tuple[list[list[tuple[Tensor, slice]]], Tensor]:
+    """From the gradients of `_project`'s normalised blocks to that of each product, (N, G·H), and of the gain."""
+    found, of_gain = [], []
+    for blocks, product, mean, scale, g in zip(of_normal, *kept, gain, strict=True):
+        above = torch.cat([block for block, _ in blocks], dim=1)
+        of_product, weight, _ = torch.ops.aten.native_layer_norm_backward(
+            above, product, [len(g)], mean, scale, g, None, [True, True, False]
+        )
+        found.append([(of_product, slice(0, len(g)))])
+        of_gain.append(weight)
+    return found, torch.stack(of_gain)
+
+
+def _sum_of_products(terms: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    total = torch.mm(*terms[0])
     for term in terms[1:]:
-        gradient.addmm_(*term)
-    return gradient
-
-
-def _weight_gradients(
-    mode: Mode, slots: Tensor, data: Tensor, before: Tensor, weights: Weights, needed: bool
-) -> list[Tensor | None]:
-    """Of one direction, in the order of the flat weights."""
-    if not needed:
-        return [None for w in weights if w is not None]
-    height = weights.input.size(0)
-    of_input = torch.empty_like(weights.input)
-    for columns, rows in _blocks(mode, height):
-        torch.mm(slots[:, columns].t(), data, out=of_input[rows])
-    gradients: list[Tensor | None] = [of_input, torch.mm(slots[:, :height].t(), before)]
-    if weights.input_bias is not None:
-        total = slots.sum(0)
-        gradients.append(torch.cat([total[columns] for columns, _ in _blocks(mode, height)]))
-        gradients.append(total[:height].clone())
-    return gradients
+        total.addmm_(*term)
+    return total
 
 
 def _differentiable(
@@ -200,11 +247,12 @@ def _differentiable(
     data: Tensor,
     state: Sequence[Tensor],
     flat: Sequence[Tensor],
+    extras: Extras,
     gradients: Sequence[Tensor],
     needed: Sequence[bool],
 ) -> tuple[Tensor | None, ...]:
     """The gradients as functions of the inputs and of `gradients`, through the plain loop."""
-    inputs = [t for t, n in zip((data, *state, *flat), needed, strict=True) if n]
-    output, final = reference.layer(mode, data, steps, state, flat)
+    inputs = [t for t, n in zip((data, *state, *flat, *extras), needed, strict=True) if n]
+    output, final = reference.layer(mode, data, steps, state, flat, extras)
     found = iter(torch.autograd.grad((output, *final), inputs, gradients, create_graph=True, allow_unused=True))
     return tuple(next(found) if n else None for n in needed)

@@ -80,6 +80,40 @@ class Weights(NamedTuple):
     projection: Tensor | None  # (P, H)
 
 
+class Extras(NamedTuple):
+    """What a layer does that torch's does not; None where it does nothing. G is the number of gates.
+
+    The gains and the bias of layer normalisation (Ba et al. 2016, https://arxiv.org/abs/1607.06450) are learned;
+    no gradient is taken of the mask and of the shares.
+    """
+
+    hidden_mask: Tensor | None = None  # (D, B, P), times the hidden state in the recurrent product
+    keep_hidden: Tensor | None = None  # (D, N, P), zoneout: the share of the hidden state before that stays
+    keep_cell: Tensor | None = None  # (D, N, H), zoneout of an LSTM's cell state
+    input_gain: Tensor | None = None  # (D, G·H), layer normalisation of the input product
+    hidden_gain: Tensor | None = None  # (D, G·H), of the recurrent product
+    cell_gain: Tensor | None = None  # (D, H), of an LSTM's cell state on its way to the output
+    cell_bias: Tensor | None = None  # (D, H)
+
+
+class Gradients(NamedTuple):
+    """What a sweep back returns; S is the number of slots of a unit. None stands where there is no such weight."""
+
+    slots: Tensor  # (D, N, S·H), of the gates before their nonlinearity
+    before: Tensor  # (D, N, P), no gradient: what the hidden weight was multiplied with at each token
+    initial: tuple[Tensor, ...]  # of the initial states
+    products: Tensor | None = None  # (D, N, G·H), of the recurrent product, where that is normalised
+    projection: Tensor | None = None  # (D, P, H)
+    hidden_gain: Tensor | None = None  # these as in Extras
+    cell_gain: Tensor | None = None
+    cell_bias: Tensor | None = None
+
+
+PLAIN = Extras()
+LEARNED = ("input_gain", "hidden_gain", "cell_gain", "cell_bias")
+EPSILON = 1e-5  # of layer normalisation
+
+
 def by_direction(weights: Sequence[Tensor]) -> list[Weights]:
     """Splits a layer's flat weights, in the order of ``torch.nn.RNNBase.all_weights``, by direction."""
     height = weights[0].size(0)  # a projection has fewer rows
@@ -102,3 +136,9 @@ def zeros(mode: Mode, steps: Steps, weights: Sequence[Tensor]) -> list[Tensor]:
     directions, units, size = shape(mode, weights)
     sequences = steps.sizes[0] if steps.sizes else 0
     return [weights[0].new_zeros(directions, sequences, width) for width in (size, units)[: STATES[mode]]]
+
+
+def is_special(mode: Mode, weights: Sequence[Tensor], extras: Extras) -> bool:
+    """Whether the layer is more than the textbook cell: projected, or with extras."""
+    _, units, size = shape(mode, weights)
+    return units != size or any(e is not None for e in extras)

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from seqkit.kernels.layout import GATES, Mode, Steps
+from seqkit.kernels.layout import GATES, PLAIN, Extras, Gradients, Mode, Steps, Weights
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,12 @@ def compiled() -> ctypes.CDLL | None:
 
 
 def forward(
-    mode: Mode, gates: Tensor, steps: Steps, state: Sequence[Tensor], hidden_weights: Sequence[Tensor]
+    mode: Mode,
+    gates: Tensor,
+    steps: Steps,
+    state: Sequence[Tensor],
+    weights: Sequence[Weights],
+    extras: Extras = PLAIN,  # noqa: ARG001 -- `choose` lets none through
 ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
     """Runs all steps; see `seqkit.kernels.closed_form.forward`."""
     directions, _, units = state[0].shape
@@ -50,7 +55,7 @@ def forward(
     output = gates.new_empty(steps.tokens, directions * units)
     cells = gates.new_empty(directions, steps.tokens, units) if mode == "LSTM" else None
     final = tuple(s.clone() for s in state)
-    _call("forward", mode, steps, state[0], hidden_weights, [gates, *_pair(state), output, cells, *_pair(final)])
+    _call("forward", mode, steps, state[0], weights, [gates, *_pair(state), output, cells, *_pair(final)])
     return output, final, ((gates,) if cells is None else (gates, cells))
 
 
@@ -62,8 +67,9 @@ def backward(
     saved: Sequence[Tensor],
     steps: Steps,
     state: Sequence[Tensor],
-    hidden_weights: Sequence[Tensor],
-) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    weights: Sequence[Weights],
+    extras: Extras = PLAIN,  # noqa: ARG001 -- `choose` lets none through
+) -> Gradients:
     """Runs all steps backwards; see `seqkit.kernels.closed_form.backward`."""
     directions, _, units = state[0].shape
     state = [s.contiguous() for s in state]
@@ -80,8 +86,8 @@ def backward(
         slots,
         before,
     ]
-    _call("backward", mode, steps, state[0], hidden_weights, [*arguments, *_pair(initial)])
-    return slots, before, initial
+    _call("backward", mode, steps, state[0], weights, [*arguments, *_pair(initial)])
+    return Gradients(slots, before, initial)
 
 
 def _pair(tensors: Sequence[Tensor]) -> list[Tensor | None]:
@@ -94,13 +100,13 @@ def _call(
     mode: Mode,
     steps: Steps,
     state: Tensor,
-    hidden_weights: Sequence[Tensor],
+    weights: Sequence[Weights],
     tensors: Sequence[Tensor | None],
 ) -> None:
     directions, batch, units = state.shape
-    weights = [w.contiguous() for w in hidden_weights]
+    hidden = [w.hidden.contiguous() for w in weights]
     sizes = [len(steps.sizes), batch, units, directions]
-    pointers = [None if t is None else t.data_ptr() for t in [*_pair(weights), *tensors]]
+    pointers = [None if t is None else t.data_ptr() for t in [*_pair(hidden), *tensors]]
     getattr(compiled(), f"seqkit_{name}")(
         ctypes.c_int(list(GATES).index(mode)),
         *map(ctypes.c_int64, sizes),

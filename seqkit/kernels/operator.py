@@ -12,7 +12,7 @@ from torch import Tensor
 
 from seqkit.kernels import layer_function
 from seqkit.kernels.choice import SWEEPS, Backend, choose
-from seqkit.kernels.layout import SLOTS, STATES, Mode, Steps, shape, zeros
+from seqkit.kernels.layout import LEARNED, SLOTS, STATES, Extras, Mode, Steps, is_special, shape, zeros
 
 
 def layer(
@@ -21,10 +21,21 @@ def layer(
     steps: Steps,
     state: Sequence[Tensor] | None,
     weights: Sequence[Tensor],
+    extras: Extras,
     backend: Backend | None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Runs one layer; arguments and returns are those of `seqkit.kernels.layer`."""
-    found = recurrent_layer(data, steps.batch_sizes, state or [], weights, mode, backend)
+    present = {name: e for name, e in zip(Extras._fields, extras, strict=True) if e is not None}
+    found = recurrent_layer(
+        data,
+        steps.batch_sizes,
+        list(state or []),
+        list(weights),
+        list(present.values()),
+        mode,
+        ",".join(present),
+        backend,
+    )
     return found[0], tuple(found[1 : 1 + STATES[mode]])
 
 
@@ -34,20 +45,24 @@ def recurrent_layer(
     batch_sizes: Tensor,
     state: Sequence[Tensor],
     weights: Sequence[Tensor],
+    extras: Sequence[Tensor],
     mode: str,
+    names: str,
     backend: str | None,
 ) -> list[Tensor]:
-    """The output, the final states, and what the backward needs besides; `state` may be empty, for zeros."""
-    kind, steps = cast(Mode, mode), Steps(batch_sizes)
+    """The output, the final states, and what the backward needs besides.
+
+    `state` may be empty, for zeros; `extras` are those of the `names`, which commas separate.
+    """
+    kind, steps, more = cast(Mode, mode), Steps(batch_sizes), _extras(extras, names)
     start = zeros(kind, steps, weights)
     if state and [s.shape for s in state] != [s.shape for s in start]:
         raise RuntimeError(
             f"Expected hidden states of sizes {[tuple(s.shape) for s in start]} for each layer, "
             f"got {[tuple(s.shape) for s in state]}"
         )
-    output, final, saved = layer_function.forward(
-        _sweeps(backend, data), kind, steps, data, state or start, weights
-    )
+    sweeps = _sweeps(backend, kind, weights, more)
+    output, final, saved = layer_function.forward(sweeps, kind, steps, data, state or start, weights, more)
     return [output, *final, *saved]
 
 
@@ -57,18 +72,25 @@ def _(
     batch_sizes: Tensor,
     state: Sequence[Tensor],
     weights: Sequence[Tensor],
+    extras: Sequence[Tensor],
     mode: str,
+    names: str,
     backend: str | None,
 ) -> list[Tensor]:
-    kind = cast(Mode, mode)
+    kind, more = cast(Mode, mode), _extras(extras, names)
     directions, units, size = shape(kind, weights)
+    tokens, height = data.size(0), weights[0].size(0)
     sequences = state[0].size(1) if state else torch.library.get_ctx().new_dynamic_size()
-    output = data.new_empty(data.size(0), directions * size)
-    final = [data.new_empty(directions, sequences, width) for width in (size, units)[: STATES[kind]]]
-    saved = [data.new_empty(directions, data.size(0), SLOTS[kind] * units)]
+    shapes = [(tokens, directions * size)]
+    shapes += [(directions, sequences, width) for width in (size, units)[: STATES[kind]]]
+    if more.input_gain is not None:
+        shapes += [(directions, tokens, width) for width in (height, 1, 1)]
+    shapes += [(directions, tokens, SLOTS[kind] * units)]
     if kind == "LSTM":
-        saved.append(data.new_empty(directions, data.size(0), units))
-    return [output, *final, *saved]
+        shapes += [(directions, tokens, units)]
+    if more.hidden_gain is not None:
+        shapes += [(directions, tokens, width) for width in (height, 1)]
+    return [data.new_empty(s) for s in shapes]
 
 
 @torch.library.custom_op("seqkit::recurrent_layer_backward", mutates_args=())
@@ -78,27 +100,30 @@ def recurrent_layer_backward(
     batch_sizes: Tensor,
     state: Sequence[Tensor],
     weights: Sequence[Tensor],
+    extras: Sequence[Tensor],
     output: Tensor,
     saved: Sequence[Tensor],
     mode: str,
+    names: str,
     backend: str | None,
 ) -> list[Tensor]:
-    """The gradients of data, states and weights."""
-    kind, steps = cast(Mode, mode), Steps(batch_sizes)
+    """The gradients of data, states, weights and those extras that are learned."""
+    kind, steps, more = cast(Mode, mode), Steps(batch_sizes), _extras(extras, names)
     found = layer_function.backward(
-        _sweeps(backend, data),
+        _sweeps(backend, kind, weights, more),
         kind,
         steps,
         data,
         state or zeros(kind, steps, weights),
         weights,
+        more,
         output,
         saved,
         gradients,
         of_data=True,
         of_weights=True,
     )
-    return [cast(Tensor, gradient) for gradient in found]
+    return [gradient for gradient in found if gradient is not None]
 
 
 @recurrent_layer_backward.register_fake
@@ -108,39 +133,57 @@ def _(
     batch_sizes: Tensor,
     state: Sequence[Tensor],
     weights: Sequence[Tensor],
+    extras: Sequence[Tensor],
     output: Tensor,
     saved: Sequence[Tensor],
     mode: str,
+    names: str,
     backend: str | None,
 ) -> list[Tensor]:
-    return [torch.empty_like(t, memory_format=torch.contiguous_format) for t in (data, *gradients[1:], *weights)]
+    learned = [e for e, name in zip(extras, names.split(","), strict=False) if name in LEARNED]
+    return [
+        torch.empty_like(t, memory_format=torch.contiguous_format)
+        for t in (data, *gradients[1:], *weights, *learned)
+    ]
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
-    data, batch_sizes, state, weights, ctx.mode, ctx.backend = inputs
+    data, batch_sizes, state, weights, extras, ctx.mode, ctx.names, ctx.backend = inputs
     final = 1 + STATES[ctx.mode]
-    ctx.counts = len(state), len(weights)
+    ctx.counts = len(state), len(weights), len(extras)
     ctx.shapes = [o.shape for o in output[:final]]
-    ctx.save_for_backward(data, batch_sizes, output[0], *state, *weights, *output[final:])
+    ctx.save_for_backward(data, batch_sizes, output[0], *state, *weights, *extras, *output[final:])
 
 
 def _differentiate(ctx: Any, gradients: list[Tensor | None]) -> tuple[Any, ...]:
     data, batch_sizes, output, *rest = ctx.saved_tensors
-    states, count = ctx.counts
-    state, weights, saved = rest[:states], rest[states : states + count], rest[states + count :]
+    state, weights, extras = (_take(rest, count) for count in ctx.counts)
     above = [
         data.new_zeros(shape) if gradient is None else gradient
         for gradient, shape in zip(gradients, ctx.shapes, strict=False)
     ]
-    of_data, *others = recurrent_layer_backward(
-        above, data, batch_sizes, state, weights, output, saved, ctx.mode, ctx.backend
+    of_data, *found = recurrent_layer_backward(
+        above, data, batch_sizes, state, weights, extras, output, rest, ctx.mode, ctx.names, ctx.backend
     )
-    of_state = others[: len(others) - count]
-    return of_data, None, of_state if states else [], others[len(others) - count :], None, None
+    of_state = _take(found, STATES[ctx.mode])
+    of_weights = _take(found, len(weights))
+    of_extras = [found.pop(0) if name in LEARNED else None for name in ctx.names.split(",") if name]
+    return of_data, None, of_state if state else [], of_weights, of_extras, None, None, None
 
 
 recurrent_layer.register_autograd(_differentiate, setup_context=_keep)
 
 
-def _sweeps(backend: str | None, data: Tensor) -> layer_function.Sweeps:
-    return SWEEPS[choose(data.device, data.dtype, forced=cast(Backend | None, backend))]
+def _take(tensors: list[Tensor], count: int) -> list[Tensor]:
+    """Takes the first ones away."""
+    taken, tensors[:] = tensors[:count], tensors[count:]
+    return taken
+
+
+def _extras(extras: Sequence[Tensor], names: str) -> Extras:
+    return Extras(**dict(zip(names.split(","), extras, strict=True))) if names else Extras()
+
+
+def _sweeps(backend: str | None, mode: Mode, weights: Sequence[Tensor], extras: Extras) -> layer_function.Sweeps:
+    first, special = weights[0], is_special(mode, weights, extras)
+    return SWEEPS[choose(first.device, first.dtype, special=special, forced=cast(Backend | None, backend))]

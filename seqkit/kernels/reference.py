@@ -6,23 +6,38 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seqkit.kernels.layout import Mode, Steps, Weights, by_direction
+from seqkit.kernels.layout import EPSILON, PLAIN, Extras, Mode, Steps, Weights, by_direction
 
 
 def layer(
-    mode: Mode, data: Tensor, steps: Steps, state: Sequence[Tensor], weights: Sequence[Tensor]
+    mode: Mode,
+    data: Tensor,
+    steps: Steps,
+    state: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    extras: Extras = PLAIN,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Runs one layer; arguments and returns are those of `seqkit.kernels.layer`."""
-    directions = by_direction(weights)
     sizes = steps.sizes or [0]  # an empty step keeps the graph of a batch without a token
     outputs, finals = [], []
-    for d, direction in enumerate(directions):
-        inputs = torch.split(F.linear(data, direction.input, direction.input_bias), sizes)
+    for d, direction in enumerate(by_direction(weights)):
+        own = Extras(*(None if e is None else e[d] for e in extras))
+        projected = normalised(F.linear(data, direction.input), own.input_gain)
+        if direction.input_bias is not None:
+            projected = projected + direction.input_bias
+        inputs = torch.split(projected, sizes)
+        keep_hidden = [None] * len(sizes) if own.keep_hidden is None else torch.split(own.keep_hidden, sizes)
+        keep_cell = [None] * len(sizes) if own.keep_cell is None else torch.split(own.keep_cell, sizes)
         hidden = tuple(s[d] for s in state)  # (B, P) and, of an LSTM, (B, H)
         output = list(inputs)
         for t in range(len(sizes)) if d == 0 else reversed(range(len(sizes))):
             size = sizes[t]  # the sequences that run at this step are the first ones
-            new = cell(mode, inputs[t], tuple(h[:size] for h in hidden), direction)
+            here = own._replace(
+                hidden_mask=None if own.hidden_mask is None else own.hidden_mask[:size],
+                keep_hidden=keep_hidden[t],
+                keep_cell=keep_cell[t],
+            )
+            new = cell(mode, inputs[t], tuple(h[:size] for h in hidden), direction, here)
             hidden = tuple(torch.cat([n, h[size:]]) for n, h in zip(new, hidden, strict=True))
             output[t] = new[0]
         outputs.append(torch.cat(output))
@@ -30,18 +45,41 @@ def layer(
     return torch.cat(outputs, dim=1), tuple(torch.stack(f) for f in zip(*finals, strict=True))
 
 
-def cell(mode: Mode, projected: Tensor, state: tuple[Tensor, ...], weights: Weights) -> tuple[Tensor, ...]:
-    """One step of b sequences, as `torch.nn.LSTMCell`: projected inputs (b, G·H), states -> states."""
+def cell(
+    mode: Mode, projected: Tensor, state: tuple[Tensor, ...], weights: Weights, extras: Extras
+) -> tuple[Tensor, ...]:
+    """One step of b sequences, as `torch.nn.LSTMCell`: projected inputs (b, G·H), states -> states.
+
+    The extras are those of one direction and of this step: `hidden_mask` and `keep_hidden` (b, P), `keep_cell`
+    (b, H), the rest vectors.
+    """
     hidden = state[0]
-    recurrent = F.linear(hidden, weights.hidden, weights.hidden_bias)
+    fed = hidden if extras.hidden_mask is None else hidden * extras.hidden_mask
+    recurrent = normalised(F.linear(fed, weights.hidden), extras.hidden_gain)
+    if weights.hidden_bias is not None:
+        recurrent = recurrent + weights.hidden_bias
     if mode == "LSTM":
         i, f, g, o = (projected + recurrent).chunk(4, dim=1)
         c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
-        h = o.sigmoid() * c.tanh()
-        return (h if weights.projection is None else F.linear(h, weights.projection)), c
+        h = o.sigmoid() * normalised(c, extras.cell_gain, extras.cell_bias).tanh()
+        if weights.projection is not None:
+            h = F.linear(h, weights.projection)
+        return kept(h, hidden, extras.keep_hidden), kept(c, state[1], extras.keep_cell)
     if mode == "GRU":
         (r, z, n), (hr, hz, hn) = projected.chunk(3, dim=1), recurrent.chunk(3, dim=1)
         n = (n + (r + hr).sigmoid() * hn).tanh()
-        return (n + (z + hz).sigmoid() * (hidden - n),)
-    total = projected + recurrent
-    return (total.tanh() if mode == "RNN_TANH" else total.relu(),)
+        h = n + (z + hz).sigmoid() * (hidden - n)
+    else:
+        total = projected + recurrent
+        h = total.tanh() if mode == "RNN_TANH" else total.relu()
+    return (kept(h, hidden, extras.keep_hidden),)
+
+
+def normalised(values: Tensor, gain: Tensor | None, bias: Tensor | None = None) -> Tensor:
+    """Layer normalisation over the last dimension, if there is a gain."""
+    return values if gain is None else F.layer_norm(values, values.shape[-1:], gain, bias, EPSILON)
+
+
+def kept(new: Tensor, before: Tensor, share: Tensor | None) -> Tensor:
+    """Zoneout: of each unit the share of its value before that stays."""
+    return new if share is None else share * before + (1 - share) * new

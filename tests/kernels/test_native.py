@@ -7,6 +7,7 @@ from torch.nn.utils.rnn import pack_sequence
 
 from seqkit import kernels
 from seqkit.kernels import Steps, native
+from seqkit.kernels.layout import Weights
 
 needs_library = pytest.mark.skipif(native.compiled() is None, reason="no compiler was there at install")
 
@@ -43,7 +44,7 @@ def test_same_bits_on_any_number_of_threads(mode):
     slots, fed = {"LSTM": (4, 4), "GRU": (4, 3)}.get(mode, (1, 1))
     gates = torch.randn(2, steps.tokens, slots * 20)
     state = [torch.randn(2, 17, 20)] * (2 if mode == "LSTM" else 1)
-    weights = [torch.randn(fed * 20, 20) * 0.2] * 2
+    weights = [Weights(torch.empty(0), torch.randn(fed * 20, 20) * 0.2, None, None, None)] * 2
     before = torch.get_num_threads()
     found = []
     try:
@@ -51,7 +52,7 @@ def test_same_bits_on_any_number_of_threads(mode):
             torch.set_num_threads(threads)
             output, final, saved = native.forward(mode, gates.clone(), steps, state, weights)
             back = native.backward(mode, output, final, output, saved, steps, state, weights)
-            found.append([output, *final, *saved, *back[:2], *back[2]])
+            found.append([output, *final, *saved, back.slots, back.before, *back.initial])
     finally:
         torch.set_num_threads(before)
     for other in found[1:]:

@@ -113,7 +113,7 @@ def test_the_operator_keeps_the_rules_of_operators(backend, mode, given_state):
     state = [torch.randn(2, 3, 4).requires_grad_() for _ in range(2 if mode == "LSTM" else 1)]
     weights = [torch.randn(gates * 4, n).requires_grad_() for n in (5, 4, 5, 4)]
     data = torch.randn(7, 5, requires_grad=True)
-    inputs = (data, steps.batch_sizes, state if given_state else [], weights, mode, backend)
+    inputs = (data, steps.batch_sizes, state if given_state else [], weights, [], mode, "", backend)
     torch.library.opcheck(recurrent_layer, inputs)
 
 
