@@ -216,6 +216,10 @@ def source_for(name, folder):
                 engines(folder / f"{split}.txt", 8)
             (folder / "rul.txt").write_text("\n".join(str(10 * i) for i in range(1, 9)) + "\n")
             return [f"{at}.{split}={folder / split}.txt" for split in ("train", "test", "rul")]
+    if name == "cmudict_g2p":
+        words = {f"{'abc'[i % 3] * (1 + i % 4)}{i}": "AH0 B S" for i in range(80)}
+        (folder / "words.dict").write_text("".join(f"{word} {phones}\n" for word, phones in words.items()))
+        return [f"{at}.path={folder / 'words.dict'}"]
     if name == "shakespeare_char":
         (folder / "text.txt").write_text("".join(f"Speaker {i % 7}:\nWords, {i} of them.\n\n" for i in range(400)))
         return [f"{at}.train={folder / 'text.txt'}"]

@@ -1,4 +1,5 @@
 import json
+import socket
 import subprocess
 import sys
 from functools import partial
@@ -288,3 +289,67 @@ class TestBadInput:
         message = "overlong=\"truncate\" would cut the inputs but not the label sequences in 'phones'; set it to"
         with pytest.raises(ValueError, match=message):
             data.rows("train", training=True)
+
+
+_RANKS = """
+import json, sys
+from functools import partial
+import datasets
+import torch
+from lightning.pytorch import Trainer, seed_everything
+from seqkit import CTCRecognizer, SequenceDataModule
+from seqkit.data import LabelSequences
+from seqkit.nn import LSTM, Embedding, Stack, Upsample
+
+devices = int(sys.argv[1])
+seed_everything(0, verbose=False)
+data = SequenceDataModule(
+    datasets.load_from_disk("words"), "word", {"phones": LabelSequences()}, max_tokens=10_000 // devices
+)
+layers = [partial(LSTM, hidden_size=8, bidirectional=True), partial(Upsample, output_size=8)]
+model = CTCRecognizer(
+    data.spec, partial(Stack, layers=layers), partial(Embedding, embedding_dim=8),
+    optimizer=partial(torch.optim.SGD, lr=0.1), beam_width=3,
+)
+trainer = Trainer(
+    accelerator="cpu", devices=devices, strategy="ddp" if devices > 1 else "auto", max_epochs=1, logger=False,
+    precision="64-true", enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+)
+trainer.fit(model, data)
+scores = dict(trainer.callback_metrics) | trainer.test(model, data, verbose=False)[0]
+if trainer.is_global_zero:
+    weights = {name: weight.tolist() for name, weight in model.state_dict().items()}
+    with open(f"{devices}.json", "w") as file:
+        json.dump([{name: float(value) for name, value in scores.items()}, weights], file)
+"""
+
+
+def test_two_ranks_give_the_step_and_the_metrics_of_one(words, tmp_path):
+    if not torch.distributed.is_available() or not _loopback():
+        pytest.skip("no torch.distributed over loopback here")
+    rows = {split: part.to_dict() for split, part in words.items()}
+    for part in rows.values():
+        part["phones"][5] = [["K"] * 30]  # cannot be aligned
+    made = {split: datasets.Dataset.from_dict(part) for split, part in rows.items()}
+    datasets.DatasetDict(made).save_to_disk(tmp_path / "words")
+    (tmp_path / "ranks.py").write_text(_RANKS)
+    found = []
+    for devices in (1, 2):
+        subprocess.run([sys.executable, "ranks.py", str(devices)], cwd=tmp_path, check=True, timeout=240)
+        found.append(json.loads((tmp_path / f"{devices}.json").read_text()))
+    (one, alone), (two, together) = found
+    assert one["train_infeasible"] == one["val_infeasible"] == one["test_infeasible"] == 1
+    assert one.keys() == two.keys()
+    for name in one.keys() - {"train_loss", "train_label_error_rate", "train_sequence_error_rate"}:  # of a batch
+        assert two[name] == pytest.approx(one[name], rel=1e-6), name
+    for name, weight in alone.items():
+        torch.testing.assert_close(torch.tensor(together[name]), torch.tensor(weight), rtol=1e-6, atol=1e-9)
+
+
+def _loopback():
+    try:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+    except OSError:
+        return False
+    return True
