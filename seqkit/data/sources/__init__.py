@@ -10,4 +10,15 @@ from seqkit.data.sources.python_code import PythonCode
 from seqkit.data.sources.text import Text
 from seqkit.data.sources.time_series import TimeSeries
 
-__all__ = ["CMAPSS", "CMUdict", "CoNLL", "Files", "Hub", "PythonCode", "SavedDataset", "Source", "Text", "TimeSeries"]
+__all__ = [
+    "CMAPSS",
+    "CMUdict",
+    "CoNLL",
+    "Files",
+    "Hub",
+    "PythonCode",
+    "SavedDataset",
+    "Source",
+    "Text",
+    "TimeSeries",
+]
