@@ -139,10 +139,14 @@ class Steps(LightningModule, ABC):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build the optimiser and, if there is one, the schedule over all steps of the fit.
 
+        On a CPU, torch's optimisers that have a ``fused`` step take it (Adam's is several times faster than the
+        default), unless ``foreach`` or ``fused`` was given.
+
         Raises:
             ValueError: The schedule needs the number of steps, and a stream does not tell it.
         """
         optimizer = self._optimizer(self.parameters())
+        _fuse(optimizer)
         if self._lr_scheduler is None:
             return optimizer
         steps = self.trainer.estimated_stepping_batches
@@ -281,3 +285,9 @@ class Steps(LightningModule, ABC):
             _class_path=f"{type(self).__module__}.{type(self).__qualname__}",
             _instantiator="lightning.pytorch.cli.instantiate_module",
         )
+
+
+def _fuse(optimizer: torch.optim.Optimizer) -> None:
+    for group in optimizer.param_groups:
+        if group.get("fused", False) is None and group["foreach"] is None and not group["differentiable"]:
+            group["fused"] = all(p.device.type == "cpu" and p.is_floating_point() for p in group["params"]) or None
