@@ -5,7 +5,7 @@
 
 Contenders are interleaved and medians reported; outputs and gradients are compared with torch's before anything is
 timed. Shares are of the rate of a plain matrix product of the same dtype, measured in the same interleaving; "roof"
-is what a layer would take that ran at that rate from end to end. Memory is the peak of what torch allocates in a step.
+is what a layer would take that ran at that rate from end to end. Memory is the peak of what torch allocates.
 """
 
 import argparse
