@@ -1,6 +1,6 @@
 """Pre-trained word vectors in an embedding, kept as they are for as long as wanted."""
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -11,7 +11,7 @@ from seqkit.batch import Batch
 from seqkit.data.encoders import vocabulary
 from seqkit.data.vectors import Vectors, read_vectors
 from seqkit.nn.embedding import Embedding
-from seqkit.tasks.base import Task
+from seqkit.tasks.encoding import EncoderTask
 
 
 class WordVectors(Callback):
@@ -30,6 +30,7 @@ class WordVectors(Callback):
 
     Raises:
         ValueError: When a fit begins: for the column, for the size of the vectors, for what is wrong with the file.
+        TypeError: When a fit begins: the task is none of those that embed inputs by column.
     """
 
     def __init__(
@@ -107,11 +108,13 @@ class WordVectors(Callback):
         self._kept = embedding.weight.detach()[embedding.frozen].clone() if frozen and decays else None
 
     def _embedding(self, task: LightningModule) -> tuple[Embedding, list[str]]:
-        inputs = cast(Task, task).spec["inputs"]
+        if not isinstance(task, EncoderTask):
+            raise TypeError(f"WordVectors: {type(task).__name__} has no embeddings by input, as Tagger has")
+        inputs = task.spec["inputs"]
         column = self.column or next(iter(inputs))
         if column not in inputs:
             raise ValueError(f"WordVectors: there is no input {column!r}; the inputs are {list(inputs)}")
-        embedding = cast(Task, task).embeddings[list(inputs).index(column)]
+        embedding = task.embeddings[list(inputs).index(column)]
         if not isinstance(embedding, Embedding):
             raise ValueError(
                 f"WordVectors: input {column!r} goes through {type(embedding).__name__}; "

@@ -1,11 +1,13 @@
 import logging
 from functools import partial
 
+import datasets
 import pytest
 import torch
 from lightning.pytorch import Callback
+from lightning.pytorch.demos.boring_classes import DemoModel
 
-from seqkit import SequenceDataModule, Tagger
+from seqkit import Classifier, SequenceDataModule, Tagger
 from seqkit.callbacks import WordVectors
 from seqkit.data import Characters, WordCharacters, Words
 from seqkit.nn import LSTM, CharacterLSTM, Embedding
@@ -122,6 +124,10 @@ def test_errors_say_what_is_wrong(splits, trainer, path):
         trainer(max_epochs=1, callbacks=[WordVectors(path, "letters")]).fit(model, data)
     with pytest.raises(ValueError, match=r"an embedding of \(21, 5\); set its embedding_dim to 6"):
         trainer(max_epochs=1, callbacks=[WordVectors(path)]).fit(model, data)
-    ids = SequenceDataModule(splits["train"].add_column("text", ["ab"] * 60), {"text": Characters()}, max_tokens=32)
+    texts = datasets.Dataset.from_dict({"text": ["ab"] * 20, "label": ["x", "y"] * 10})
+    ids = SequenceDataModule(texts, {"text": Characters()}, "label", max_tokens=32)
+    model = Classifier(ids.spec, partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=SIZE))
     with pytest.raises(ValueError, match="the ids of Characters stand for no words; use Words or ShapedWords"):
-        WordVectors(path)._embedding(type("Model", (), {"spec": ids.spec, "embeddings": [Embedding(4, 4)]}))
+        trainer(max_epochs=1, callbacks=[WordVectors(path)]).fit(model, ids)
+    with pytest.raises(TypeError, match="WordVectors: DemoModel has no embeddings by input, as Tagger has"):
+        WordVectors(path).on_fit_end(None, DemoModel())

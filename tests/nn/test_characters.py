@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import PackedSequence
 from torch.testing import assert_close
 
 from seqkit.nn import CharacterCNN, CharacterLSTM, characters
@@ -112,6 +113,13 @@ def test_a_word_ten_times_longer_than_the_others():
     for module, alone in MODULES.values():
         rows = [[1, 2, 3], [4, 5] * 60, [0]]
         assert_close(module(packed(rows)), torch.stack([alone(module, row) for row in rows]))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_words_give_no_vectors(name):
+    module, _ = MODULES[name]
+    nothing = torch.zeros(0, dtype=torch.int64)
+    assert module(PackedSequence(nothing, nothing)).shape == (0, module.output_size)
 
 
 @pytest.mark.parametrize("kind", [CharacterLSTM, CharacterCNN])
