@@ -156,13 +156,15 @@ class CTCRecognizer(Task):
         rows = self._rows.cpu()[places].tolist()
         self._left_out.setdefault(stage, set()).update(rows)
         if self.infeasible == "raise":
-            steps, needed = steps[places[0]], needed[places[0]]
-            raise ValueError(
-                f"row {rows[0]}: {int(steps)} steps, but its labels in {self.target_column!r} "
-                f"{'hold one that training did not have' if needed == _NEVER else f'need {int(needed)}'}; give the "
-                f"encoder more steps (seqkit.nn.Upsample), drop the row with dataset.filter, or set "
-                f'infeasible="drop"'
-            )
+            has, needs = int(steps[places[0]]), int(needed[places[0]])
+            if needs == _NEVER:
+                reason = f"{self.target_column!r} holds a label that training did not have; "
+            else:
+                reason = (
+                    f"{has} steps, but its labels in {self.target_column!r} need {needs}; give the encoder more "
+                    f"steps (seqkit.nn.Upsample), "
+                )
+            raise ValueError(f'row {rows[0]}: {reason}drop the row with dataset.filter, or set infeasible="drop"')
 
     def _log_left_out(self, stage: str) -> None:
         rows = sorted(self._left_out.pop(stage, ()))
@@ -170,8 +172,8 @@ class CTCRecognizer(Task):
         self.log(f"{stage}_infeasible", float(len(rows)), sync_dist=True, reduce_fx="sum", batch_size=1)
         if rows and stage not in self._named and not self.trainer.sanity_checking:
             self._named.add(stage)
-            some = ", ".join(map(str, rows[:10])) + (" …" if len(rows) > 10 else "")
+            some = ", ".join(map(str, rows[:20])) + (" …" if len(rows) > 20 else "")
             rank_zero_info(
-                f"{len(rows)} rows of {stage} have fewer steps than their labels in {self.target_column!r} need, "
-                f"and do not count in the loss: rows {some}"
+                f"rows of {stage} that have fewer steps than their labels in {self.target_column!r} need, and do "
+                f"not count in the loss: {some}"
             )

@@ -138,8 +138,7 @@ def test_rows_that_cannot_be_aligned_are_named_and_left_out(words, trainer, capl
     assert run.callback_metrics["train_infeasible"] == run.callback_metrics["val_infeasible"] == 1
     said = [record.message for record in caplog.records if "fewer steps" in record.message]
     assert said == [
-        f"1 rows of {stage} have fewer steps than their labels in 'phones' need, and do not count in the loss: "
-        f"rows 5"
+        f"rows of {stage} that have fewer steps than their labels in 'phones' need, and do not count in the loss: 5"
         for stage in ("val", "train")
     ]
     model, data = build(splits, infeasible="raise")
@@ -182,7 +181,7 @@ def test_what_training_never_saw(words, trainer):
     model, data = build(
         {"train": words["train"], "validation": words["validation"], "test": test}, infeasible="raise"
     )
-    message = "row 0: 6 steps, but its labels in 'phones' hold one that training did not have; give the"
+    message = "row 0: 'phones' holds a label that training did not have; drop the row with dataset.filter, or"
     with pytest.raises(ValueError, match=message):
         trainer().test(model, data, verbose=False)
 
