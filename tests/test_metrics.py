@@ -1,4 +1,5 @@
 import functools
+import math
 
 import pytest
 import torch
@@ -6,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqkit import packed
-from seqkit.metrics import ErrorRates, MeanLoss, classification_metrics, multilabel_metrics, regression_metrics
+from seqkit.metrics import (
+    ErrorRates,
+    MeanLoss,
+    classification_metrics,
+    language_metrics,
+    multilabel_metrics,
+    regression_metrics,
+)
 from seqkit.transcripts import END
 
 
@@ -71,3 +79,16 @@ def test_error_rates_are_against_the_nearest_reference(rows):
     rates = metric.compute()
     assert float(rates["label_error_rate"]) == pytest.approx(edits / max(labels, 1))
     assert float(rates["sequence_error_rate"]) == pytest.approx(wrong / len(rows))
+
+
+def test_perplexity_and_bits_count_each_token_once():
+    """A fair die of 27 sides (Shannon 1951: 4.75 bits a letter with the space) and a fair coin."""
+    metrics = language_metrics("letter")
+    metrics.update(torch.tensor(27 * math.log(27)), torch.tensor(27))
+    assert float(metrics.compute()["perplexity"]) == pytest.approx(27)
+    assert float(metrics.compute()["bits_per_letter"]) == pytest.approx(4.7549, abs=1e-4)
+    metrics.reset()
+    for tokens in (1, 3, 60):  # batches of other sizes do not change it
+        metrics.update(torch.tensor(tokens * math.log(2)), torch.tensor(tokens))
+    assert float(metrics.compute()["perplexity"]) == pytest.approx(2)
+    assert float(metrics.compute()["bits_per_letter"]) == pytest.approx(1)

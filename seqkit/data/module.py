@@ -204,7 +204,7 @@ class SequenceDataModule(LightningDataModule):
             budget=self.budget,
             shuffle=training,
             seed=self.seed,
-            overlong=self.overlong if training else "solo",
+            overlong=self.overlong if training and self.continuous is None else "solo",
             empty=self.empty,
             weights=self._weights() if training else None,
             batch_multiple=self.batch_multiple if training else 1,
@@ -407,9 +407,8 @@ class SequenceDataModule(LightningDataModule):
             )
         encoded = encode_dataset(self._split(split), self.spec, split)
         streams = TextStreams(
-            joined(
-                encoded, column, entry["size"], ends=self.continuous.ends
-            ),  # the boundary: the id after the last
+            # A language model's boundary is the id after the last.
+            joined(encoded, column, entry["size"], ends=self.continuous.ends),
             column,
             self.continuous.streams if training else self.continuous.evaluation_streams,
             num_replicas=1 if alone else None,

@@ -1,10 +1,11 @@
 """The next token, given all before it."""
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, cast
 
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
@@ -32,15 +33,15 @@ class LanguageModel(Steps):
     is read before a row's first token and predicted after its last. A row of L tokens therefore counts L + 1, and
     all of them weigh the same.
 
-    In ``continuous`` text (see :class:`seqkit.data.Continuous`) a batch goes on where the one before ended, with the
-    encoder's states, detached; the data says which tokens count there. After a resume in mid-epoch the states are
-    those of the interrupted run where one process has them all; on several ranks they begin at zero once more.
+    In ``continuous`` text (see :class:`seqkit.data.Continuous`) a batch goes on where the one before ended, with
+    the encoder's states, detached; the data says which tokens count there. After a resume in mid-epoch the states
+    are those of the interrupted run where one process has them all; on several ranks they begin at zero again.
 
     ``val_loss`` is in nats a token; perplexity and bits say the same.
 
-    Regularisation is that of AWD-LSTM (Merity and others 2017, https://arxiv.org/abs/1708.02182); the dropout of
-    recurrent weights is the encoder's, and the averaging of weights that of
-    :class:`seqkit.callbacks.NonMonotonicAveraging`.
+    Regularisation is that of AWD-LSTM (Merity and others 2017, https://arxiv.org/abs/1708.02182): the dropout of
+    recurrent weights and between layers is the encoder's (``weight_dropout``, ``locked_dropout``), the averaging of
+    weights that of :class:`seqkit.callbacks.NonMonotonicAveraging`.
 
     Args:
         spec: What the data decides; ``SequenceDataModule.spec``.
@@ -295,36 +296,48 @@ class LanguageModel(Steps):
         if not prompts:
             raise ValueError("generate needs at least one prompt; an empty one, [''], begins a row")
         generator = torch.Generator(self.device).manual_seed(seed)
-        encoded = self.vocabulary.encode(prompts)
-        begun = [torch.tensor([self.boundary, *row], device=self.device) for row in encoded]
-        never = self._never_drawn(may_end)
+        next_token = partial(draw, generator=generator, temperature=temperature, top_k=top_k, top_p=top_p)
+        # One by one, as a column of empty lists has no type.
+        encoded = [self.vocabulary.encode([prompt])[0] if len(prompt) else [] for prompt in prompts]
         training = self.training
         self.eval()
+        try:
+            added = self._continue(encoded, max_tokens, self._never_drawn(may_end), next_token)
+        finally:
+            self.train(training)
+        return self.vocabulary.decode([row + more for row, more in zip(encoded, added, strict=True)])
+
+    def _continue(
+        self, rows: list[list[int]], max_tokens: int, never: Tensor, next_token: Callable[[Tensor], Tensor]
+    ) -> list[list[int]]:
+        """The ids that follow each of B rows of ids."""
+        begun = [torch.tensor([self.boundary, *row], device=self.device) for row in rows]
         hidden, _, state = self._read(packed.pack(begun), self.encoder, None)
-        last, rows = packed.last(hidden), len(begun)  # (B, H)
+        last, sizes = packed.last(hidden), torch.tensor([len(rows)])  # (B, H)
+        ended = torch.zeros(len(rows), dtype=torch.bool, device=self.device)
         drawn: list[Tensor] = []
-        ended = torch.zeros(rows, dtype=torch.bool, device=self.device)
-        sizes = torch.tensor([rows])
         while len(drawn) < max_tokens and not ended.all():
-            log_probs = self.softmax.log_probs(last).float().index_fill(1, never, -torch.inf)
-            tokens = draw(log_probs, generator, temperature=temperature, top_k=top_k, top_p=top_p)
+            tokens = next_token(self.softmax.log_probs(last).float().index_fill(1, never, -torch.inf))
             ended |= tokens == self.boundary
             drawn.append(tokens.masked_fill(ended, self.boundary))
             hidden, _, state = self._read(PackedSequence(tokens, sizes), self.encoder, state)
             last = hidden.data
-        self.train(training)
-        added = torch.stack(drawn, 1).tolist() if drawn else [[] for _ in begun]
-        ids = [[*row, *(i for i in more if i != self.boundary)] for row, more in zip(encoded, added, strict=True)]
-        return self.vocabulary.decode(ids)
+        columns = torch.stack(drawn, 1).tolist() if drawn else [[] for _ in rows]
+        return [[i for i in column if i != self.boundary] for column in columns]
 
     def _never_drawn(self, may_end: bool) -> Tensor:
         """Classes that stand for no token that could be written."""
         never = [] if may_end else [self.boundary]
         tokenizer = getattr(self.vocabulary, "model", None)
-        unknown = None if tokenizer is None else tokenizer.token_to_id(tokenizer.model.unk_token or "")
+        unknown = None if tokenizer is None else tokenizer.token_to_id(_unknown(tokenizer.model))
         return torch.tensor(never if unknown is None else [*never, unknown], device=self.device).long()
 
     # Hooks of Lightning.
+
+    def on_train_start(self) -> None:
+        """Take the plan's mean number of tokens, and bring a checkpoint's states to the model."""
+        super().on_train_start()
+        self._states = move_data_to_device(self._states, self.device)
 
     def on_train_epoch_start(self) -> None:
         """Begin the text."""
@@ -383,6 +396,11 @@ def _one_way(encoder: nn.Module) -> nn.Module:
             f"directions LanguageModel's bidirectional=True, which trains two encoders apart"
         )
     return encoder
+
+
+def _unknown(model: Any) -> str:
+    """The unknown token of a model of the `tokenizers` library; empty if it has none."""
+    return getattr(model, "unk_token", None) or ""
 
 
 def _first(state: State) -> Tensor:

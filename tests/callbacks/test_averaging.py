@@ -94,6 +94,7 @@ def test_the_model_ends_as_the_mean_of_the_steps_since_the_trigger(fit):
     torch.testing.assert_close(weights.validated[-1], flat(model))
 
 
+@pytest.mark.filterwarnings("ignore:.*exists and is not empty")
 def test_a_checkpoint_has_the_average_and_resumes_with_both(fit, tmp_path):
     def averaging():
         made = NonMonotonicAveraging(patience=100)

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from seqkit import LanguageModel, SequenceDataModule, packed
+from seqkit.callbacks import NonMonotonicAveraging
 from seqkit.data import Continuous, TextStreams
 from seqkit.nn import GRU, LSTM, AdaptiveSoftmax, Embedding
 from seqkit.tasks.language_model import framed
@@ -149,6 +150,7 @@ class TestSentences:
         assert written[0] == "to"
         assert len(written) == 4
         assert set(written) <= {"to", "be", "or", "not"}
+        assert len(model.generate([[]], 3, may_end=False)[0]) == 3
 
 
 CONTINUOUS = Continuous(streams=3, steps=7, evaluation_streams=2)
@@ -217,6 +219,7 @@ class TestContinuousText:
             total += F.cross_entropy(model.softmax.linear(hidden), stream[1:], reduction="sum").item()
         assert first["val_loss"] == pytest.approx(total / (len(text) - 1), rel=1e-6)
 
+    @pytest.mark.filterwarnings("ignore:.*exists and is not empty")
     def test_resumes_in_mid_epoch_as_if_nothing_had_happened(self, rows, trainer, tmp_path):
         options = {"output_dropout": 0.3}
         model, data = build(rows, continuous=CONTINUOUS, **options)
@@ -401,6 +404,9 @@ class TestGenerate:
         assert model.generate(["abc"], 0) == ["abc"]
         with pytest.raises(ValueError, match="generate needs at least one prompt"):
             model.generate([])
+        with pytest.raises(ValueError, match="top_k=0"):
+            model.generate(["abc"], top_k=0)
+        assert model.training
 
 
 class TestHardData:
@@ -439,6 +445,33 @@ class TestRegularisation:
         batch = data.rows("train")[[0, 3, 7]]
         assert not torch.equal(model.train()(batch.inputs).data, model(batch.inputs).data)
         assert torch.equal(model.eval()(batch.inputs).data, model(batch.inputs).data)
+
+    def test_the_whole_recipe(self, rows, trainer):
+        """AWD-LSTM: its dropouts and penalties, tied weights, SGD with averaging, words instead of characters."""
+        made = {
+            split: datasets.Dataset.from_dict({"words": [text.split() for text in rows[split]["text"]]})
+            for split in rows
+        }
+        data = SequenceDataModule(made, inputs="words", continuous=CONTINUOUS)
+        encoder = partial(LSTM, hidden_size=6, num_layers=3, locked_dropout=0.2, weight_dropout=0.5)
+        averaging = NonMonotonicAveraging(patience=0)
+        model = LanguageModel(
+            data.spec,
+            encoder,
+            EMBEDDING,
+            tied=True,
+            embedding_dropout=0.1,
+            input_dropout=0.4,
+            output_dropout=0.4,
+            activation_penalty=2.0,
+            temporal_penalty=1.0,
+            optimizer=partial(torch.optim.SGD, lr=30.0, weight_decay=1.2e-6),
+        )
+        run = trainer(max_epochs=6, callbacks=[averaging], gradient_clip_val=0.25)
+        run.fit(model, data)
+        assert averaging.averages
+        (scores,) = run.test(model, data, verbose=False)
+        assert math.isfinite(scores["test_perplexity"])
 
 
 class TestBadInput:
