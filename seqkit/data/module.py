@@ -40,7 +40,8 @@ class SequenceDataModule(LightningDataModule):
     Args:
         source: Where the rows come from, or the rows themselves; a ``Dataset`` is a training split.
         inputs: The input columns; a dict gives each its :class:`~seqkit.data.Encoder`, or None for the one that
-            fits the column's type. The first is the main one, whose lengths count.
+            fits the column's type. The first is the main one, whose lengths count. Several inputs may read one
+            column, such as the words, their characters and their shapes: the encoder says which (``column``).
         targets: The target columns, likewise.
         max_tokens: Budget of a batch on one rank, in tokens.
         max_sequences: Budget of a batch on one rank, in sequences; one of the two is needed.
