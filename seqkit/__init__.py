@@ -8,14 +8,25 @@ if TYPE_CHECKING:
     from seqkit.data.collate import PackCollate
     from seqkit.data.module import SequenceDataModule
     from seqkit.data.sampler import LengthBucketSampler
-    from seqkit.tasks import Classifier, CTCRecognizer, LanguageModel, Regressor, Tagger, Task
+    from seqkit.tasks import (
+        Classifier,
+        CTCRecognizer,
+        Forecaster,
+        LanguageModel,
+        MultiTask,
+        Regressor,
+        Tagger,
+        Task,
+    )
 
 __all__ = [
     "Batch",
     "CTCRecognizer",
     "Classifier",
+    "Forecaster",
     "LanguageModel",
     "LengthBucketSampler",
+    "MultiTask",
     "PackCollate",
     "Regressor",
     "SequenceDataModule",
@@ -27,8 +38,10 @@ _HOMES = {
     "Batch": "seqkit.batch",
     "CTCRecognizer": "seqkit.tasks",
     "Classifier": "seqkit.tasks",
+    "Forecaster": "seqkit.tasks",
     "LanguageModel": "seqkit.tasks",
     "LengthBucketSampler": "seqkit.data.sampler",
+    "MultiTask": "seqkit.tasks",
     "PackCollate": "seqkit.data.collate",
     "Regressor": "seqkit.tasks",
     "SequenceDataModule": "seqkit.data.module",

@@ -1,4 +1,4 @@
-"""``python -m seqkit {fit,validate,test,predict,inspect}``: the LightningCLI of this toolkit."""
+"""``python -m seqkit {fit,validate,test,predict,inspect,find_lr,find_max_tokens}``: the toolkit's LightningCLI."""
 
 import sys
 from argparse import ArgumentParser
@@ -13,14 +13,15 @@ from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
-from seqkit.callbacks import BestCheckpoint, PredictionWriter, Summary, Throughput
+from seqkit.callbacks import BestCheckpoint, PredictionWriter, Report, Summary, Throughput
 from seqkit.data.module import SequenceDataModule
 from seqkit.inspection import inspect
 from seqkit.tasks.steps import Steps
+from seqkit.tuning import find_lr, find_max_tokens
 
 
 class SequenceTrainer(Trainer):
-    """A Trainer with one more verb."""
+    """A Trainer with some more verbs."""
 
     def inspect(
         self,
@@ -36,6 +37,29 @@ class SequenceTrainer(Trainer):
             picture: The PNG file to draw.
         """
         inspect(datamodule, Path(picture))
+
+    def find_lr(self, model: LightningModule, datamodule: SequenceDataModule, picture: str = "find_lr.png") -> None:
+        """Find a learning rate by raising it step by step, and draw the loss; see `seqkit.tuning.find_lr`.
+
+        Args:
+            model: The configuration's model.
+            datamodule: The configuration's data.
+            picture: The PNG file to draw.
+        """
+        find_lr(self, model, datamodule, Path(picture))
+
+    def find_max_tokens(
+        self, model: Steps, datamodule: SequenceDataModule, seconds: float = 10.0, most: int = 1 << 22
+    ) -> None:
+        """Find the largest budget of tokens by doubling it, on the heaviest batch of each.
+
+        Args:
+            model: The configuration's model.
+            datamodule: The configuration's data, whose max_tokens is the first budget.
+            seconds: The longest that a step may take.
+            most: The largest budget to try.
+        """
+        find_max_tokens(self, model, datamodule, seconds, most)
 
 
 class KeepConfig(SaveConfigCallback):
@@ -53,12 +77,13 @@ class KeepConfig(SaveConfigCallback):
 
 
 class SequenceCLI(LightningCLI):
-    """The LightningCLI with one link, one more verb, and checkpoints that suffice alone."""
+    """The LightningCLI with one link, some more verbs, and checkpoints that suffice alone."""
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """Lightning's, and ``inspect``."""
-        return LightningCLI.subcommands() | {"inspect": {"model", "datamodule"}}
+        """Lightning's, ``inspect``, ``find_lr`` and ``find_max_tokens``."""
+        own = {verb: {"model", "datamodule"} for verb in ("inspect", "find_lr", "find_max_tokens")}
+        return LightningCLI.subcommands() | own
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Link what the data decides to the model, and let ``predict`` say where it writes."""
@@ -100,7 +125,7 @@ class SequenceCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the callbacks and loggers that are not turned off or given otherwise."""
         config = self._get(self.config, "trainer")
-        callbacks: list[Callback] = [Throughput(), Summary()]
+        callbacks: list[Callback] = [Throughput(), Summary(), Report()]
         if config["enable_progress_bar"] is not False:
             callbacks.append(RichProgressBar())
         if config["enable_checkpointing"] is not False:
@@ -112,7 +137,7 @@ class SequenceCLI(LightningCLI):
 
     def _loggers(self, folder: str) -> list[Logger] | bool:
         """CSV and TensorBoard, in one folder a run."""
-        if self.subcommand in ("predict", "inspect"):
+        if self.subcommand in ("predict", "inspect", "find_lr", "find_max_tokens"):
             return False
         csv = CSVLogger(folder, name=None)
         return [csv, TensorBoardLogger(folder, name=None, version=csv.version)]

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
+from seqkit.callbacks.pictures import new_figure
 from seqkit.data.module import SequenceDataModule
 
 QUANTILES = (0, 25, 50, 75, 95, 100)
@@ -75,8 +74,7 @@ def _plans(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _draw(lengths: npt.NDArray[np.int64], report: dict[str, Any], picture: Path) -> None:
-    figure = Figure(figsize=(10, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(10, 3.6)
     left, right = figure.subplots(1, 2, width_ratios=[3, 2])
     longest = int(lengths.max(initial=1))
     width = -(-longest // 100)  # whole tokens, or some bars would hold more lengths than others

@@ -168,7 +168,7 @@ def conllu(path, sentences):
     lines = []
     for sentence in sentences:
         for i, (word, tag) in enumerate(sentence, 1):
-            lines.append("\t".join([str(i), word, "_", tag, *["_"] * 6]))
+            lines.append("\t".join([str(i), word, "_", tag, f"{tag}.", *["_"] * 5]))
         lines.append("")
     path.write_text("\n".join(lines) + "\n")
 
@@ -203,7 +203,7 @@ def source_for(name, folder):
                     f"def f{i}(x):\n    return x + {i}  # add\n\n\ny = '{i}'\n"
                 )
             return [f"{at}.paths=[{folder / 'code'}]", f"{at}.validation=0.3"]
-        case "ewt_upos":
+        case "ewt_upos" | "ewt_multitask":
             for split in ("train", "validation", "test"):
                 conllu(folder / f"{split}.conllu", words)
             return [f"{at}.{split}={folder / split}.conllu" for split in ("train", "validation", "test")]
@@ -211,7 +211,7 @@ def source_for(name, folder):
             for split in ("train", "test"):
                 series(folder / f"{split}.ts", 45)
             return [f"{at}.{split}={folder / split}.ts" for split in ("train", "test")]
-        case "cmapss":
+        case "cmapss" | "cmapss_forecast":
             for split in ("train", "test"):
                 engines(folder / f"{split}.txt", 8)
             (folder / "rul.txt").write_text("\n".join(str(10 * i) for i in range(1, 9)) + "\n")
@@ -235,6 +235,20 @@ def source_for(name, folder):
             "tokens": datasets.List(datasets.Value("string")),
             "ner_tags": datasets.List(datasets.ClassLabel(names=tags)),
         }
+        names = ("train", "validation", "test")
+    elif name == "snli":
+        rows = {
+            "premise": ["A man is asleep in the sun.", "A dog runs."] * 20,
+            "hypothesis": ["Nobody sleeps.", "An animal moves, and fast."] * 20,
+            "label": [2, 0, 1, -1] * 10,
+        }
+        labels = datasets.ClassLabel(names=["entailment", "neutral", "contradiction"])
+        features = {"premise": datasets.Value("string"), "hypothesis": datasets.Value("string"), "label": labels}
+        names = ("train", "validation", "test")
+    elif name == "go_emotions":
+        rows = {"text": ["So good, and so sad.", "What?"] * 20, "labels": [[0, 1], [2]] * 20}
+        labels = datasets.List(datasets.ClassLabel(names=["joy", "grief", "surprise"]))
+        features = {"text": datasets.Value("string"), "labels": labels}
         names = ("train", "validation", "test")
     else:
         rows = {"text": ["A good film.", "Bad, very bad."] * 20, "label": [1, 0] * 20}

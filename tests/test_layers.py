@@ -16,7 +16,7 @@ def layer(path):
     match parts:
         case ("packed" | "batch",):
             return 0
-        case ("kernels" | "nn", *_) | ("losses" | "metrics" | "spans" | "ctc" | "transcripts",):
+        case ("kernels" | "nn", *_) | ("losses" | "metrics" | "schedules" | "spans" | "ctc" | "transcripts",):
             return 1
         case ("data", "module" | "loaders"):
             return 2

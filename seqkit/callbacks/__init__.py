@@ -3,8 +3,19 @@
 from seqkit.callbacks.averaging import NonMonotonicAveraging
 from seqkit.callbacks.checkpoint import BestCheckpoint
 from seqkit.callbacks.predictions import PredictionWriter
+from seqkit.callbacks.report import Report
+from seqkit.callbacks.stopping import EarlyStop
 from seqkit.callbacks.summary import Summary
 from seqkit.callbacks.throughput import Throughput
 from seqkit.callbacks.word_vectors import WordVectors
 
-__all__ = ["BestCheckpoint", "NonMonotonicAveraging", "PredictionWriter", "Summary", "Throughput", "WordVectors"]
+__all__ = [
+    "BestCheckpoint",
+    "EarlyStop",
+    "NonMonotonicAveraging",
+    "PredictionWriter",
+    "Report",
+    "Summary",
+    "Throughput",
+    "WordVectors",
+]

@@ -5,6 +5,7 @@ from copy import copy
 from functools import partial
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 from lightning.fabric.utilities import move_data_to_device
@@ -17,6 +18,7 @@ from seqkit.batch import Batch
 from seqkit.data.buckets import StepCost
 from seqkit.data.continuous import Continuous, PieceSampler, TextStreams, joined
 from seqkit.data.encoders import Encoder, encode_dataset, encode_table, is_vector, learn_spec, source_columns
+from seqkit.data.lengths import lengths
 from seqkit.data.loaders import EpochLength, ModuleStreamLoader, PlannedBatches, PlannedLoader, as_it_is, moved
 from seqkit.data.ragged import RaggedRows
 from seqkit.data.sampler import LengthBucketSampler
@@ -43,6 +45,8 @@ class SequenceDataModule(LightningDataModule):
             fits the column's type. The first is the main one, whose lengths count. Several inputs may read one
             column, such as the words, their characters and their shapes: the encoder says which (``column``).
         targets: The target columns, likewise.
+        unaligned: Input columns whose sequences have lengths of their own, such as the second text of a pair. One
+            that is encoded as the main input is shares what is learned, from both columns. A budget holds for each.
         max_tokens: Budget of a batch on one rank, in tokens.
         max_sequences: Budget of a batch on one rank, in sequences; one of the two is needed.
         budget: What ``max_tokens`` caps: the tokens that are there (``packed``) or B × T (``padded``).
@@ -93,6 +97,7 @@ class SequenceDataModule(LightningDataModule):
         cost: StepCost | None = None,
         continuous: Continuous | None = None,
         spec: dict[str, Any] | None = None,
+        unaligned: str | Sequence[str] = (),
     ) -> None:
         super().__init__()
         if inputs is None and spec is None:
@@ -100,6 +105,7 @@ class SequenceDataModule(LightningDataModule):
         self.source = source
         self.inputs = _columns(inputs)
         self.targets = _columns(targets)
+        self.unaligned = [unaligned] if isinstance(unaligned, str) else list(unaligned)
         self.max_tokens = max_tokens
         self.max_sequences = max_sequences
         self.budget = budget
@@ -159,7 +165,7 @@ class SequenceDataModule(LightningDataModule):
                 raise ValueError("SequenceDataModule needs `inputs`, the columns to learn from, or a `spec`")
             train = self._split("train")
             rows = first_rows(train, self.pool) if isinstance(train, IterableDataset) else train
-            self._spec = learn_spec(rows, self.inputs, self.targets or {})
+            self._spec = learn_spec(rows, self.inputs, self.targets or {}, self.unaligned)
         return self._spec
 
     def rows(self, split: str, *, training: bool = False, with_targets: bool = True) -> RaggedRows:
@@ -198,8 +204,10 @@ class SequenceDataModule(LightningDataModule):
         max_tokens = self.max_tokens
         if max_tokens is None and self.max_sequences is None and self.continuous is not None:
             max_tokens = self.continuous.streams * self.continuous.steps
+        counts = np.stack([rows.lengths, *(lengths(rows.dataset, column) for column in self._apart())], axis=1)
+        counts[(counts == 0).any(1)] = 0  # one empty sequence makes an empty row
         sampler = LengthBucketSampler(
-            rows.lengths,
+            counts,
             max_tokens=max_tokens,
             max_sequences=self.max_sequences,
             budget=self.budget,
@@ -307,11 +315,16 @@ class SequenceDataModule(LightningDataModule):
     def _nested(self) -> list[str]:
         return [column for column, entry in self.spec["inputs"].items() if entry["kind"] == "nested"]
 
+    def _apart(self) -> list[str]:
+        return [column for column, entry in self.spec["inputs"].items() if entry.get("unaligned")]
+
     def _unaligned(self, targets: list[str]) -> list[str]:
-        columns = [column for column in targets if self.spec["targets"][column]["per"] == "unaligned"]
+        columns = self._apart() + [
+            column for column in targets if self.spec["targets"][column]["per"] == "unaligned"
+        ]
         if columns and self.overlong == "truncate":
             raise ValueError(
-                f'overlong="truncate" would cut the inputs but not the label sequences in {columns[0]!r}; set it '
+                f'overlong="truncate" would cut the main input but not the sequences in {columns[0]!r}; set it '
                 f'to "drop", "solo" or "raise"'
             )
         return columns

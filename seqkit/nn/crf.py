@@ -9,6 +9,8 @@ from torch.nn.utils.rnn import PackedSequence
 
 from seqkit.kernels import crf as kernels
 
+_NEVER = -1e30  # next to any score; sums of it stay finite
+
 
 class Allowed(NamedTuple):
     """What may stand where; of a tag scheme, `seqkit.spans.allowed_transitions` gives it.
@@ -33,17 +35,22 @@ class CRF(nn.Module):
     accelerator a few times a call, however many tokens there are. The gradient is closed-form, by the marginals,
     and is not differentiable again.
 
+    A token whose tag is not known may hold ``ignore_index``: the likelihood is then that of the known tags, summed
+    over all tags at the other tokens (Tsuboi et al. 2008, https://aclanthology.org/C08-1113).
+
     Args:
         num_tags: C.
+        ignore_index: Stands for a tag that is not known.
     """
 
     allowed_start: Tensor
     allowed_transitions: Tensor
     allowed_end: Tensor
 
-    def __init__(self, num_tags: int) -> None:
+    def __init__(self, num_tags: int, ignore_index: int = -100) -> None:
         super().__init__()
         self.num_tags = num_tags
+        self.ignore_index = ignore_index
         self.start = nn.Parameter(torch.empty(num_tags))
         self.transitions = nn.Parameter(torch.empty(num_tags, num_tags))
         self.end = nn.Parameter(torch.empty(num_tags))
@@ -92,7 +99,7 @@ class CRF(nn.Module):
 
         Args:
             scores: Data (N, C).
-            tags: Data (N,), ids in [0, C), packed as the scores are.
+            tags: Data (N,), ids in [0, C) or ``ignore_index``, packed as the scores are.
 
         Returns:
             (B,), in the original order; float32 of parameters in half precision.
@@ -112,12 +119,24 @@ class CRF(nn.Module):
                 "both from lists in the same order"
             )
         ids = tags.data
-        if bool(((ids < 0) | (ids >= self.num_tags)).any()):
+        unknown = ids == self.ignore_index
+        if bool((((ids < 0) | (ids >= self.num_tags)) & ~unknown).any()):
             raise ValueError(
                 f"CRF: tags from {int(ids.min())} to {int(ids.max())}, but it has {self.num_tags}; every token "
-                f"needs one in [0, {self.num_tags}), none can be left out by an ignore_index"
+                f"needs one in [0, {self.num_tags}), or ignore_index={self.ignore_index} where none is known"
             )
         value, sizes = scores.data.to(_precision(scores.data)), scores.batch_sizes
+        gold = self._known(value, ids, unknown, sizes) if bool(unknown.any()) else self._gold(scores, value, ids)
+        if not bool((gold.detach().isfinite() & (gold.detach() > _NEVER / 2)).all()):
+            raise ValueError(
+                "CRF: a sequence of tags that is not allowed (or a score that is not finite); do the tags follow "
+                "another scheme, IOB1 for BIO? Give that one, or train without constraints"
+            )
+        return self._original(scores, (gold - self._log_partition(value, sizes)).to(self._result()))
+
+    def _gold(self, scores: PackedSequence, value: Tensor, ids: Tensor) -> Tensor:
+        """The score of each sequence's tags (B,), longest first."""
+        sizes = scores.batch_sizes
         start, transitions, end = self._restricted(value.dtype)
         ranks = _ranks(sizes).to(ids.device)
         inner = int(sizes[0])
@@ -127,13 +146,13 @@ class CRF(nn.Module):
         each = value.gather(1, ids[:, None])[:, 0]
         each = torch.cat([each[:inner], each[inner:] + transitions.flatten().index_select(0, pairs)])
         gold = start.index_select(0, ids[:inner]) + end.index_select(0, lasts)
-        gold = gold.index_add(0, ranks, each)
-        if not bool(gold.detach().isfinite().all()):
-            raise ValueError(
-                "CRF: a sequence of tags that is not allowed (or a score that is not finite); do the tags follow "
-                "another scheme, IOB1 for BIO? Give that one, or train without constraints"
-            )
-        return self._original(scores, (gold - self._log_partition(value, sizes)).to(self._result()))
+        return gold.index_add(0, ranks, each)
+
+    def _known(self, value: Tensor, ids: Tensor, unknown: Tensor, batch_sizes: Tensor) -> Tensor:
+        """The log of the sum over all paths through the known tags (B,), longest first."""
+        tags = torch.arange(self.num_tags, device=ids.device)
+        other = (ids[:, None] != tags) & ~unknown[:, None]
+        return _by_logarithms(value.masked_fill(other, _NEVER), *self._restricted(value.dtype), batch_sizes)
 
     def marginals(self, scores: PackedSequence) -> PackedSequence:
         """Compute each tag's probability at each token.
@@ -184,8 +203,8 @@ class CRF(nn.Module):
         return scores._replace(data=tags), self._original(scores, best.to(self._result()))
 
     def extra_repr(self) -> str:
-        """The number of tags."""
-        return f"num_tags={self.num_tags}"
+        """The number of tags, and what stands for one that is not known."""
+        return f"num_tags={self.num_tags}, ignore_index={self.ignore_index}"
 
     def _restricted(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
         """Start, transition and end scores, -inf where not allowed."""
@@ -257,7 +276,7 @@ class _LogPartition(torch.autograd.Function):
 def _by_logarithms(value: Tensor, start: Tensor, transitions: Tensor, end: Tensor, batch_sizes: Tensor) -> Tensor:
     """The same by `torch.logsumexp` at each step: for any range of scores, and differentiable as it stands."""
     # The gradient of a logsumexp of nothing but -inf is nan; next to this no path that is not allowed counts.
-    start, transitions, end = (scores.clamp(min=-1e30) for scores in (start, transitions, end))
+    start, transitions, end = (scores.clamp(min=_NEVER) for scores in (start, transitions, end))
     held, final = start, []
     for t, x in enumerate(torch.split(value, batch_sizes.tolist())):
         if t:

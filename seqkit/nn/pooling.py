@@ -100,5 +100,19 @@ class AttentionPool(Pool):
 
     def forward(self, values: PackedSequence, state: State = None) -> Tensor:  # noqa: ARG002
         """Pool each sequence; see ``Pool.forward``."""
-        scores: Tensor = self.score(self.hidden(values.data).tanh())  # (N, 1)
-        return packed.attend(values, values._replace(data=scores))
+        return packed.attend(values, self._scores(values))
+
+    def weights(self, values: PackedSequence) -> PackedSequence:
+        """The weight of each token in its sequence's vector.
+
+        Args:
+            values: The encoder's output, data (N, D).
+
+        Returns:
+            Data (N,), which sums to 1 over each sequence.
+        """
+        weights = packed.softmax(self._scores(values))
+        return weights._replace(data=weights.data.squeeze(-1))
+
+    def _scores(self, values: PackedSequence) -> PackedSequence:
+        return values._replace(data=self.score(self.hidden(values.data).tanh()))  # (N, 1)

@@ -129,6 +129,12 @@ class Task(EncoderTask, ABC):
         """The loss summed over the units that count, and their number."""
         return self.loss.total(output, target)
 
+    def sequence_losses(self, outcome: Outcome) -> Tensor:
+        """The mean loss a unit of each sequence, (B,); 0 where no unit counts."""
+        each = zip(_sequences(outcome.output), _sequences(outcome.target), strict=True)
+        sums = [self.compute_loss(output, target) for output, target in each]
+        return torch.stack([total.detach() / units.clamp(min=1) for total, units in sums])
+
     def plan_units(self, plan: Any) -> float:
         """The mean number of tokens, or of sequences, of a step by the training loader's plan."""
         per_sequence = self.target["per"] == "sequence"
@@ -208,6 +214,14 @@ class Task(EncoderTask, ABC):
         if isinstance(predicted, PackedSequence):
             return [self.plain(values) for values in packed.unpack(predicted)]
         return self.plain(predicted)
+
+
+def _sequences(values: Values) -> list[Any]:
+    """A batch's sequences, each as a batch of its own."""
+    if isinstance(values, PackedSequence):
+        each = packed.unpack(values)
+        return [PackedSequence(one, torch.ones(len(one), dtype=torch.long)) for one in each]
+    return [values[i : i + 1] for i in range(len(values))]
 
 
 def _compared(one: Tensor, other: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ class Classifier(LabelTask):
         optimizer: See :class:`~seqkit.tasks.base.Task`.
         lr_scheduler: See :class:`~seqkit.tasks.base.Task`.
         per_class: Report each class's F1, too.
+        attention: See :class:`~seqkit.tasks.base.Task`.
 
     Raises:
         ValueError: The target is not a label per sequence; see also :class:`~seqkit.tasks.base.Task`.
@@ -45,6 +46,7 @@ class Classifier(LabelTask):
         optimizer: OptimizerCallable = Adam,
         lr_scheduler: Schedule | None = None,
         per_class: bool = False,
+        attention: bool = False,
     ) -> None:
         super().__init__(
             spec,
@@ -58,4 +60,5 @@ class Classifier(LabelTask):
             lr_scheduler,
             False,
             per_class,
+            attention,
         )

@@ -153,7 +153,10 @@ def _sides(inputs: dict[str, Any]) -> list[list[str]]:
     main = [column for column in inputs if column not in own]
     if not own:
         return [main]
-    one, other = (inputs[columns[0]] | {"unaligned": False} for columns in (main, own))
+    one, other = (
+        {key: value for key, value in inputs[columns[0]].items() if key not in ("unaligned", "column")}
+        for columns in (main, own)
+    )
     if len(main) != 1 or len(own) != 1 or one != other:
         raise ValueError(
             f"inputs {main} and unaligned {own} make no pair: a pair is one input and one unaligned one, encoded "

@@ -29,6 +29,7 @@ class LabelTask(Task, ABC):
         lr_scheduler: See :class:`~seqkit.tasks.base.Task`.
         causal: See :class:`~seqkit.tasks.base.Task`.
         per_class: Report each class's F1, too.
+        attention: See :class:`~seqkit.tasks.base.Task`.
 
     Raises:
         ValueError: The target is not labels per :attr:`per`.
@@ -51,6 +52,7 @@ class LabelTask(Task, ABC):
         lr_scheduler: Schedule | None,
         causal: bool,
         per_class: bool,
+        attention: bool = False,
     ) -> None:
         for column, target in spec["targets"].items():
             if target["per"] != self.per or target["kind"] not in ("class", "multilabel"):
@@ -64,7 +66,7 @@ class LabelTask(Task, ABC):
         if loss is None:
             loss = BinaryCrossEntropy if self.multilabel else CrossEntropy
         super().__init__(
-            spec, encoder, embedding, embeddings, pooling, loss, dropout, optimizer, lr_scheduler, causal
+            spec, encoder, embedding, embeddings, pooling, loss, dropout, optimizer, lr_scheduler, causal, attention
         )
 
     @property

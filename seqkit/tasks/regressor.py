@@ -37,6 +37,7 @@ class Regressor(Task):
         optimizer: See :class:`~seqkit.tasks.base.Task`.
         lr_scheduler: See :class:`~seqkit.tasks.base.Task`.
         causal: See :class:`~seqkit.tasks.base.Task`.
+        attention: See :class:`~seqkit.tasks.base.Task`.
 
     Raises:
         ValueError: The target holds labels; see also :class:`~seqkit.tasks.base.Task`.
@@ -57,6 +58,7 @@ class Regressor(Task):
         optimizer: OptimizerCallable = Adam,
         lr_scheduler: Schedule | None = None,
         causal: bool = False,
+        attention: bool = False,
     ) -> None:
         for column, target in spec["targets"].items():
             if target["kind"] != "value":
@@ -65,7 +67,7 @@ class Regressor(Task):
                     f"use Tagger for labels per token, Classifier for labels per sequence"
                 )
         super().__init__(
-            spec, encoder, embedding, embeddings, pooling, loss, dropout, optimizer, lr_scheduler, causal
+            spec, encoder, embedding, embeddings, pooling, loss, dropout, optimizer, lr_scheduler, causal, attention
         )
         self.monitor = ("val_loss", "min") if isinstance(self.loss, Quantile) else ("val_rmse", "min")
         statistics = self.target["init_args"]

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any, Literal, cast
 
-import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
@@ -23,6 +22,7 @@ class Tagger(LabelTask):
     Tags that follow a scheme of spans are measured by span F1, too, and that says which checkpoint is best. With
     a ``decoder`` the loss is the negative log-likelihood of whole sequences of tags, and predictions are the best
     sequences. That loss, too, is counted a token: the sum over sequences is divided by the number of their tokens.
+    Tokens without a label (a null in the data) count nowhere; a CRF sums over what they may be.
 
     Args:
         spec: What the data decides; ``SequenceDataModule.spec``. Its one target is a class or labels a token.
@@ -118,7 +118,7 @@ class Tagger(LabelTask):
             return super().compute_loss(output, target)
         scores, tags = cast(PackedSequence, output), cast(PackedSequence, target)
         total = -self.decoder(scores, tags).sum()
-        return total, tags.data.new_full((), len(tags.data), dtype=torch.long)
+        return total, (tags.data != self.decoder.ignore_index).sum()
 
     def decode(self, output: Values) -> Values:
         """The likeliest label of each token, or the likeliest labels of a sequence."""

@@ -50,6 +50,34 @@ def paths_of(crf, scores):
     return paths, torch.stack(totals)
 
 
+@settings(max_examples=25, deadline=None)
+@given(LENGTHS, st.integers(0, 1000), st.booleans())
+def test_unknown_tags_are_summed_over(lengths, seed, constrained):
+    crf, each = make(lengths, 3, seed, BIO if constrained else None)
+    generator = torch.Generator().manual_seed(seed)
+    known, expected = [], []
+    for scores in each:
+        paths, totals = paths_of(crf, scores)
+        path = torch.tensor(paths[int(totals.argmax())])  # allowed, whatever the constraints
+        hidden = torch.rand(len(path), generator=generator) < 0.5
+        known.append(path.masked_fill(hidden, -100))
+        fits = torch.tensor(
+            [all(a in (b, -100) for a, b in zip(known[-1].tolist(), p, strict=True)) for p in paths]
+        )
+        expected.append(totals[fits].logsumexp(0) - totals.logsumexp(0))
+    values = [scores.clone().requires_grad_() for scores in each]
+    found = crf(packed.pack(values), packed.pack(known))
+    torch.testing.assert_close(found, torch.stack(expected).to(found.dtype))
+    found.sum().backward()
+    mine = torch.cat([scores.grad for scores in values])
+    again = [scores.clone().requires_grad_() for scores in each]
+    for scores, tags in zip(again, known, strict=True):
+        paths, totals = paths_of(crf, scores)
+        fits = torch.tensor([all(a in (b, -100) for a, b in zip(tags.tolist(), p, strict=True)) for p in paths])
+        (totals[fits].logsumexp(0) - totals.logsumexp(0)).backward()
+    torch.testing.assert_close(mine, torch.cat([scores.grad for scores in again]), atol=1e-6, rtol=1e-5)
+
+
 BIO = Allowed(  # O, B, I
     torch.tensor([True, True, False]),
     torch.tensor([[True, True, False], [True, True, True], [True, True, True]]),
@@ -149,8 +177,10 @@ def test_errors_say_what_is_wrong():
 
     with pytest.raises(ValueError, match=r"5 tokens in 2 sequences but tags of 4 tokens.*same lengths"):
         crf(scores, tags([0, 0], [0, 0]))
-    with pytest.raises(ValueError, match=r"tags from -100 to 0, but it has 3; .*ignore_index"):
-        crf(scores, tags([0, -100, 0], [0, 0]))
+    with pytest.raises(
+        ValueError, match=r"tags from -1 to 0, but it has 3; .*or ignore_index=-100 where none is known"
+    ):
+        crf(scores, tags([0, -1, 0], [0, 0]))
     with pytest.raises(ValueError, match="a sequence of tags that is not allowed"):
         crf(scores, tags([0, 2, 0], [0, 0]))
     with pytest.raises(ValueError, match=r"scores \(5, 4\) for 3 tags; give packed data \(N, 3\)"):

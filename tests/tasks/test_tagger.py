@@ -85,6 +85,25 @@ def test_loads_from_its_checkpoint_alone(entities, trainer, tmp_path):
     assert torch.equal(again.decoder.allowed_transitions, model.decoder.allowed_transitions)
 
 
+def test_tokens_without_a_label_count_nowhere(trainer):
+    rows = {"words": [words for words, _ in SENTENCES] * 6, "tags": [[*tags] for _, tags in SENTENCES] * 6}
+    for tags in rows["tags"][::2]:
+        tags[-1] = None
+    made = datasets.Dataset.from_dict(rows)
+    model, data = build(datasets.DatasetDict(train=made, validation=made, test=made))
+    batch = data.rows("train")[[0, 1, 2, 3]]
+    target = batch.targets["tags"]
+    assert (target.data == -100).sum() == 2
+    total, units = model.compute_loss(model(batch.inputs), target)
+    assert units == 10
+    total.backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+    run = trainer(max_epochs=1)
+    run.fit(model, data)
+    (scores,) = run.test(model, data, verbose=False)
+    assert 0 <= scores["test_accuracy"] <= 1
+
+
 def test_tags_of_no_scheme_are_measured_a_token(splits):
     data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
     model = Tagger(data.spec, ENCODER, EMBEDDING, decoder=CRF)

@@ -2,7 +2,7 @@
 
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,10 @@ Spec = dict[str, dict[str, dict[str, Any]]]
 
 
 def learn_spec(
-    train: datasets.Dataset, inputs: Mapping[str, Encoder | None], targets: Mapping[str, Encoder | None]
+    train: datasets.Dataset,
+    inputs: Mapping[str, Encoder | None],
+    targets: Mapping[str, Encoder | None],
+    unaligned: Collection[str] = (),
 ) -> Spec:
     """Learn every encoder from the training split and write down what came of it.
 
@@ -33,30 +36,40 @@ def learn_spec(
         inputs: By column, the encoder, or None for the one that suits the column's type. The first is the main
             input.
         targets: By column, likewise.
+        unaligned: Inputs whose sequences have lengths of their own. One with the encoder of the main input shares
+            what it learns, from the rows of both.
 
     Returns:
         ``{"inputs": {column: entry}, "targets": {column: entry}}``. An entry holds ``class_path`` and ``init_args``
         of the learned encoder, its ``kind`` and ``size``, and ``column`` if it reads another than that of its name;
-        a target's also ``per`` (``"token"``, ``"sequence"``, or ``"unaligned"`` where its length is its own)
-        and, if it has classes, their ``names``. Nothing but str, int, float, bool, None, list and dict, so that it
+        an input's also ``unaligned`` if it is; a target's also ``per`` (``"token"``, ``"sequence"``, or
+        ``"unaligned"`` where its length is its own) and, if it has classes, their ``names``. Nothing but str, int,
+        float, bool, None, list and dict, so that it
         can travel in a checkpoint or as JSON.
 
     Raises:
-        ValueError: If a column is missing, if its type has no default encoder, or if it cannot be learned from;
-            names the column.
+        ValueError: If ``unaligned`` names no input or the main one, if a column is missing, if its type has no
+            default encoder, or if it cannot be learned from; names the column.
     """
     every = [*inputs.items(), *targets.items()]
     _check_columns(train, [(encoder.column if encoder else None) or column for column, encoder in every], "train")
+    main, *others = inputs or [""]
+    for column in unaligned:
+        if column not in others:
+            raise ValueError(f"unaligned names {column!r}; give one of the inputs after the main one: {others}")
+    shared: dict[str, Encoder] = {}
     spec: Spec = {"inputs": {}, "targets": {}}
     for group, encoders, default in (("inputs", inputs, _input_encoder), ("targets", targets, _target_encoder)):
         for column, given in encoders.items():
             source = (given.column if given is not None else None) or column
             feature = train.features[source]
             encoder = given if given is not None else default(column, feature)
-            try:
-                learned = encoder.fit(train, source)
-            except RowError as error:
-                raise ValueError(f"train row {error.row}, column {source!r}: {error.message}") from error
+            if group == "inputs" and column == main:
+                types = {other: train.features.get(other) for other in unaligned}
+                alike = [other for other in types if _alike(encoder, feature, inputs[other], types[other])]
+                shared = dict.fromkeys([main, *alike], _fitted(train, encoder, [source, *alike]))
+            known = shared.get(column) if group == "inputs" else None
+            learned = known if known is not None else _fitted(train, encoder, [source])
             entry = {
                 "class_path": _class_path(type(learned)),
                 "init_args": learned.init_args(),
@@ -65,6 +78,8 @@ def learn_spec(
             }
             if source != column:
                 entry["column"] = source
+            if group == "inputs" and column in unaligned:
+                entry["unaligned"] = True
             if group == "targets":
                 entry["per"] = "token" if _depth(feature) > isinstance(learned, MultiLabels) else "sequence"
                 if isinstance(learned, LabelSequences):
@@ -73,6 +88,28 @@ def learn_spec(
                     entry["names"] = learned.names
             spec[group][column] = entry
     return spec
+
+
+def _alike(encoder: Encoder, feature: Any, given: Encoder | None, other: Any) -> bool:
+    """Whether another column of a type has the same encoder, and no column of its own to read."""
+    if feature != other or (given is not None and given.column is not None):
+        return False
+    given = given if given is not None else _input_encoder("", other)
+    return type(given) is type(encoder) and given.init_args() == encoder.init_args()
+
+
+def _fitted(train: datasets.Dataset, encoder: Encoder, columns: Sequence[str]) -> Encoder:
+    """Learn from a column, or from several as if their rows were of one."""
+    name, *others = columns
+    rows = train
+    if others:
+        parts = [train.select_columns(other).rename_column(other, name) for other in others]
+        rows = datasets.concatenate_datasets([train.select_columns(name), *parts])
+    try:
+        return encoder.fit(rows, name)
+    except RowError as error:
+        part, row = divmod(error.row, max(len(train), 1))
+        raise ValueError(f"train row {row}, column {columns[part]!r}: {error.message}") from error
 
 
 def encode_dataset(

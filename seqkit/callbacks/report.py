@@ -1,0 +1,148 @@
+"""After a test: tables, pictures, and the rows that went worst."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch.distributed
+from datasets import Dataset
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_warn
+from rich.console import Console
+
+from seqkit.batch import Batch
+from seqkit.callbacks.pictures import pixels
+from seqkit.callbacks.tallies import Tally, tallies_of
+from seqkit.callbacks.worst import WorstRows
+from seqkit.tasks.base import Task
+from seqkit.tasks.steps import Outcome
+
+
+class Report(Callback):
+    """Say how a test went, class by class and row by row, for each target.
+
+    Of tasks with labels and values; others (language models, CTC) have nothing to report.
+
+    Printed: precision, recall, F1 and support of each class, label or type of span; bias and errors of values;
+    and the rows with the largest mean loss a token or sequence. Beside the logs, for a target ``COLUMN``:
+
+    - ``test_COLUMN.json``: all numbers, the confusion matrix (true by predicted) with them
+    - ``test_COLUMN.png``: the confusion matrix, or predictions against the truth and the residuals; also an image
+      in TensorBoard, where a :class:`~lightning.pytorch.loggers.TensorBoardLogger` logs
+    - ``test_COLUMN_worst.jsonl``: the worst rows, worst first, with their number in the dataset, what was predicted
+      and what was true, and their columns as the dataset has them (but not a stream's)
+
+    Everything is exact over batches and ranks, and nothing is computed twice: tests give what they computed.
+
+    Args:
+        worst: How many of the worst rows; 0 for none.
+        folder: Where the files go; by default the logger's folder, and nowhere without a logger.
+
+    Raises:
+        ValueError: ``worst`` is negative.
+    """
+
+    def __init__(self, worst: int = 10, folder: str | None = None) -> None:
+        if worst < 0:
+            raise ValueError(f"Report got worst={worst}; give a number of rows, 0 for none")
+        self.worst = worst
+        self.folder = folder
+        self._tallies: dict[str, list[Tally]] = {}
+        self._worst: dict[str, WorstRows] = {}
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Count anew."""
+        heads: dict[str, Task] = getattr(pl_module, "heads", {})
+        every = {column: tallies_of(head) for column, head in heads.items()}
+        self._tallies = {column: tallies for column, tallies in every.items() if tallies}
+        self._worst = {column: WorstRows(heads[column], self.worst) for column in self._tallies if self.worst}
+
+    def on_test_batch_end(  # type: ignore[override]
+        self,
+        trainer: Trainer,  # noqa: ARG002
+        pl_module: LightningModule,  # noqa: ARG002
+        outputs: dict[str, Outcome] | None,
+        batch: Batch,
+        batch_idx: int,  # noqa: ARG002
+        dataloader_idx: int = 0,  # noqa: ARG002
+    ) -> None:
+        """Count a batch."""
+        for column, outcome in (outputs or {}).items():
+            for tally in self._tallies.get(column, ()):
+                tally.update(outcome)
+            if column in self._worst:
+                self._worst[column].update(batch.rows.tolist(), outcome)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Bring the ranks' counts together; print, write and draw on the first."""
+        folder = self.folder or (trainer.log_dir if trainer.loggers else None)  # all ranks ask for it
+        found = _gathered(trainer, (self._tallies, self._worst))
+        if not trainer.is_global_zero:
+            return
+        console = Console()
+        for column, tallies in self._tallies.items():
+            for i, tally in enumerate(tallies):
+                tally.merge(others[0][column][i] for others in found)
+                table = tally.table()
+                table.title = f"test, {column}"
+                console.print(table)
+            if folder is not None:
+                Path(folder).mkdir(parents=True, exist_ok=True)
+            self._keep(trainer, column, folder)
+            if column in self._worst:
+                worst = self._worst[column]
+                worst.merge(others[1][column] for others in found)
+                rows = _dataset_rows(trainer, [line["row"] for line in worst.lines])
+                name = _main_column(pl_module)
+                console.print(worst.table([row.get(name) for row in rows]))
+                if folder is not None:
+                    with (Path(folder) / f"test_{column}_worst.jsonl").open("w", encoding="utf-8") as file:
+                        for line, row in zip(worst.lines, rows, strict=True):
+                            file.write(json.dumps(line | {"columns": row}, ensure_ascii=False, default=str) + "\n")
+
+    def _keep(self, trainer: Trainer, column: str, folder: str | None) -> None:
+        """Write a target's numbers and draw its picture."""
+        if folder is None:
+            return
+        numbers: dict[str, Any] = {}
+        for tally in self._tallies[column]:
+            numbers |= tally.plain()
+        path = Path(folder) / f"test_{column}.json"
+        path.write_text(json.dumps(numbers, indent=1, ensure_ascii=False), encoding="utf-8")
+        for tally in self._tallies[column]:
+            try:
+                figure = tally.figure(f"test, {column}")
+            except ImportError as error:
+                rank_zero_warn(f"Report: {error}; the tables are complete without")
+                return
+            if figure is None:
+                continue
+            figure.savefig(path.with_suffix(".png"))
+            for logger in trainer.loggers:
+                if isinstance(logger, TensorBoardLogger):
+                    logger.experiment.add_image(
+                        f"test_{column}", pixels(figure), trainer.global_step, dataformats="HWC"
+                    )
+
+
+def _gathered(trainer: Trainer, own: Any) -> list[Any]:
+    """What the other ranks have, on the first one."""
+    if trainer.world_size == 1:
+        return []
+    every: list[Any] = [None] * trainer.world_size
+    torch.distributed.all_gather_object(every, own)
+    return every[1:]
+
+
+def _dataset_rows(trainer: Trainer, rows: list[int]) -> list[dict[str, Any]]:
+    """Rows of the test split as they are; nothing of a stream's, or of a loader's of one's own."""
+    splits = getattr(getattr(trainer, "datamodule", None), "splits", {})
+    split = splits.get("test")
+    return [split[row] for row in rows] if isinstance(split, Dataset) else [{} for _ in rows]
+
+
+def _main_column(task: Any) -> str:
+    """The dataset's column that the main input reads."""
+    name, entry = next(iter(task.spec["inputs"].items()))
+    return str(entry.get("column", name))

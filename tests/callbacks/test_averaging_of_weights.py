@@ -1,0 +1,72 @@
+"""Lightning's own callbacks that average weights, with our tasks and checkpoints."""
+
+from functools import partial
+
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, StochasticWeightAveraging, WeightAveraging
+
+from seqkit import SequenceDataModule, Tagger
+from seqkit.callbacks import BestCheckpoint
+from seqkit.nn import LSTM, Embedding
+
+
+def build(splits, **options):
+    data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=64)
+    torch.manual_seed(0)
+    model = Tagger(
+        data.spec,
+        partial(LSTM, hidden_size=4),
+        partial(Embedding, embedding_dim=4),
+        optimizer=partial(torch.optim.SGD, lr=0.5),
+        **options,
+    )
+    return model, data
+
+
+def means(states):
+    return [torch.stack(of).mean(0) for of in zip(*states, strict=True)]
+
+
+def moving(states, decay):
+    found = states[0]
+    for state in states[1:]:
+        found = [decay * old + (1 - decay) * new for old, new in zip(found, state, strict=True)]
+    return found
+
+
+class Steps(Callback):
+    def __init__(self):
+        self.states = []
+
+    def on_train_batch_end(self, trainer, pl_module, *rest):
+        self.states.append([p.detach().clone() for p in pl_module.parameters()])
+
+
+@pytest.mark.parametrize("averaging", [WeightAveraging, partial(EMAWeightAveraging, decay=0.8)])
+def test_the_averages_are_those_of_the_weights_after_each_step(averaging, splits, trainer, tmp_path):
+    model, data = build(splits)
+    steps = Steps()
+    best = BestCheckpoint(tmp_path)
+    run = trainer(max_epochs=2, callbacks=[steps, averaging(), best], enable_checkpointing=True)
+    run.fit(model, data)
+    assert len(steps.states) == run.global_step > 2
+    expected = means(steps.states) if averaging is WeightAveraging else moving(steps.states, 0.8)
+    for mine, theirs in zip(model.parameters(), expected, strict=True):
+        torch.testing.assert_close(mine.detach(), theirs)
+    # What the checkpoint holds is the average, too, and it suffices alone.
+    again = Tagger.load_from_checkpoint(best.last_model_path, weights_only=True)
+    for mine, theirs in zip(again.parameters(), expected, strict=True):
+        torch.testing.assert_close(mine.detach(), theirs)
+    (scores,) = trainer().test(again, data, verbose=False)
+    assert scores == run.test(model, data, verbose=False)[0]
+
+
+@pytest.mark.filterwarnings("ignore:Swapping scheduler")
+def test_stochastic_weight_averaging(splits, trainer):
+    model, data = build(splits)
+    swa = StochasticWeightAveraging(swa_lrs=0.1, swa_epoch_start=1, annealing_epochs=1)
+    run = trainer(max_epochs=4, callbacks=[swa])
+    run.fit(model, data)
+    (scores,) = run.test(model, data, verbose=False)
+    assert 0 <= scores["test_accuracy"] <= 1

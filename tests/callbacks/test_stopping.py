@@ -1,0 +1,50 @@
+from functools import partial
+
+import pytest
+import torch
+
+from seqkit import SequenceDataModule, Tagger
+from seqkit.callbacks import BestCheckpoint, EarlyStop
+from seqkit.nn import LSTM, Embedding
+
+
+def build(splits, **options):
+    data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=64)
+    torch.manual_seed(0)
+    return Tagger(data.spec, partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=4), **options), data
+
+
+def test_stops_by_the_tasks_monitor(splits, trainer, tmp_path):
+    model, data = build(splits, optimizer=partial(torch.optim.SGD, lr=0.0))
+    stop, best = EarlyStop(patience=2), BestCheckpoint(tmp_path)
+    run = trainer(max_epochs=20, callbacks=[stop, best], enable_checkpointing=True)
+    run.fit(model, data)
+    assert (stop.monitor, stop.mode) == (best.monitor, best.mode) == ("val_accuracy", "max")
+    assert run.current_epoch == 3
+    assert stop.best_score == best.best_model_score == run.callback_metrics["val_accuracy"]
+
+
+def test_goes_on_while_it_gets_better(splits, trainer):
+    model, data = build(splits, optimizer=partial(torch.optim.Adam, lr=0.01))
+    model.monitor = ("val_loss", "min")
+    stop = EarlyStop(patience=1)
+    run = trainer(max_epochs=4, callbacks=[stop])
+    run.fit(model, data)
+    assert run.current_epoch == 4
+    assert stop.mode == "min"
+
+
+def test_a_resumed_run_remembers_how_long_it_has_waited(splits, trainer, tmp_path):
+    model, data = build(splits, optimizer=partial(torch.optim.SGD, lr=0.0))
+    run = trainer(max_epochs=2, callbacks=[EarlyStop(patience=2)])
+    run.fit(model, data)
+    run.save_checkpoint(tmp_path / "model.ckpt")
+    stop = EarlyStop(patience=2)
+    again = trainer(max_epochs=20, callbacks=[stop])
+    again.fit(*build(splits, optimizer=partial(torch.optim.SGD, lr=0.0)), ckpt_path=tmp_path / "model.ckpt")
+    assert again.current_epoch == 3
+
+
+def test_without_validation_there_is_nothing_to_watch(splits, trainer):
+    with pytest.raises(ValueError, match="EarlyStop watches the validation split, but there is none; name one"):
+        trainer(max_epochs=1, callbacks=[EarlyStop()], limit_val_batches=0).fit(*build(splits))

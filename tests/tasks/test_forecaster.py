@@ -1,0 +1,145 @@
+from functools import partial
+
+import datasets
+import numpy as np
+import pytest
+import torch
+from torch.nn.utils.rnn import PackedSequence
+
+from seqkit import Forecaster, SequenceDataModule, packed
+from seqkit.callbacks import Report
+from seqkit.losses import L1, Quantile
+from seqkit.nn import GRU, LSTM, Embedding
+
+ENCODER = partial(GRU, hidden_size=16)
+
+
+@pytest.fixture(scope="module")
+def waves():
+    """Sines of unlike phase and pace, beside a channel that is their negative: two values tell the next."""
+    random = np.random.default_rng(0)
+
+    def rows(count):
+        made = []
+        for length in random.integers(1, 30, count):
+            wave = 10 + 3 * np.sin(random.uniform(0, 6) + random.uniform(0.3, 0.9) * np.arange(length))
+            made.append([[float(value), float(-2 * value)] for value in wave])
+        return datasets.Dataset.from_dict({"series": made})
+
+    return datasets.DatasetDict(train=rows(80), validation=rows(20), test=rows(20))
+
+
+def build(waves, **options):
+    data = SequenceDataModule(waves, inputs="series", max_tokens=128)
+    torch.manual_seed(0)
+    return Forecaster(data.spec, ENCODER, **({"horizon": 3} | options)), data
+
+
+def by_hand(model, rows, count):
+    """Every pair of a step and one of its next steps, sequence after sequence, in units of the column."""
+    pairs = {1: [], 2: [], 3: []}
+    for row in range(count):
+        inputs = rows[[row]].inputs
+        own = inputs["series"].data * model.std + model.mean
+        predicted = model(inputs).data.view(len(own), 3, 2) * model.std + model.mean
+        for t in range(len(own)):
+            for ahead in range(1, 4):
+                if t + ahead < len(own):
+                    pairs[ahead].append((predicted[t, ahead - 1], own[t + ahead]))
+    return pairs
+
+
+def test_scores_are_of_every_step_ahead_that_exists(waves, trainer):
+    model, data = build(waves, per_horizon=True)
+    (scores,) = trainer().test(model, data, verbose=False)
+    with torch.no_grad():
+        pairs = by_hand(model.eval(), data.rows("test"), 20)
+    for name, chosen in (("", [1, 2, 3]), ("_1", [1]), ("_3", [3])):
+        errors = torch.stack([a - b for ahead in chosen for a, b in pairs[ahead]])
+        assert scores[f"test_rmse{name}"] == pytest.approx(float(errors.square().mean().sqrt()), rel=1e-5)
+        assert scores[f"test_mae{name}"] == pytest.approx(float(errors.abs().mean()), rel=1e-5)
+    errors = torch.stack([(a - b) / model.std for ahead in pairs for a, b in pairs[ahead]])
+    assert scores["test_loss"] == pytest.approx(float(errors.square().mean()), rel=1e-5)
+
+
+def test_no_output_depends_on_what_comes_later(waves):
+    model, data = build(waves)
+    batch = data.rows("train")[list(range(10))]
+    series = batch.inputs["series"]
+    series.data.requires_grad_()
+    output = model({"series": series})
+    position, own = packed.positions(series), packed.sequences(series)
+    for token in range(0, len(series.data), 7):
+        (gradient,) = torch.autograd.grad(output.data[token].sum(), series.data, retain_graph=True)
+        seen = gradient.abs().sum(1) > 0
+        assert not seen[(own != own[token]) | (position > position[token])].any()
+
+
+def test_gradients_reach_every_parameter(waves):
+    model, data = build(waves)
+    batch = data.rows("train")[[0, 1, 2]]
+    total, units = model.compute_loss(*model.outcome(model(batch.inputs), batch))
+    (total / units).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_learns_waves_and_predicts_what_follows(waves, trainer, tmp_path):
+    model, data = build(waves, optimizer=partial(torch.optim.Adam, lr=0.02))
+    run = trainer(max_epochs=60, limit_val_batches=0, callbacks=[Report(worst=2, folder=str(tmp_path))])
+    run.fit(model, data)
+    run.save_checkpoint(tmp_path / "model.ckpt")
+    (scores,) = run.test(model, data, verbose=False)
+    series = [torch.tensor(row) for row in waves["test"]["series"]]
+    stays = [(own[ahead:] - own[:-ahead]).flatten() for own in series for ahead in (1, 2, 3) if len(own) > ahead]
+    assert scores["test_rmse"] < 0.5 * float(torch.cat(stays).square().mean().sqrt())
+    assert (tmp_path / "test_series.png").exists()
+    again = Forecaster.load_from_checkpoint(tmp_path / "model.ckpt", weights_only=True)
+    for rows, columns in run.predict(again, data):
+        for row, following in zip(rows, columns["series"], strict=True):
+            alone = data.rows("test")[[row]].inputs
+            with torch.no_grad():
+                last = model.eval()(alone).data[-1].view(3, 2) * model.std + model.mean
+            np.testing.assert_allclose(following, last.numpy(), rtol=1e-4)
+
+
+def test_sequences_of_one_step_have_nothing_to_learn(waves):
+    model, _ = build(waves)
+    series = PackedSequence(torch.randn(4, 2), torch.tensor([4]))
+    output = model({"series": series})
+    total, units = model.compute_loss(output, series)
+    assert units == 0
+    (total / units.clamp(min=1)).backward()
+    assert all(p.grad is None or p.grad.abs().sum() == 0 for p in model.parameters())
+
+
+def test_other_inputs_may_help(splits, trainer):
+    data = SequenceDataModule(splits, inputs=["words", "values"], max_tokens=64)
+    model = Forecaster(data.spec, ENCODER, partial(Embedding, embedding_dim=4), loss=L1)
+    assert (model.target_column, model.output_size()) == ("values", 1)
+    run = trainer(max_epochs=1)
+    run.fit(model, data)
+    assert run.predict(model, data)[0].columns["values"][0] == [pytest.approx(5, abs=20)]
+
+
+class TestBadInput:
+    def test_a_target(self, splits):
+        data = SequenceDataModule(splits, inputs="series", targets="value", max_tokens=64)
+        with pytest.raises(ValueError, match=r"target from an input, but the data has the targets \['value'\]"):
+            Forecaster(data.spec, ENCODER)
+
+    def test_a_column_without_features(self, splits):
+        data = SequenceDataModule(splits, inputs=["words", "series"], max_tokens=64)
+        with pytest.raises(ValueError, match=r"column='words' and those with features are \['series'\]"):
+            Forecaster(data.spec, ENCODER, partial(Embedding, embedding_dim=4), column="words")
+
+    def test_an_encoder_that_reads_the_target(self, waves):
+        data = SequenceDataModule(waves, inputs="series", max_tokens=64)
+        with pytest.raises(ValueError, match="Forecaster is causal, but encoder LSTM is bidirectional"):
+            Forecaster(data.spec, partial(LSTM, hidden_size=4, bidirectional=True))
+
+    def test_options(self, waves):
+        with pytest.raises(ValueError, match="Forecaster got horizon=0; give a number of steps of at least 1"):
+            build(waves, horizon=0)
+        with pytest.raises(ValueError, match="one value a step ahead; use MSE, L1 or Huber, not Quantile"):
+            build(waves, loss=Quantile)
