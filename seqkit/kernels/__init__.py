@@ -2,7 +2,13 @@
 
 - ``native``: compiled, for float32 on a CPU; present if a compiler was there at install.
 - ``reference``: the plain loop under autograd. Everything, slowly.
-- ``closed_form``: the backward in closed form, in plain torch operations. Any device.
+- ``closed_form``: the backward in closed form, in plain torch operations. Any device, any dtype.
+
+`torch.compile` keeps a layer in its graph, as one operator. Second derivatives go through ``reference``.
+
+The same input gives the same bits in every run with the same number of threads. With another number the sweeps of
+``native`` still give the same bits; the large products before and after them are torch's, which may add in another
+order.
 """
 
 from collections.abc import Sequence
@@ -13,9 +19,9 @@ from torch import Tensor
 from seqkit.kernels import operator, reference
 from seqkit.kernels.choice import SWEEPS, Backend, available, choose
 from seqkit.kernels.layer_function import LayerFunction
-from seqkit.kernels.layout import PLAIN, Extras, Mode, Steps, is_special, zeros
+from seqkit.kernels.layout import PLAIN, Extras, Mode, Steps, is_projected, sequences, zeros
 
-__all__ = ["Backend", "Extras", "Mode", "Steps", "available", "choose", "layer"]
+__all__ = ["Backend", "Extras", "Mode", "Steps", "available", "choose", "layer", "sequences"]
 
 
 def layer(
@@ -56,7 +62,7 @@ def layer(
             return operator.layer(mode, data, steps, state, weights, extras, backend)
         if state is None:
             state = zeros(mode, steps, weights)
-        backend = choose(data.device, dtype, special=is_special(mode, weights, extras), forced=backend)
+        backend = choose(data.device, dtype, projected=is_projected(mode, weights), forced=backend)
         if backend == "reference":
             return reference.layer(mode, data, steps, state, weights, extras)
         outputs: tuple[Tensor, ...] = LayerFunction.apply(  # type: ignore[no-untyped-call]

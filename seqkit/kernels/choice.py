@@ -20,14 +20,14 @@ def available() -> tuple[Backend, ...]:
 
 
 def choose(
-    device: torch.device, dtype: torch.dtype, *, special: bool = False, forced: Backend | None = None
+    device: torch.device, dtype: torch.dtype, *, projected: bool = False, forced: Backend | None = None
 ) -> Backend:
     """The fastest backend that can run a layer with weights of this device and dtype, or the forced one.
 
     Args:
         device: Of the weights.
         dtype: Of the weights.
-        special: Whether the layer has a projection or extras.
+        projected: Whether the layer has a projection.
         forced: The one to take if it can.
 
     Raises:
@@ -35,11 +35,11 @@ def choose(
     """
     native_can = device.type == "cpu" and dtype == torch.float32
     if forced is None:
-        return "native" if native_can and not special and "native" in available() else "closed_form"
+        return "native" if native_can and not projected and "native" in available() else "closed_form"
     if forced not in available():
         raise ValueError(f"backend is {forced!r}; it is one of {available()}")
-    if forced == "native" and special:
-        raise ValueError("backend 'native' has no proj_size and no extras; leave it open or take 'closed_form'")
+    if forced == "native" and projected:
+        raise ValueError("backend 'native' has no proj_size; leave it open or take 'closed_form'")
     if forced == "native" and not native_can:
         raise ValueError(f"backend 'native' is for float32 on a CPU, not {dtype} on {device}; leave it open")
     return forced

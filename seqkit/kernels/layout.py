@@ -21,10 +21,12 @@ class Steps:
 
     Args:
         batch_sizes: (T,) int64 on the CPU, the number of sequences that are still running at each step.
+        tokens: N, if it is known.
     """
 
-    def __init__(self, batch_sizes: Tensor) -> None:
+    def __init__(self, batch_sizes: Tensor, tokens: int | None = None) -> None:
         self.batch_sizes = batch_sizes.contiguous()
+        self._tokens = tokens
 
     @cached_property
     def sizes(self) -> list[int]:
@@ -35,7 +37,7 @@ class Steps:
     @cached_property
     def tokens(self) -> int:
         """N, the number of tokens."""
-        return sum(self.sizes)
+        return sum(self.sizes) if self._tokens is None else self._tokens
 
     @cached_property
     def offsets(self) -> Tensor:
@@ -45,12 +47,12 @@ class Steps:
     @cached_property
     def positions(self) -> Tensor:
         """(N,) the step of each token."""
-        return torch.arange(len(self.sizes)).repeat_interleave(self.batch_sizes, output_size=self.tokens)
+        return torch.arange(self.batch_sizes.size(0)).repeat_interleave(self.batch_sizes, output_size=self.tokens)
 
     @cached_property
     def sequences(self) -> Tensor:
         """(N,) the sequence of each token, counted from the longest."""
-        return torch.arange(self.tokens) - self.offsets[self.positions]
+        return sequences(self.batch_sizes, self.tokens)
 
     @cached_property
     def lengths(self) -> Tensor:
@@ -70,6 +72,12 @@ class Steps:
         return torch.where(self.positions == 0, self.tokens + self.sequences, before)
 
 
+def sequences(batch_sizes: Tensor, tokens: int) -> Tensor:
+    """(N,) the sequence of each token, counted from the longest; a compiled graph can hold it."""
+    offsets = batch_sizes.cumsum(0) - batch_sizes
+    return torch.arange(tokens) - offsets.repeat_interleave(batch_sizes, output_size=tokens)
+
+
 class Weights(NamedTuple):
     """The weights of one direction of a layer; G is the number of gates, P the size of the output."""
 
@@ -87,7 +95,7 @@ class Extras(NamedTuple):
     no gradient is taken of the mask and of the shares.
     """
 
-    hidden_mask: Tensor | None = None  # (D, B, P), times the hidden state in the recurrent product
+    hidden_mask: Tensor | None = None  # (D, B or more, P), times the hidden state in the recurrent product
     keep_hidden: Tensor | None = None  # (D, N, P), zoneout: the share of the hidden state before that stays
     keep_cell: Tensor | None = None  # (D, N, H), zoneout of an LSTM's cell state
     input_gain: Tensor | None = None  # (D, G·H), layer normalisation of the input product
@@ -138,7 +146,7 @@ def zeros(mode: Mode, steps: Steps, weights: Sequence[Tensor]) -> list[Tensor]:
     return [weights[0].new_zeros(directions, sequences, width) for width in (size, units)[: STATES[mode]]]
 
 
-def is_special(mode: Mode, weights: Sequence[Tensor], extras: Extras) -> bool:
-    """Whether the layer is more than the textbook cell: projected, or with extras."""
+def is_projected(mode: Mode, weights: Sequence[Tensor]) -> bool:
+    """Whether the layer has a proj_size, which is smaller than H."""
     _, units, size = shape(mode, weights)
-    return units != size or any(e is not None for e in extras)
+    return units != size

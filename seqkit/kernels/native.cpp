@@ -13,6 +13,7 @@
 // register tile; each panel is read once a step and serves all rows.
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -317,57 +318,147 @@ static void sweep(const Layer& layer, const Lanes& lanes, bool up, Starts starts
     }
 }
 
+// What a layer does besides (see Extras in layout.py); null where it does nothing. Row r of `mask` is that of sequence r.
+struct Extras {
+    const float* mask;                     // (D, B, H)
+    const float *keep_hidden, *keep_cell;  // (D, N, H)
+    const float* gain;                     // (D, G, H), of the recurrent product
+    const float *cell_gain, *cell_bias;    // (D, H)
+    float* normal;                         // (D, N, G, H) the recurrent product, normalised; forward writes it
+    float* scale;                          // (D, N) and the inverse of its standard deviation
+    // What backward writes: the gradient of the recurrent product (D, N, G, H), the normalised cell state and the
+    // gradient of what it becomes by gain and bias (both (D, N, H)).
+    float *products, *cell_normal, *d_cell_normal;
+};
+
+static const float* at(const float* array, Int index) { return array ? array + index : nullptr; }
+
+INLINE float total(vec v) {
+    float sum = 0.0f;
+    for (int i = 0; i < WIDTH; ++i) sum += v[i];
+    return sum;
+}
+// Of n values with mean 0 and variance 1, written to `normal`; returns the inverse of the standard deviation.
+static float normalise(const float* values, float* normal, Int n) {
+    vec sum = {};
+    for (Int u = 0; u < n; u += WIDTH) sum += load(values + u, n - u);
+    const float mean = total(sum) / n;
+    for (Int u = 0; u < n; u += WIDTH) store(normal + u, load(values + u, n - u) - mean, n - u);
+    vec squares = {};
+    for (Int u = 0; u < n; u += WIDTH) squares += load(normal + u, n - u) * load(normal + u, n - u);
+    const float scale = 1.0f / std::sqrt(total(squares) / n + 1e-5f);
+    for (Int u = 0; u < n; ++u) normal[u] *= scale;
+    return scale;
+}
+// From the gradient of normalised values to that of the values; may be in place.
+static void normalise_back(const float* above, const float* normal, float scale, float* gradient, Int n) {
+    vec sum = {}, along = {};
+    for (Int u = 0; u < n; u += WIDTH) {
+        vec a = load(above + u, n - u);
+        sum += a, along += a * load(normal + u, n - u);
+    }
+    const float mean = total(sum) / n, slope = total(along) / n;
+    for (Int u = 0; u < n; u += WIDTH)
+        store(gradient + u, scale * (load(above + u, n - u) - mean - slope * load(normal + u, n - u)), n - u);
+}
+static void scaled(const float* factor, const float* values, float* to, Int n) {
+    for (Int u = 0; u < n; u += WIDTH) store(to + u, load(factor + u, n - u) * load(values + u, n - u), n - u);
+}
+// share * before + (1 - share) * now
+INLINE vec kept(const float* share, vec before, vec now, Int n) {
+    if (!share) return now;
+    vec part = load(share, n);
+    return part * before + (1.0f - part) * now;  // exact for shares of 0 and 1
+}
+
 struct Forward {
     Layer layer;
+    Extras more;
     float* gates;        // (D, N, S, H): everything but the recurrent product -> the gates
     const float *h0, *c0;  // (D, B, H)
     float* output;       // (N, D, H)
     float* cells;        // (D, N, H), LSTM
     float *h_n, *c_n;    // (D, B, H)
 
-    void activate(float* g, const float* hidden, const float* cell, float* new_hidden, float* new_cell) const {
+    // The shares are those of this token. `candidate` holds the new cell state and the normalised one, if that is asked.
+    void activate(Int d, float* g, const float* hidden, const float* cell, const float* keep_hidden,
+                  const float* keep_cell, float* new_hidden, float* new_cell, float* candidate) const {
         Int H = layer.units;
         for (Int u = 0; u < H; u += WIDTH) {
             Int n = H - u;
+            vec h;
             if (layer.cell == LSTM) {
                 vec i = sigmoid(load(g + u, n)), f = sigmoid(load(g + H + u, n));
                 vec z = tanh(load(g + 2 * H + u, n)), o = sigmoid(load(g + 3 * H + u, n));
-                vec c = f * load(cell + u, n) + i * z;
+                vec before = load(cell + u, n), c = f * before + i * z;
                 store(g + u, i, n), store(g + H + u, f, n), store(g + 2 * H + u, z, n), store(g + 3 * H + u, o, n);
-                store(new_cell + u, c, n);
-                store(new_hidden + u, o * tanh(c), n);
+                store(new_cell + u, kept(at(keep_cell, u), before, c, n), n);
+                if (more.cell_gain) {
+                    store(candidate + u, c, n);
+                    continue;
+                }
+                h = o * tanh(c);
             } else if (layer.cell == GRU) {
                 vec r = sigmoid(load(g + u, n)), z = sigmoid(load(g + H + u, n));
                 vec q = load(g + 2 * H + u, n), candidate = tanh(load(g + 3 * H + u, n) + r * q);
                 store(g + u, r, n), store(g + H + u, z, n), store(g + 3 * H + u, candidate, n);
-                store(new_hidden + u, candidate + z * (load(hidden + u, n) - candidate), n);
+                h = candidate + z * (load(hidden + u, n) - candidate);
             } else {
                 vec x = load(g + u, n);
-                store(new_hidden + u, layer.cell == RNN_TANH ? tanh(x) : x < 0.0f ? vec{} : x, n);
+                h = layer.cell == RNN_TANH ? tanh(x) : x < 0.0f ? vec{} : x;
+                if (keep_hidden) store(g + u, h, n);  // backward cannot tell it from the output
             }
+            store(new_hidden + u, kept(at(keep_hidden, u), load(hidden + u, n), h, n), n);
+        }
+        if (!more.cell_gain) return;
+        float* normal = candidate + H;
+        normalise(candidate, normal, H);
+        for (Int u = 0; u < H; u += WIDTH) {
+            Int n = H - u, w = d * H + u;
+            vec y = load(normal + u, n) * load(more.cell_gain + w, n) + load(more.cell_bias + w, n);
+            vec h = load(g + 3 * H + u, n) * tanh(y);
+            store(new_hidden + u, kept(at(keep_hidden, u), load(hidden + u, n), h, n), n);
         }
     }
 
     void run(Int d, Int part, Int parts, const Packed& weight) const {
-        Int H = layer.units, N = layer.tokens;
+        Int H = layer.units, N = layer.tokens, fed = layer.fed * H;
         Lanes lanes = schedule(layer.members(part, parts), layer.lengths);
         Int count = lanes.sequences.size();
-        std::vector<const float*> hidden(count), cell(count);
-        std::vector<float*> g(count);
+        std::vector<const float*> hidden(count), cell(count), input(count);
+        std::vector<float*> g(count), product(count);
+        std::vector<float> masked(more.mask ? count * H : 0), products(more.gain ? count * fed : 0);
+        std::vector<float> candidate(more.cell_gain ? 2 * H : 0);
+        for (Int r = 0; r < count && more.gain; ++r) product[r] = &products[r * fed];
+        auto mask = [&](Int r, Int sequence) {
+            input[r] = hidden[r];
+            if (!more.mask) return;
+            scaled(more.mask + (d * layer.batch + sequence) * H, hidden[r], &masked[r * H], H);
+            input[r] = &masked[r * H];
+        };
         auto starts = [&](Int r, const Cursor& at) {
             hidden[r] = h0 + (d * layer.batch + at.sequence) * H;
             if (layer.cell == LSTM) cell[r] = c0 + (d * layer.batch + at.sequence) * H;
+            mask(r, at.sequence);
         };
-        auto advance = [&](Int m, const Cursor* at) {
+        auto advance = [&](Int m, const Cursor* cursors) {
             for (Int r = 0; r < m; ++r)
-                g[r] = gates + (d * N + layer.offsets[at[r].step()] + at[r].sequence) * layer.slots * H;
-            multiply(m, hidden.data(), weight, g.data(), true);
+                g[r] = gates + (d * N + layer.offsets[cursors[r].step()] + cursors[r].sequence) * layer.slots * H;
+            multiply(m, input.data(), weight, more.gain ? product.data() : g.data(), !more.gain);
             for (Int r = 0; r < m; ++r) {
-                Int token = layer.offsets[at[r].step()] + at[r].sequence;
+                Int token = layer.offsets[cursors[r].step()] + cursors[r].sequence, row = d * N + token;
+                if (more.gain) {
+                    float* normal = more.normal + row * fed;
+                    more.scale[row] = normalise(product[r], normal, fed);
+                    const float* gain = more.gain + d * fed;
+                    for (Int u = 0; u < fed; ++u) g[r][u] += gain[u] * normal[u];
+                }
                 float* new_hidden = output + (token * layer.directions + d) * H;
-                float* new_cell = layer.cell == LSTM ? cells + (d * N + token) * H : nullptr;
-                activate(g[r], hidden[r], cell[r], new_hidden, new_cell);
+                float* new_cell = layer.cell == LSTM ? cells + row * H : nullptr;
+                activate(d, g[r], hidden[r], cell[r], at(more.keep_hidden, row * H), at(more.keep_cell, row * H),
+                         new_hidden, new_cell, candidate.data());
                 hidden[r] = new_hidden, cell[r] = new_cell;
+                mask(r, cursors[r].sequence);
             }
         };
         auto ends = [&](Int r, const Cursor& at) {
@@ -381,6 +472,7 @@ struct Forward {
 
 struct Backward {
     Layer layer;
+    Extras more;
     const float *gates, *cells, *output, *h0, *c0;  // as Forward left them
     const float* d_output;                          // (N, D, H)
     const float *d_h_n, *d_c_n;                     // (D, B, H)
@@ -389,23 +481,38 @@ struct Backward {
     float *d_h0, *d_c0;                             // (D, B, H)
 
     // From dh (with what comes from above) and dc of a token to its d_gates; leaves in dh what bypasses the weight.
-    void differentiate(const float* g, const float* hidden, const float* cell, const float* new_hidden,
-                       const float* new_cell, const float* above, float* dg, float* dh, float* dc,
-                       float* hidden_copy) const {
+    // `row` is that of the token among those of all directions; `gradient` has room for H values.
+    void differentiate(Int direction, Int row, const float* g, const float* hidden, const float* cell, const float* new_hidden,
+                       const float* new_cell, const float* mask, const float* above, float* dg, float* dh, float* dc,
+                       float* hidden_copy, float* gradient) const {
         Int H = layer.units;
+        const float *keep_hidden = at(more.keep_hidden, row * H), *keep_cell = at(more.keep_cell, row * H);
+        if (more.cell_gain) normalise_cell_back(direction, row, g, cell, new_cell, above, dh, gradient);
         for (Int u = 0; u < H; u += WIDTH) {
             Int n = H - u;
-            vec d = load(dh + u) + load(above + u, n), h = load(hidden + u, n);
-            store(hidden_copy + u, h, n);
+            vec total = load(dh + u) + load(above + u, n), h = load(hidden + u, n);
+            vec stays = keep_hidden ? total * load(keep_hidden + u, n) : vec{}, d = total - stays;
+            store(hidden_copy + u, mask ? h * load(mask + u, n) : h, n);
             if (layer.cell == LSTM) {
                 vec i = load(g + u, n), f = load(g + H + u, n), z = load(g + 2 * H + u, n), o = load(g + 3 * H + u, n);
-                vec squashed = tanh(load(new_cell + u, n));
-                vec e = load(dc + u) + d * o * (1.0f - squashed * squashed);
+                vec before = load(cell + u, n), c = keep_cell ? f * before + i * z : load(new_cell + u, n);
+                vec carried = load(dc + u), cell_stays = keep_cell ? carried * load(keep_cell + u, n) : vec{};
+                vec squashed, e = carried - cell_stays;
+                if (more.cell_gain) {
+                    Int w = direction * H + u;
+                    squashed = tanh(load(more.cell_normal + row * H + u, n) * load(more.cell_gain + w, n) +
+                                    load(more.cell_bias + w, n));
+                    e += load(gradient + u, n);
+                } else {
+                    squashed = tanh(c);
+                    e += d * o * (1.0f - squashed * squashed);
+                }
                 store(dg + u, e * z * i * (1.0f - i), n);
-                store(dg + H + u, e * load(cell + u, n) * f * (1.0f - f), n);
+                store(dg + H + u, e * before * f * (1.0f - f), n);
                 store(dg + 2 * H + u, e * i * (1.0f - z * z), n);
                 store(dg + 3 * H + u, d * squashed * o * (1.0f - o), n);
-                store(dc + u, e * f);
+                store(dc + u, e * f + cell_stays);
+                if (keep_hidden) store(dh + u, stays);
             } else if (layer.cell == GRU) {
                 vec r = load(g + u, n), z = load(g + H + u, n), q = load(g + 2 * H + u, n), c = load(g + 3 * H + u, n);
                 vec dn = d * (1.0f - z) * (1.0f - c * c), dq = dn * r;
@@ -413,45 +520,85 @@ struct Backward {
                 store(dg + H + u, d * (h - c) * z * (1.0f - z), n);
                 store(dg + 2 * H + u, dq, n);
                 store(dg + 3 * H + u, dn, n);
-                store(dh + u, d * z);
+                store(dh + u, d * z + stays);
             } else {
-                vec y = load(new_hidden + u, n);
+                vec y = load(keep_hidden ? g + u : new_hidden + u, n);
                 store(dg + u, layer.cell == RNN_TANH ? d * (1.0f - y * y) : y > 0.0f ? d : vec{}, n);
+                if (keep_hidden) store(dh + u, stays);
             }
         }
     }
 
+    // The gradient of the new cell state through its normalisation.
+    void normalise_cell_back(Int d, Int row, const float* g, const float* cell, const float* new_cell,
+                             const float* above, const float* dh, float* gradient) const {
+        Int H = layer.units;
+        const float *keep_hidden = at(more.keep_hidden, row * H), *gain = more.cell_gain + d * H;
+        float *normal = more.cell_normal + row * H, *d_normal = more.d_cell_normal + row * H;
+        for (Int u = 0; u < H; u += WIDTH) {
+            Int n = H - u;
+            vec c = load(new_cell + u, n);
+            if (more.keep_cell) c = load(g + H + u, n) * load(cell + u, n) + load(g + u, n) * load(g + 2 * H + u, n);
+            store(gradient + u, c, n);
+        }
+        float scale = normalise(gradient, normal, H);
+        for (Int u = 0; u < H; u += WIDTH) {
+            Int n = H - u;
+            vec squashed = tanh(load(normal + u, n) * load(gain + u, n) + load(more.cell_bias + d * H + u, n));
+            vec e = load(dh + u) + load(above + u, n);
+            if (keep_hidden) e -= e * load(keep_hidden + u, n);
+            e = e * load(g + 3 * H + u, n) * (1.0f - squashed * squashed);
+            store(d_normal + u, e, n);
+            store(gradient + u, e * load(gain + u, n), n);
+        }
+        normalise_back(gradient, normal, scale, gradient, H);
+    }
+
     void run(Int d, Int part, Int parts, const Packed& weight) const {
-        Int H = layer.units, N = layer.tokens, pitch = weight.vectors * WIDTH;
+        Int H = layer.units, N = layer.tokens, pitch = weight.vectors * WIDTH, fed = layer.fed * H;
+        bool bypass = layer.cell == GRU || more.keep_hidden;
         Lanes lanes = schedule(layer.members(part, parts), layer.lengths);
         Int count = lanes.sequences.size();
         std::vector<float> carry(2 * count * pitch);  // dh and dc of each lane
-        std::vector<float*> dh(count), dc(count), dg(count);
+        std::vector<float> unmasked(more.mask ? count * pitch : 0), gradient(more.cell_gain ? H : 0);
+        std::vector<float*> dh(count), dc(count), dg(count), product(count);
         for (Int r = 0; r < count; ++r) dh[r] = &carry[2 * r * pitch], dc[r] = dh[r] + pitch;
+        for (Int r = 0; r < count; ++r) product[r] = more.mask ? &unmasked[r * pitch] : dh[r];
         auto starts = [&](Int r, const Cursor& at) {
             Int row = (d * layer.batch + at.sequence) * H;
             std::memcpy(dh[r], d_h_n + row, H * sizeof(float));
             if (layer.cell == LSTM) std::memcpy(dc[r], d_c_n + row, H * sizeof(float));
         };
-        auto advance = [&](Int m, const Cursor* at) {
+        auto advance = [&](Int m, const Cursor* cursors) {
             for (Int r = 0; r < m; ++r) {
-                Int j = at[r].sequence, t = at[r].step(), token = layer.offsets[t] + j;
+                Int j = cursors[r].sequence, t = cursors[r].step(), token = layer.offsets[t] + j, row = d * N + token;
                 Int earlier = d == 0 ? t - 1 : t + 1;
-                bool first = earlier < 0 || earlier == at[r].length;
+                bool first = earlier < 0 || earlier == cursors[r].length;
                 Int previous = first ? 0 : layer.offsets[earlier] + j;
                 const float* hidden = first ? h0 + (d * layer.batch + j) * H
                                             : output + (previous * layer.directions + d) * H;
                 const float *cell = nullptr, *new_cell = nullptr;
                 if (layer.cell == LSTM) {
                     cell = first ? c0 + (d * layer.batch + j) * H : cells + (d * N + previous) * H;
-                    new_cell = cells + (d * N + token) * H;
+                    new_cell = cells + row * H;
                 }
-                Int slot = (d * N + token) * layer.slots * H, out = (token * layer.directions + d) * H;
+                Int slot = row * layer.slots * H, out = (token * layer.directions + d) * H;
                 dg[r] = d_gates + slot;
-                differentiate(gates + slot, hidden, cell, output + out, new_cell, d_output + out, dg[r], dh[r], dc[r],
-                              before + (d * N + token) * H);
+                differentiate(d, row, gates + slot, hidden, cell, output + out, new_cell,
+                              at(more.mask, (d * layer.batch + j) * H), d_output + out, dg[r], dh[r], dc[r],
+                              before + row * H, gradient.data());
+                if (more.gain) {
+                    float* of_product = more.products + row * fed;
+                    scaled(more.gain + d * fed, dg[r], of_product, fed);
+                    normalise_back(of_product, more.normal + row * fed, more.scale[row], of_product, fed);
+                    dg[r] = of_product;
+                }
             }
-            multiply(m, dg.data(), weight, dh.data(), layer.cell == GRU);
+            multiply(m, dg.data(), weight, product.data(), bypass && !more.mask);
+            for (Int r = 0; r < m && more.mask; ++r) {
+                const float* mask = more.mask + (d * layer.batch + cursors[r].sequence) * H;
+                for (Int u = 0; u < H; ++u) dh[r][u] = (bypass ? dh[r][u] : 0.0f) + mask[u] * product[r][u];
+            }
         };
         auto ends = [&](Int r, const Cursor& at) {
             Int row = (d * layer.batch + at.sequence) * H;
@@ -483,8 +630,11 @@ extern "C" {
 
 void seqkit_forward(int cell, Int steps, Int batch, Int units, Int directions, const Int* sizes,
                     int threads, const float* weight, const float* reverse_weight, float* gates, const float* h0,
-                    const float* c0, float* output, float* cells, float* h_n, float* c_n) {
-    Forward work{Layer(cell, steps, batch, units, directions, sizes), gates, h0, c0, output, cells, h_n, c_n};
+                    const float* c0, float* output, float* cells, float* h_n, float* c_n, const float* mask,
+                    const float* keep_hidden, const float* keep_cell, const float* gain, const float* cell_gain,
+                    const float* cell_bias, float* normal, float* scale) {
+    Extras more{mask, keep_hidden, keep_cell, gain, cell_gain, cell_bias, normal, scale, nullptr, nullptr, nullptr};
+    Forward work{Layer(cell, steps, batch, units, directions, sizes), more, gates, h0, c0, output, cells, h_n, c_n};
     const float* weights[] = {weight, reverse_weight};
     run(work, weights, units, work.layer.fed * units, true, threads);
 }
@@ -493,8 +643,12 @@ void seqkit_backward(int cell, Int steps, Int batch, Int units, Int directions, 
                      int threads, const float* weight, const float* reverse_weight, const float* gates,
                      const float* cells, const float* output, const float* h0, const float* c0,
                      const float* d_output, const float* d_h_n, const float* d_c_n, float* d_gates, float* before,
-                     float* d_h0, float* d_c0) {
-    Backward work{Layer(cell, steps, batch, units, directions, sizes),
+                     float* d_h0, float* d_c0, const float* mask, const float* keep_hidden, const float* keep_cell,
+                     const float* gain, const float* cell_gain, const float* cell_bias, float* normal, float* scale,
+                     float* products, float* cell_normal, float* d_cell_normal) {
+    Extras more{mask,   keep_hidden, keep_cell, gain,        cell_gain,    cell_bias,
+                normal, scale,       products,  cell_normal, d_cell_normal};
+    Backward work{Layer(cell, steps, batch, units, directions, sizes), more,
                   gates, cells, output, h0, c0, d_output, d_h_n, d_c_n, d_gates, before, d_h0, d_c0};
     const float* weights[] = {weight, reverse_weight};
     run(work, weights, work.layer.fed * units, units, false, threads);

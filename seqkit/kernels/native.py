@@ -47,16 +47,20 @@ def forward(
     steps: Steps,
     state: Sequence[Tensor],
     weights: Sequence[Weights],
-    extras: Extras = PLAIN,  # noqa: ARG001 -- `choose` lets none through
+    extras: Extras = PLAIN,
 ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
     """Runs all steps; see `seqkit.kernels.closed_form.forward`."""
-    directions, _, units = state[0].shape
+    directions, batch, units = state[0].shape
     state = [s.contiguous() for s in state]
     output = gates.new_empty(steps.tokens, directions * units)
     cells = gates.new_empty(directions, steps.tokens, units) if mode == "LSTM" else None
     final = tuple(s.clone() for s in state)
-    _call("forward", mode, steps, state[0], weights, [gates, *_pair(state), output, cells, *_pair(final)])
-    return output, final, ((gates,) if cells is None else (gates, cells))
+    normal: list[Tensor] = []
+    if extras.hidden_gain is not None:
+        normal = [gates.new_empty(directions, steps.tokens, n) for n in (extras.hidden_gain.size(1), 1)]
+    arguments = [gates, *_pair(state), output, cells, *_pair(final)]
+    _call("forward", mode, steps, state[0], weights, [*arguments, *_of_extras(extras, batch), *_pair(normal)])
+    return output, final, (gates, *([] if cells is None else [cells]), *normal)
 
 
 def backward(
@@ -68,31 +72,54 @@ def backward(
     steps: Steps,
     state: Sequence[Tensor],
     weights: Sequence[Weights],
-    extras: Extras = PLAIN,  # noqa: ARG001 -- `choose` lets none through
+    extras: Extras = PLAIN,
 ) -> Gradients:
     """Runs all steps backwards; see `seqkit.kernels.closed_form.backward`."""
-    directions, _, units = state[0].shape
+    directions, batch, units = state[0].shape
+    tokens = steps.tokens
     state = [s.contiguous() for s in state]
     slots = torch.empty_like(saved[0])
-    before = output.new_empty(directions, steps.tokens, units)
+    before = output.new_empty(directions, tokens, units)
     final_gradients = [g.contiguous() for g in final_gradients]
     initial = tuple(g.clone() for g in final_gradients)
+    normal = [] if extras.hidden_gain is None else saved[-2:]
+    products = None if extras.hidden_gain is None else torch.empty_like(saved[-2])
+    cell_normal = [] if extras.cell_gain is None else [output.new_empty(2, directions, tokens, units).unbind()]
     arguments = [
-        *_pair(saved),
+        saved[0],
+        saved[1] if mode == "LSTM" else None,
         output,
         *_pair(state),
         gradient.contiguous(),
         *_pair(final_gradients),
         slots,
         before,
+        *_pair(initial),
+        *_of_extras(extras, batch),
+        *_pair(normal),
+        products,
+        *_pair([t for pair in cell_normal for t in pair]),
     ]
-    _call("backward", mode, steps, state[0], weights, [*arguments, *_pair(initial)])
-    return Gradients(slots, before, initial)
+    _call("backward", mode, steps, state[0], weights, arguments)
+    found = Gradients(slots, before, initial)
+    if products is not None:
+        of_gain = torch.einsum("dng,dng->dg", slots[:, :, : products.size(2)], normal[0])
+        found = found._replace(products=products, hidden_gain=of_gain)
+    for cell, of_cell in cell_normal:
+        found = found._replace(cell_gain=(of_cell * cell).sum(1), cell_bias=of_cell.sum(1))
+    return found
 
 
 def _pair(tensors: Sequence[Tensor]) -> list[Tensor | None]:
-    """Of an LSTM both tensors, of the others the first and nothing."""
-    return [tensors[0], tensors[1] if len(tensors) == 2 else None]
+    """Two tensors, or one and nothing, or nothing twice."""
+    return [*tensors, None, None][:2]
+
+
+def _of_extras(extras: Extras, batch: int) -> list[Tensor | None]:
+    """What the library reads of them; the gain of the input product is none of its business."""
+    mask = None if extras.hidden_mask is None else extras.hidden_mask[:, :batch]
+    found = [mask, extras.keep_hidden, extras.keep_cell, extras.hidden_gain, extras.cell_gain, extras.cell_bias]
+    return [None if e is None else e.contiguous() for e in found]
 
 
 def _call(

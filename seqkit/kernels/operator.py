@@ -12,7 +12,7 @@ from torch import Tensor
 
 from seqkit.kernels import layer_function
 from seqkit.kernels.choice import SWEEPS, Backend, choose
-from seqkit.kernels.layout import LEARNED, SLOTS, STATES, Extras, Mode, Steps, is_special, shape, zeros
+from seqkit.kernels.layout import LEARNED, SLOTS, STATES, Extras, Mode, Steps, is_projected, shape, zeros
 
 
 def layer(
@@ -61,7 +61,7 @@ def recurrent_layer(
             f"Expected hidden states of sizes {[tuple(s.shape) for s in start]} for each layer, "
             f"got {[tuple(s.shape) for s in state]}"
         )
-    sweeps = _sweeps(backend, kind, weights, more)
+    sweeps = _sweeps(backend, kind, weights)
     output, final, saved = layer_function.forward(sweeps, kind, steps, data, state or start, weights, more)
     return [output, *final, *saved]
 
@@ -110,7 +110,7 @@ def recurrent_layer_backward(
     """The gradients of data, states, weights and those extras that are learned."""
     kind, steps, more = cast(Mode, mode), Steps(batch_sizes), _extras(extras, names)
     found = layer_function.backward(
-        _sweeps(backend, kind, weights, more),
+        _sweeps(backend, kind, weights),
         kind,
         steps,
         data,
@@ -184,6 +184,6 @@ def _extras(extras: Sequence[Tensor], names: str) -> Extras:
     return Extras(**dict(zip(names.split(","), extras, strict=True))) if names else Extras()
 
 
-def _sweeps(backend: str | None, mode: Mode, weights: Sequence[Tensor], extras: Extras) -> layer_function.Sweeps:
-    first, special = weights[0], is_special(mode, weights, extras)
-    return SWEEPS[choose(first.device, first.dtype, special=special, forced=cast(Backend | None, backend))]
+def _sweeps(backend: str | None, mode: Mode, weights: Sequence[Tensor]) -> layer_function.Sweeps:
+    first, projected = weights[0], is_projected(mode, weights)
+    return SWEEPS[choose(first.device, first.dtype, projected=projected, forced=cast(Backend | None, backend))]

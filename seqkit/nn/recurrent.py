@@ -4,17 +4,17 @@ from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
 from seqkit import kernels
+from seqkit.nn.recurrent_extras import RecurrentExtras, Skip
 
 __all__ = ["GRU", "LSTM", "RNN"]
 
 State = Tensor | tuple[Tensor, Tensor]
 
 
-class _Recurrent(nn.RNNBase):
+class _Recurrent(RecurrentExtras):
     """The forward that the three share; weights, initialisation and checks are those of `torch.nn.RNNBase`.
 
     They are no subclasses of `torch.nn.LSTM`, `GRU` and `RNN`, because `torch.compile` refuses to trace those.
@@ -47,7 +47,9 @@ class _Recurrent(nn.RNNBase):
             values = values.transpose(0, 1)
         length, sequences = values.shape[:2]
         sizes = torch.full((length if sequences else 0,), sequences, dtype=torch.int64)
-        output, state = self._layers(values.reshape(-1, values.size(2)), kernels.Steps(sizes), state)
+        output, state = self._layers(
+            values.reshape(-1, values.size(2)), kernels.Steps(sizes, length * sequences), state
+        )
         output = output.view(length, sequences, self.output_size)
         if self.batch_first:
             output = output.transpose(0, 1)
@@ -67,7 +69,7 @@ class _Recurrent(nn.RNNBase):
             unsorted_indices is not None
         ):  # else the batch sizes know, but a compiled graph must not look into them
             state = self._state(data, unsorted_indices.size(0), None)
-        output, state = self._layers(data, kernels.Steps(batch_sizes), state)
+        output, state = self._layers(data, kernels.Steps(batch_sizes, data.size(0)), state)
         return PackedSequence(output, batch_sizes, sorted_indices, unsorted_indices), _permuted(
             state, unsorted_indices
         )
@@ -89,21 +91,21 @@ class _Recurrent(nn.RNNBase):
         per_layer = len(names) // self.num_layers
         finals: list[tuple[Tensor, ...]] = []
         for k in range(self.num_layers):
-            if k > 0 and self.dropout > 0:
-                data = F.dropout(data, self.dropout, self.training)
             initial: list[Tensor] | None = None
             if states is not None:
                 initial = [s[k * directions : (k + 1) * directions] for s in states]
             elif k > 0:
                 initial = [torch.zeros_like(f) for f in finals[0]]
-            data, final = kernels.layer(
+            output, final = kernels.layer(
                 cast(kernels.Mode, self.mode),
-                data,
+                self._drop_input(data, steps, k),
                 steps,
                 initial,
-                [getattr(self, name) for name in names[k * per_layer : (k + 1) * per_layer]],
+                self._drop_weights(names[k * per_layer : (k + 1) * per_layer]),
+                self._extras(data, steps, k),
                 backend=self.backend,
             )
+            data = self._join(data, output, k)
             finals.append(final)
         joined = [f[0] if self.num_layers == 1 else torch.cat(f) for f in zip(*finals, strict=True)]
         return data, ((joined[0], joined[1]) if self.mode == "LSTM" else joined[0])
@@ -123,6 +125,23 @@ class LSTM(_Recurrent):
         proj_size: Size of a projection of the hidden state; 0 for none.
         device: Of the weights.
         dtype: Of the weights.
+        input_dropout: Probability, on the features of the input, one mask for all tokens of a sequence (locked or
+            variational dropout, Gal and Ghahramani 2016, https://arxiv.org/abs/1512.05287).
+        locked_dropout: The same on the output of each layer but the last; `dropout` draws for every token.
+        recurrent_dropout: The same on the hidden state where it enters the gates.
+        weight_dropout: Probability, on the hidden-to-hidden weights, once a batch (DropConnect, as in AWD-LSTM:
+            Merity et al. 2018, https://arxiv.org/abs/1708.02182).
+        zoneout: Probability that a unit of the hidden state keeps its value of the step before; in evaluation the
+            expectation (Krueger et al. 2017, https://arxiv.org/abs/1606.01305).
+        cell_zoneout: The same for the cell state.
+        layer_norm: Layer normalisation in the cell (Ba et al. 2016, https://arxiv.org/abs/1607.06450): of the input
+            product and of the recurrent product of all gates, each with a gain, and of the cell state on its way
+            to the output.
+        skip: How each layer but the first is joined with its input x: ``"residual"`` gives x + y, ``"highway"``
+            t · y + (1 - t) · x with t = σ(W x + b) (Srivastava et al. 2015, https://arxiv.org/abs/1505.00387).
+
+    Raises:
+        ValueError: A probability is none, or an option between layers meets a single layer.
     """
 
     def __init__(
@@ -137,6 +156,15 @@ class LSTM(_Recurrent):
         proj_size: int = 0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        *,
+        input_dropout: float = 0.0,
+        locked_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+        zoneout: float = 0.0,
+        cell_zoneout: float = 0.0,
+        layer_norm: bool = False,
+        skip: Skip | None = None,
     ) -> None:
         super().__init__(
             "LSTM",
@@ -150,6 +178,16 @@ class LSTM(_Recurrent):
             proj_size=proj_size,
             device=device,
             dtype=dtype,
+        )
+        self._set(
+            input_dropout=input_dropout,
+            locked_dropout=locked_dropout,
+            recurrent_dropout=recurrent_dropout,
+            weight_dropout=weight_dropout,
+            zoneout=zoneout,
+            cell_zoneout=cell_zoneout,
+            layer_norm=layer_norm,
+            skip=skip,
         )
 
     check_forward_args = nn.LSTM.check_forward_args  # type: ignore[assignment]
@@ -167,7 +205,7 @@ class LSTM(_Recurrent):
         Returns:
             The output in the form of `input`, features (proj_size or H) × directions, and (h_n, c_n).
         """
-        if _is_cuda(input):
+        if self.is_plain and _is_cuda(input):
             return nn.LSTM.forward(cast(nn.LSTM, self), input, hx)
         return self._run(input, hx)  # type: ignore[no-any-return]
 
@@ -185,6 +223,21 @@ class GRU(_Recurrent):
         bidirectional: Whether a second direction reads from the last token to the first.
         device: Of the weights.
         dtype: Of the weights.
+        input_dropout: Probability, on the features of the input, one mask for all tokens of a sequence (locked or
+            variational dropout, Gal and Ghahramani 2016, https://arxiv.org/abs/1512.05287).
+        locked_dropout: The same on the output of each layer but the last; `dropout` draws for every token.
+        recurrent_dropout: The same on the hidden state where it enters the gates.
+        weight_dropout: Probability, on the hidden-to-hidden weights, once a batch (DropConnect, as in AWD-LSTM:
+            Merity et al. 2018, https://arxiv.org/abs/1708.02182).
+        zoneout: Probability that a unit of the hidden state keeps its value of the step before; in evaluation the
+            expectation (Krueger et al. 2017, https://arxiv.org/abs/1606.01305).
+        layer_norm: Layer normalisation in the cell (Ba et al. 2016, https://arxiv.org/abs/1607.06450): of the input
+            product and of the recurrent product of all gates, each with a gain.
+        skip: How each layer but the first is joined with its input x: ``"residual"`` gives x + y, ``"highway"``
+            t · y + (1 - t) · x with t = σ(W x + b) (Srivastava et al. 2015, https://arxiv.org/abs/1505.00387).
+
+    Raises:
+        ValueError: A probability is none, or an option between layers meets a single layer.
     """
 
     def __init__(
@@ -198,6 +251,14 @@ class GRU(_Recurrent):
         bidirectional: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        *,
+        input_dropout: float = 0.0,
+        locked_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+        zoneout: float = 0.0,
+        layer_norm: bool = False,
+        skip: Skip | None = None,
     ) -> None:
         super().__init__(
             "GRU",
@@ -211,6 +272,15 @@ class GRU(_Recurrent):
             device=device,
             dtype=dtype,
         )
+        self._set(
+            input_dropout=input_dropout,
+            locked_dropout=locked_dropout,
+            recurrent_dropout=recurrent_dropout,
+            weight_dropout=weight_dropout,
+            zoneout=zoneout,
+            layer_norm=layer_norm,
+            skip=skip,
+        )
 
     def forward(self, input: Any, hx: Tensor | None = None) -> tuple[Any, Tensor]:
         """Runs all layers.
@@ -223,7 +293,7 @@ class GRU(_Recurrent):
         Returns:
             The output in the form of `input`, features H × directions, and the final h_n.
         """
-        if _is_cuda(input):
+        if self.is_plain and _is_cuda(input):
             return nn.GRU.forward(cast(nn.GRU, self), input, hx)
         return self._run(input, hx)  # type: ignore[no-any-return]
 
@@ -242,6 +312,21 @@ class RNN(_Recurrent):
         bidirectional: Whether a second direction reads from the last token to the first.
         device: Of the weights.
         dtype: Of the weights.
+        input_dropout: Probability, on the features of the input, one mask for all tokens of a sequence (locked or
+            variational dropout, Gal and Ghahramani 2016, https://arxiv.org/abs/1512.05287).
+        locked_dropout: The same on the output of each layer but the last; `dropout` draws for every token.
+        recurrent_dropout: The same on the hidden state where it enters the gates.
+        weight_dropout: Probability, on the hidden-to-hidden weights, once a batch (DropConnect, as in AWD-LSTM:
+            Merity et al. 2018, https://arxiv.org/abs/1708.02182).
+        zoneout: Probability that a unit of the hidden state keeps its value of the step before; in evaluation the
+            expectation (Krueger et al. 2017, https://arxiv.org/abs/1606.01305).
+        layer_norm: Layer normalisation in the cell (Ba et al. 2016, https://arxiv.org/abs/1607.06450): of the input
+            product and of the recurrent product of all gates, each with a gain.
+        skip: How each layer but the first is joined with its input x: ``"residual"`` gives x + y, ``"highway"``
+            t · y + (1 - t) · x with t = σ(W x + b) (Srivastava et al. 2015, https://arxiv.org/abs/1505.00387).
+
+    Raises:
+        ValueError: A probability is none, or an option between layers meets a single layer.
     """
 
     def __init__(
@@ -256,6 +341,14 @@ class RNN(_Recurrent):
         bidirectional: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        *,
+        input_dropout: float = 0.0,
+        locked_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+        zoneout: float = 0.0,
+        layer_norm: bool = False,
+        skip: Skip | None = None,
     ) -> None:
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(f"nonlinearity is {nonlinearity!r}; it is 'tanh' or 'relu'")
@@ -272,6 +365,15 @@ class RNN(_Recurrent):
             device=device,
             dtype=dtype,
         )
+        self._set(
+            input_dropout=input_dropout,
+            locked_dropout=locked_dropout,
+            recurrent_dropout=recurrent_dropout,
+            weight_dropout=weight_dropout,
+            zoneout=zoneout,
+            layer_norm=layer_norm,
+            skip=skip,
+        )
 
     def forward(self, input: Any, hx: Tensor | None = None) -> tuple[Any, Tensor]:
         """Runs all layers.
@@ -284,7 +386,7 @@ class RNN(_Recurrent):
         Returns:
             The output in the form of `input`, features H × directions, and the final h_n.
         """
-        if _is_cuda(input):
+        if self.is_plain and _is_cuda(input):
             return nn.RNN.forward(cast(nn.RNN, self), input, hx)
         return self._run(input, hx)  # type: ignore[no-any-return]
 

@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from seqkit.nn.recurrent import GRU, LSTM, RNN
+from seqkit.nn.recurrent_extras import RecurrentExtras
 
 __all__ = ["restore_recurrent", "swap_recurrent"]
 
@@ -42,7 +43,7 @@ def restore_recurrent(model: nn.Module) -> list[str]:
         The names of the restored modules; empty if there is none.
 
     Raises:
-        ValueError: One of them has parametrizations (nothing is restored then).
+        ValueError: One of them has parametrizations, or does what torch's cannot do (nothing is restored then).
     """
     return _exchange(model, STOCK)
 
@@ -58,9 +59,11 @@ def _exchange(model: nn.Module, types: Mapping[type[nn.Module], type[nn.Module]]
                     "remove them first (torch.nn.utils.parametrize.remove_parametrizations)"
                 )
         elif type(module) in types:
+            if isinstance(module, RecurrentExtras) and not module.is_plain:
+                raise ValueError(f"{_label(name, type(module))} has options that torch's lacks: {module}; leave it")
             found[name] = module
     for module in found.values():
-        # Ours keep no state of their own, so that the class is all that differs.
+        # Plain ones keep no state of their own, so that the class is all that differs.
         module.__class__ = types[type(module)]
     return list(found)
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqkit import kernels
-from seqkit.kernels import Extras
-from seqkit.kernels.layout import GATES
+from seqkit.kernels import Extras, native
+from seqkit.kernels.layout import GATES, SLOTS, by_direction
 
 from .test_layer import MODES, assert_same, lengths, problem
 
@@ -17,6 +17,8 @@ NOISE = ["hidden_mask", "keep_hidden", "keep_cell"]
 NORMS = ["input_gain", "hidden_gain", "cell_gain"]
 TOLERANCES = {"closed_form": 1e-11, "native": 4e-5}
 BACKENDS = [("closed_form", torch.float64)]
+if "native" in kernels.available():
+    BACKENDS.append(("native", torch.float32))
 
 
 def extras(mode, names, lengths, width, directions=2, dtype=torch.float64, projection=0):
@@ -69,8 +71,8 @@ def compare(backend, dtype, mode, names, lengths, width, projection=0, **options
 @pytest.mark.parametrize("names", [[], *([n] for n in NOISE + NORMS), NOISE, NORMS, NOISE + NORMS], ids="+".join)
 @pytest.mark.parametrize("projection", [0, 3])
 def test_values_and_gradients(backend, dtype, mode, names, projection):
-    if projection and mode != "LSTM":
-        pytest.skip("only an LSTM is projected")
+    if projection and (mode != "LSTM" or backend == "native"):
+        pytest.skip("only an LSTM is projected, and not by native")
     for directions, bias in itertools.product((1, 2), (True, False)):
         compare(backend, dtype, mode, names, [6, 3, 3, 1], 5, projection, directions=directions, bias=bias)
 
@@ -80,7 +82,7 @@ def test_values_and_gradients(backend, dtype, mode, names, projection):
 @settings(max_examples=15, deadline=None)
 @given(
     lengths=lengths,
-    width=st.integers(2, 40),
+    width=st.integers(4, 40),  # the norm of two values is a sign: no measure of precision
     directions=st.integers(1, 2),
     names=st.sets(st.sampled_from(NOISE + NORMS)),
 )
@@ -127,3 +129,25 @@ def test_zoneout_of_everything_keeps_the_initial_state(backend, dtype, mode):
     assert all(torch.equal(f, s) for f, s in zip(final, state, strict=True))
     expected = state[0][:, steps.sequences].transpose(0, 1).flatten(1)
     assert torch.equal(output, expected)
+
+
+@pytest.mark.skipif("native" not in kernels.available(), reason="no compiler was there at install")
+@pytest.mark.parametrize("mode", MODES)
+def test_native_gives_the_same_bits_on_any_number_of_threads(mode):
+    lengths = [9, 7, 4, 4, 3, 2, 1, 1]
+    before, runs = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3, 4):
+            torch.set_num_threads(threads)
+            more = extras(mode, [*NOISE, "hidden_gain", "cell_gain"], lengths, 20, dtype=torch.float32)
+            _, steps, state, weights = problem(mode, lengths, 20, dtype=torch.float32)
+            gates = torch.randn(2, 31, SLOTS[mode] * 20, generator=torch.Generator().manual_seed(0))
+            layers = by_direction(weights)
+            with torch.no_grad():
+                output, final, saved = native.forward(mode, gates, steps, state, layers, more)
+                back = native.backward(mode, output, final, output, saved, steps, state, layers, more)
+            runs.append([output, *final, *saved, back.slots, back.before, *back.initial])
+    finally:
+        torch.set_num_threads(before)
+    for other in runs[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(runs[0], other, strict=True))

@@ -175,6 +175,67 @@ def test_autocast(name, options):
     assert all(p.grad.isfinite().all() and p.grad.dtype == torch.float32 for p in ours.parameters())
 
 
+@kinds
+def test_autocast_keeps_the_dtype_of_the_weights(name, options):
+    _, ours = pair(name, options, bidirectional=True)
+    packed = pack_sequence(sequences([4, 2]))
+    expected = flat(ours(packed))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = flat(ours(packed))
+        low = ours(packed._replace(data=packed.data.bfloat16()), None)[0].data
+    assert all(torch.equal(f, e) for f, e in zip(found, expected, strict=True))
+    assert low.dtype == torch.float32
+
+
+@kinds
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 0.03), (torch.float64, 1e-6)])
+def test_modules_of_other_dtypes(name, options, dtype, tolerance):
+    single, _ = pair(name, options, num_layers=2, bidirectional=True)
+    ours = getattr(seqkit.nn, name)(5, 7, **options, num_layers=2, bidirectional=True, dtype=dtype)
+    ours.load_state_dict(single.state_dict())
+    packed = pack_sequence(sequences([4, 2, 2]))
+    found = flat(ours(packed._replace(data=packed.data.to(dtype))))
+    assert all(f.dtype == dtype for f in found)
+    torch.testing.assert_close([f.float() for f in found], flat(single(packed)), rtol=tolerance, atol=tolerance)
+    sum(f.float().square().sum() for f in found).backward()
+    sum(f.square().sum() for f in flat(single(packed))).backward()
+    for p, q in zip(ours.parameters(), single.parameters(), strict=True):
+        scale = max(1.0, q.grad.abs().max().item())
+        assert p.grad.dtype == dtype
+        torch.testing.assert_close(p.grad.float(), q.grad, rtol=0, atol=3 * tolerance * scale)
+
+
+@kinds
+def test_derivatives_twice_of_a_module(name, options):
+    _, ours = pair(name, options, torch.float64)
+    packed = pack_sequence(sequences([3, 1], torch.float64))
+    data = packed.data.requires_grad_()
+    output = ours(packed._replace(data=data))[0].data
+    (gradient,) = torch.autograd.grad(output.square().sum(), data, create_graph=True)
+    assert torch.autograd.grad(gradient.square().sum(), ours.weight_hh_l0)[0].isfinite().all()
+
+
+@kinds
+def test_the_same_bits_in_every_run(name, options):
+    _, ours = pair(name, options, num_layers=2, bidirectional=True)
+    packed = pack_sequence(sequences([9, 7, 4, 4, 2, 1]))
+    hx = initial(ours, 6)
+    runs = [[*flat(ours(packed, hx)), *gradients(ours, packed, hx)] for _ in range(3)]
+    for again in runs[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(runs[0], again, strict=True))
+
+
+@kinds
+def test_backends_agree_on_a_batch_of_one_token(name, options):
+    stock, ours = pair(name, options, bidirectional=True, num_layers=2)
+    packed = pack_sequence(sequences([1]))
+    hx = initial(ours, 1)
+    for backend in (None, "closed_form", "reference"):
+        ours.backend = backend
+        torch.testing.assert_close(flat(ours(packed, hx)), flat(stock(packed, hx)))
+        torch.testing.assert_close(gradients(ours, packed, hx), gradients(stock, packed, hx))
+
+
 def test_backend_is_forced_by_attribute():
     _, ours = pair("GRU", {})
     packed = pack_sequence(sequences([4, 2]))
