@@ -4,7 +4,7 @@ Eager code calls `seqkit.kernels.layer_function` directly: an operator written i
 
 Without an initial state the number of sequences stands in the batch sizes alone, so the final states are of a size
 that no graph knows beforehand. ``torch.compile(fullgraph=True)`` takes that; by default Dynamo breaks the graph
-there, unless ``torch._dynamo.config.capture_dynamic_output_shape_ops`` is set or the batch has ``unsorted_indices``.
+there, unless ``torch._dynamo.config.capture_dynamic_output_shape_ops`` is set or there are ``unsorted_indices``.
 """
 
 # ruff: noqa: ARG001 -- fakes take all that their operators take
