@@ -65,6 +65,11 @@ class SequenceTrainer(Trainer):
 class KeepConfig(SaveConfigCallback):
     """Save the configuration beside the logs, and that of the data in every checkpoint."""
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Save the configuration, but not without a logger: it would replace a file of the working directory."""
+        if trainer.loggers:
+            super().setup(trainer, pl_module, stage)
+
     def on_save_checkpoint(
         self,
         trainer: Trainer,  # noqa: ARG002

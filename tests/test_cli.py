@@ -92,6 +92,7 @@ def test_a_checkpoint_suffices_for_test_and_predict_in_a_fresh_process(folder):
         [*run, "predict", f"--ckpt_path={checkpoint}", *QUICK, source, "bare", "--predictions.path", "out.jsonl"],
         check=True,
     )
+    assert "seed_everything" not in Path("config.yaml").read_text()  # the user's own, not what was run
     lines = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
     assert [len(line["tags"]) for line in lines] == [len(words) for words in rows["test"]["words"]]
     right = sum(

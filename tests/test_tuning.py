@@ -129,7 +129,12 @@ def test_on_the_command_line(splits, tmp_path, monkeypatch, capsys):
             "targets": "tags",
             "max_tokens": 64,
         },
-        "trainer": {"accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False},
+        "trainer": {
+            "max_epochs": 1,
+            "accelerator": "cpu",
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+        },
     }
     Path("config.yaml").write_text(yaml.safe_dump(config))
     main(["find_max_tokens", "--config", "config.yaml", "--most", "128"])
@@ -140,3 +145,4 @@ def test_on_the_command_line(splits, tmp_path, monkeypatch, capsys):
     assert "learning rate" in capsys.readouterr().out
     assert Path("lr.png").exists()
     assert not Path("runs").exists()
+    assert yaml.safe_load(Path("config.yaml").read_text()) == config

@@ -53,9 +53,12 @@ def confusion_figure(matrix: npt.NDArray[np.int64], names: Sequence[str], title:
     classes = len(names)
     side = min(4.0 + 0.28 * classes, 18.0)
     figure = new_figure(side + 1.0, side)
+    from matplotlib.colors import PowerNorm  # is there, as a figure is
+
     axes = figure.add_subplot()
     shares = matrix / matrix.sum(1, keepdims=True).clip(min=1)
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    # The root of a share, or a confusion of one in fifty would look like none.
+    image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
     figure.colorbar(image, ax=axes, shrink=0.7, label="share of the true class")
     if classes <= _NAMED:
         labels = [name if len(name) <= 24 else f"{name[:23]}…" for name in names]
@@ -63,9 +66,9 @@ def confusion_figure(matrix: npt.NDArray[np.int64], names: Sequence[str], title:
         axes.set_yticks(range(classes), labels, fontsize=8)
     if classes <= _COUNTED:
         for row, column in np.argwhere(matrix > 0):
-            colour = "white" if shares[row, column] > 0.55 else _INK
+            colour = "white" if shares[row, column] > 0.3 else _INK
             text = f"{matrix[row, column]:,}"
-            axes.text(column, row, text, ha="center", va="center", fontsize=6, color=colour)
+            axes.text(column, row, text, ha="center", va="center", fontsize=9 if classes <= 10 else 6, color=colour)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.set_title(title)
@@ -89,7 +92,7 @@ def residual_figure(predicted: Floats, true: Floats, title: str) -> "Figure":
     left.set_ylabel("predicted")
     left.set_title(title)
     errors = predicted - true
-    right.hist(errors, bins=60, color=_BLUE)
+    right.hist(errors, bins=int(np.clip(1.5 * len(errors) ** 0.5, 10, 60)), color=_BLUE)
     right.axvline(0.0, color=_INK, linewidth=0.8, linestyle="--")
     right.axvline(errors.mean(), color="#c2410c", linewidth=1.2, label=f"mean {errors.mean():.4g}")
     right.set_xlabel("predicted - true")

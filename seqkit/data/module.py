@@ -323,8 +323,9 @@ class SequenceDataModule(LightningDataModule):
             column for column in targets if self.spec["targets"][column]["per"] == "unaligned"
         ]
         if columns and self.overlong == "truncate":
+            what = "label" if columns[0] in targets else "unaligned"
             raise ValueError(
-                f'overlong="truncate" would cut the main input but not the sequences in {columns[0]!r}; set it '
+                f'overlong="truncate" would cut the inputs but not the {what} sequences in {columns[0]!r}; set it '
                 f'to "drop", "solo" or "raise"'
             )
         return columns

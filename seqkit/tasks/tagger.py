@@ -9,11 +9,13 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.optim import Adam
 from torchmetrics import MetricCollection
 
+from seqkit import packed
 from seqkit.losses import Loss, Values, data
 from seqkit.nn.crf import CRF
 from seqkit.spans import Scheme, SpanF1, allowed_transitions, detect_scheme
 from seqkit.tasks.base import Part, Schedule
 from seqkit.tasks.labels import LabelTask
+from seqkit.tasks.steps import Outcome
 
 
 class Tagger(LabelTask):
@@ -119,6 +121,15 @@ class Tagger(LabelTask):
         scores, tags = cast(PackedSequence, output), cast(PackedSequence, target)
         total = -self.decoder(scores, tags).sum()
         return total, (tags.data != self.decoder.ignore_index).sum()
+
+    def sequence_losses(self, outcome: Outcome) -> Tensor:
+        """The mean loss a token of each sequence, (B,); 0 where no token counts."""
+        if self.decoder is None:
+            return super().sequence_losses(outcome)
+        scores, tags = cast(PackedSequence, outcome.output), cast(PackedSequence, outcome.target)
+        known = packed.sum(tags._replace(data=tags.data != self.decoder.ignore_index))
+        likelihood: Tensor = self.decoder(scores, tags).detach()
+        return -likelihood / known.clamp(min=1)
 
     def decode(self, output: Values) -> Values:
         """The likeliest label of each token, or the likeliest labels of a sequence."""

@@ -145,6 +145,15 @@ def test_a_checkpoint_rebuilds_the_heads(splits, trainer, tmp_path):
             assert sum(weights) == pytest.approx(1, abs=1e-5)
 
 
+def test_a_class_that_a_batch_lacks(splits, trainer):
+    lone = splits["test"].filter(lambda row: row["label"] == "odd")
+    model, data = build(splits, {"label": None, "tags": None})
+    only = SequenceDataModule({"test": lone}, spec=data.spec, max_tokens=64)
+    report = Report(worst=2)
+    (scores,) = trainer(callbacks=[report]).test(model, only, verbose=False)
+    assert all(torch.isfinite(torch.tensor(list(scores.values()))))
+
+
 def test_an_empty_batch_takes_part_without_changing_anything(splits):
     model, data = build(splits)
     empty = data.rows("train")[[]]

@@ -156,7 +156,7 @@ def test_what_makes_no_pair(pairs, splits):
         _ = data.spec
     _, data = build(pairs)
     data.overlong = "truncate"
-    with pytest.raises(ValueError, match="would cut the main input but not the sequences in 'other'; set it"):
+    with pytest.raises(ValueError, match="would cut the inputs but not the unaligned sequences in 'other'; set it"):
         data.rows("train")
     data = SequenceDataModule(splits, inputs=["words", "tags"], targets="flags", unaligned="tags", max_tokens=64)
     with pytest.raises(

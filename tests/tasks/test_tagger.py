@@ -8,6 +8,7 @@ import torch
 from seqkit import SequenceDataModule, Tagger, packed
 from seqkit.losses import CrossEntropy
 from seqkit.nn import CRF, LSTM, Embedding
+from seqkit.tasks.steps import Outcome
 
 EMBEDDING = partial(Embedding, embedding_dim=8)
 ENCODER = partial(LSTM, hidden_size=8, bidirectional=True)
@@ -98,6 +99,11 @@ def test_tokens_without_a_label_count_nowhere(trainer):
     assert units == 10
     total.backward()
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+    with torch.no_grad():
+        found = model.sequence_losses(Outcome(model(batch.inputs), target))
+        each = [data.rows("train")[[int(row)]] for row in batch.rows]
+        alone = [model.compute_loss(model(one.inputs), one.targets["tags"]) for one in each]
+    torch.testing.assert_close(found, torch.stack([total / max(int(units), 1) for total, units in alone]))
     run = trainer(max_epochs=1)
     run.fit(model, data)
     (scores,) = run.test(model, data, verbose=False)
