@@ -132,6 +132,68 @@ def pipeline() -> str:
     )
 
 
+def parts() -> str:
+    """Where the time of a fit goes."""
+    found = load("parts")
+    whole, rate = sum(found["seconds"].values()), found["GFLOP/s"] * 1e9
+    rows = []
+    for name, seconds in found["seconds"].items():
+        work = found["operations"].get(name)
+        share = f"{work / seconds / rate:.0%}" if work else ""
+        rows.append([name, f"{seconds:.2f}", f"{seconds / whole:.0%}", share])
+    possible = found["tokens"] * rate / sum(found["operations"].values())
+    return (
+        "### Where the time of seqkit's fit goes\n\n"
+        f"`parts.py`, one epoch: {found['tokens'] / whole:,.0f} tokens/s. A matrix product's rate, "
+        f"{rate / 1e9:.0f} GFLOP/s, would allow {possible:,.0f} for the model's arithmetic; that is "
+        f"{found['tokens'] / whole / possible:.0%} of it.\n\n"
+        + table(["part", "seconds", "of the time", "of the product's rate"], rows)
+    )
+
+
+def engine() -> str:
+    """Recurrent layers, cell by cell."""
+    found = load("recurrent")
+    names = [name for name in found["rows"][0]["share"] if name != "torch packed"]
+    rows, means = [], []
+    for row in found["rows"]:
+        train, infer = row["train ms"], row["infer ms"]
+        label = f"{row['cell']}-{row['directions']} {tuple(row['I, H, B'])} {row['lengths']}"
+        cells = [f"{train['torch packed'] / train[n]:.2f} / {infer['torch packed'] / infer[n]:.2f}" for n in names]
+        roof = f"{train['torch packed'] / train['roof']:.2f} / {infer['torch packed'] / infer['roof']:.2f}"
+        memory = f"{row['peak MB']['native'] / row['peak MB']['torch packed']:.2f}"
+        rows.append([label, f"{row['waste']:.0%}", *cells, roof, f"{row['share']['native']:.0%}", memory])
+    for name in [*names, "roof"]:
+        pair = []
+        for what in ("train ms", "infer ms"):
+            ratios = [row[what]["torch packed"] / row[what][name] for row in found["rows"]]
+            pair.append(f"{statistics.geometric_mean(ratios):.2f}")
+        means.append(" / ".join(pair))
+    rows.append(["**geometric mean**", "", *means, "", ""])
+    rates = [row["product GFLOP/s"] for row in found["rows"]]
+    head = ["cell-directions (I, H, B) lengths", "waste", *names, "roof", "native: share", "native: memory"]
+    return (
+        "## Recurrent layers\n\n`recurrent.py`: how many times faster than `torch.nn` on packed data, training / "
+        f"inference, {found['machine']['threads']} threads, float32. The roof is a layer that ran from end to "
+        f"end at the rate of a plain matrix product, {min(rates):.0f} to {max(rates):.0f} GFLOP/s in this "
+        "run. Share of the rate, in training. Memory: the peak of a training step over that of `torch.nn` on "
+        + table(head, rows)
+    )
+
+
+def crf() -> str:
+    """The CRF beside pytorch-crf."""
+    rows = []
+    for tags, found in load("crf")["milliseconds"].items():
+        for what in ("training", "decoding"):
+            ours, theirs = found[what], found[f"{what} of pytorch-crf"]
+            rows.append([f"C = {tags}, {what}", f"{ours:.2f}", f"{theirs:.2f}", f"{theirs / ours:.1f}"])
+    return (
+        "## Conditional random field\n\n`crf.py`: 64 sentences of EWT; likelihood and backward, and decoding\n\n"
+        + table(["", "seqkit, ms", "pytorch-crf, ms", "times"], rows)
+    )
+
+
 def versions(found: dict[str, Any]) -> str:
     """Packages and their versions."""
     return ", ".join(f"{name} {version}" for name, version in found["versions"].items() if version)
@@ -143,8 +205,8 @@ def main() -> None:
         "# Measured\n\nTwo cores of an AMD EPYC (Zen 4, AVX-512) unless a section says otherwise; written by "
         "`report.py` from the JSON files in `results/`. Not measured on a GPU."
     )
-    parts = [head, pipeline(), collate(), sampler(), batches(), curves(), stream()]
-    (HERE / "RESULTS.md").write_text("\n\n".join(parts) + "\n")
+    sections = [head, pipeline(), parts(), engine(), crf(), collate(), sampler(), batches(), curves(), stream()]
+    (HERE / "RESULTS.md").write_text("\n\n".join(sections) + "\n")
 
 
 if __name__ == "__main__":
