@@ -114,7 +114,7 @@ def backward(
         gradient: (N, D·P) of the output.
         final_gradients: Of the final states, each (D, B, ·).
         output: (N, D·P) as `forward` returned it.
-        saved: The last of what `forward` returned; left as it is.
+        saved: The last of what `forward` returned; this implementation leaves it as it is, others may overwrite it.
         steps: Where the tokens lie.
         state: As `forward` got it.
         weights: As `forward` got them.

@@ -56,6 +56,7 @@ class LayerFunction(torch.autograd.Function):
         output, final, saved = forward(sweeps, mode, steps, data, state, flat, extras)
         ctx.save_for_backward(data, *tensors, output, *saved)
         ctx.saved_extra = 1 + len(saved)
+        ctx.overwritten = False
         return output, *final
 
     @staticmethod
@@ -69,6 +70,9 @@ class LayerFunction(torch.autograd.Function):
             return (None,) * 4 + _differentiable(
                 ctx.mode, ctx.steps, data, state, flat, extras, [g.clone() for g in gradients], needed
             )
+        if ctx.overwritten:  # retain_graph=True
+            _, _, saved = forward(ctx.sweeps, ctx.mode, ctx.steps, data, state, flat, extras)
+        ctx.overwritten = True
         return (None,) * 4 + backward(
             ctx.sweeps,
             ctx.mode,
@@ -120,7 +124,7 @@ def backward(
     of_data: bool,
     of_weights: bool,
 ) -> tuple[Tensor | None, ...]:
-    """Sweeps back, then takes each weight gradient as one product.
+    """Sweeps back, then takes each weight gradient as one product; may overwrite `saved`.
 
     Returns:
         The gradients of data, states, weights and extras; None for those that need none.

@@ -476,7 +476,7 @@ struct Backward {
     const float *gates, *cells, *output, *h0, *c0;  // as Forward left them
     const float* d_output;                          // (N, D, H)
     const float *d_h_n, *d_c_n;                     // (D, B, H)
-    float* d_gates;                                 // (D, N, S, H), before the nonlinearity
+    float* d_gates;                                 // (D, N, S, H), before the nonlinearity; may be `gates`
     float* before;                                  // (D, N, H) the hidden state before each token
     float *d_h0, *d_c0;                             // (D, B, H)
 

@@ -74,11 +74,11 @@ def backward(
     weights: Sequence[Weights],
     extras: Extras = PLAIN,
 ) -> Gradients:
-    """Runs all steps backwards; see `seqkit.kernels.closed_form.backward`."""
+    """Runs all steps backwards and overwrites the gates; see `seqkit.kernels.closed_form.backward`."""
     directions, batch, units = state[0].shape
     tokens = steps.tokens
     state = [s.contiguous() for s in state]
-    slots = torch.empty_like(saved[0])
+    slots = saved[0]  # each token's gates are read once, and then give way to their gradient
     before = output.new_empty(directions, tokens, units)
     final_gradients = [g.contiguous() for g in final_gradients]
     initial = tuple(g.clone() for g in final_gradients)
@@ -86,7 +86,7 @@ def backward(
     products = None if extras.hidden_gain is None else torch.empty_like(saved[-2])
     cell_normal = [] if extras.cell_gain is None else [output.new_empty(2, directions, tokens, units).unbind()]
     arguments = [
-        saved[0],
+        slots,
         saved[1] if mode == "LSTM" else None,
         output,
         *_pair(state),

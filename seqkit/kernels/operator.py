@@ -122,7 +122,7 @@ def recurrent_layer_backward(
         weights,
         more,
         output,
-        saved,
+        [s.clone() for s in saved],  # which the sweeps may overwrite, but an operator not
         gradients,
         of_data=True,
         of_weights=True,
