@@ -12,6 +12,7 @@ from seqkit.data.encoders import vocabulary
 from seqkit.data.vectors import Vectors, read_vectors
 from seqkit.nn.embedding import Embedding
 from seqkit.tasks.encoding import EncoderTask
+from seqkit.tasks.language_model import LanguageModel
 
 
 class WordVectors(Callback):
@@ -108,7 +109,7 @@ class WordVectors(Callback):
         self._kept = embedding.weight.detach()[embedding.frozen].clone() if frozen and decays else None
 
     def _embedding(self, task: LightningModule) -> tuple[Embedding, list[str]]:
-        if not isinstance(task, EncoderTask):
+        if not isinstance(task, EncoderTask | LanguageModel):
             raise TypeError(f"WordVectors: {type(task).__name__} has no embeddings by input, as Tagger has")
         inputs = task.spec["inputs"]
         column = self.column or next(iter(inputs))

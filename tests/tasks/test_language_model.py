@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from seqkit import LanguageModel, SequenceDataModule, packed
-from seqkit.callbacks import NonMonotonicAveraging
+from seqkit.callbacks import NonMonotonicAveraging, WordVectors
 from seqkit.data import Continuous, TextStreams
 from seqkit.nn import GRU, LSTM, AdaptiveSoftmax, Embedding
 from seqkit.tasks.language_model import framed
@@ -151,6 +151,17 @@ class TestSentences:
         assert len(written) == 4
         assert set(written) <= {"to", "be", "or", "not"}
         assert len(model.generate([[]], 3, may_end=False)[0]) == 3
+
+
+def test_starts_from_word_vectors(trainer, tmp_path):
+    (tmp_path / "vectors.txt").write_text("be 1 2 3 4 5 6\nto 6 5 4 3 2 1\n")
+    rows = datasets.Dataset.from_dict({"words": [["to", "be"], ["or"], ["not", "to", "be"]] * 10})
+    data = SequenceDataModule(rows, inputs="words", max_tokens=16, validation_fraction=0.0)
+    model = LanguageModel(data.spec, ENCODER, partial(Embedding, embedding_dim=6))
+    callback = WordVectors(str(tmp_path / "vectors.txt"), frozen_epochs=-1)
+    trainer(max_epochs=1, callbacks=[callback]).fit(model, data)
+    (ids,) = model.vocabulary.encode([["be", "to"]])
+    assert model.embeddings[0].weight[ids].tolist() == [[1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1]]
 
 
 CONTINUOUS = Continuous(streams=3, steps=7, evaluation_streams=2)
