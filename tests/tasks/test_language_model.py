@@ -159,7 +159,7 @@ def test_starts_from_word_vectors(trainer, tmp_path):
     data = SequenceDataModule(rows, inputs="words", max_tokens=16, validation_fraction=0.0)
     model = LanguageModel(data.spec, ENCODER, partial(Embedding, embedding_dim=6))
     callback = WordVectors(str(tmp_path / "vectors.txt"), frozen_epochs=-1)
-    trainer(max_epochs=1, callbacks=[callback]).fit(model, data)
+    trainer(max_epochs=1, limit_val_batches=0, callbacks=[callback]).fit(model, data)
     (ids,) = model.vocabulary.encode([["be", "to"]])
     assert model.embeddings[0].weight[ids].tolist() == [[1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1]]
 
