@@ -1,7 +1,8 @@
 """From the characters of words to one vector a word."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -127,7 +128,7 @@ class CharacterCNN(_Characters):
         super().__init__(num_embeddings, embedding_dim, filters * len(widths), dropout)
         self.convolutions = nn.ModuleList(nn.Conv1d(embedding_dim, filters, width) for width in widths)
         self.widths = list(widths)
-        self.gap = max(widths) // 2
+        self.left, self.gap = (max(widths) - 1) // 2, max(widths) // 2  # what the widest sees beside a character
 
     def encode(self, characters: PackedSequence) -> Tensor:
         """Turn the vectors of the characters, data (M, E), of W words into vectors (W, D)."""
@@ -136,12 +137,19 @@ class CharacterCNN(_Characters):
         begins = self.gap + (steps.lengths + self.gap).cumsum(0) - steps.lengths - self.gap
         index = (begins[steps.sequences] + steps.positions).to(values.device)  # (M,)
         length = steps.tokens + self.gap * (len(steps.lengths) + 1)
-        line = values.new_zeros(length, values.shape[1]).index_copy(0, index, values).T[None]  # (1, E, length)
-        found = []
-        for width, convolution in zip(self.widths, self.convolutions, strict=True):
-            padded = F.pad(line, ((width - 1) // 2, width // 2))
-            found.append(convolution(padded)[0].T.index_select(0, index))
-        return packed.max(characters._replace(data=torch.cat(found, dim=1))).tanh()
+        line = values.new_zeros(length, values.shape[1]).index_copy(0, index, values)  # (length, E)
+        # One product for all widths, not torch's convolution, which is set up anew for each length of the line.
+        window = torch.arange(-self.left, self.gap + 1, device=values.device)
+        around = line.index_select(0, (index[:, None] + window).flatten())
+        convolutions = cast(Iterable[nn.Conv1d], self.convolutions)
+        weights = [
+            F.pad(filters.weight, (self.left - (width - 1) // 2, self.gap - width // 2))
+            for width, filters in zip(self.widths, convolutions, strict=True)
+        ]
+        weight = torch.cat(weights).transpose(1, 2).flatten(1)  # (D, widest · E)
+        bias = torch.cat([cast(Tensor, filters.bias) for filters in convolutions])
+        found = F.linear(around.view(len(index), weight.shape[1]), weight, bias)
+        return packed.max(characters._replace(data=found)).tanh()
 
 
 def distinct(sequences: PackedSequence) -> tuple[PackedSequence, Tensor]:
