@@ -19,6 +19,7 @@ from seqkit.data.loaders import as_it_is
 from seqkit.data.module import SequenceDataModule
 from seqkit.tasks.steps import Steps
 
+_EPOCHS = 1000  # of a learning rate's test, which ends after a hundred steps
 _STEPS = 3  # of each trial of a budget; the first one warms up
 
 
@@ -40,7 +41,12 @@ def find_lr(trainer: Trainer, model: LightningModule, data: SequenceDataModule, 
     Raises:
         ValueError: The loss fell at no learning rate.
     """
-    found = Tuner(trainer).lr_find(model, datamodule=data, update_attr=False)
+    epochs = trainer.fit_loop.max_epochs
+    trainer.fit_loop.max_epochs = _EPOCHS  # of a small set, a config's few hold fewer steps than the test takes
+    try:
+        found = Tuner(trainer).lr_find(model, datamodule=data, update_attr=False)
+    finally:
+        trainer.fit_loop.max_epochs = epochs
     rate = None if found is None else found.suggestion()
     if found is None or rate is None:
         raise ValueError(
