@@ -256,7 +256,7 @@ def _differentiable(
     needed: Sequence[bool],
 ) -> tuple[Tensor | None, ...]:
     """The gradients as functions of the inputs and of `gradients`, through the plain loop."""
-    inputs = [t for t, n in zip((data, *state, *flat, *extras), needed, strict=True) if n]
+    inputs = [t for t, n in zip((data, *state, *flat, *extras), needed, strict=True) if n and t is not None]
     output, final = reference.layer(mode, data, steps, state, flat, extras)
     found = iter(torch.autograd.grad((output, *final), inputs, gradients, create_graph=True, allow_unused=True))
     return tuple(next(found) if n else None for n in needed)

@@ -85,7 +85,7 @@ def _(
     directions, units, size = shape(kind, weights)
     tokens, height = data.size(0), weights[0].size(0)
     sequences = state[0].size(1) if state else torch.library.get_ctx().new_dynamic_size()
-    shapes = [(tokens, directions * size)]
+    shapes: list[tuple[int | torch.SymInt, ...]] = [(tokens, directions * size)]
     shapes += [(directions, sequences, width) for width in (size, units)[: STATES[kind]]]
     if more.input_gain is not None:
         shapes += [(directions, tokens, width) for width in (height, 1, 1)]

@@ -1,6 +1,6 @@
 """What `seqkit.nn.LSTM`, `GRU` and `RNN` do that torch's do not: its checks, its weights and its draws."""
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -73,8 +73,11 @@ class RecurrentExtras(nn.RNNBase):
             raise ValueError(f"skip is {options['skip']!r}; it is 'residual', 'highway' or None")
         for name, value in options.items():
             setattr(self, name, value)
-        like, outputs = self.weight_ih_l0, (self.proj_size or self.hidden_size) * (1 + self.bidirectional)
-        sizes = {}
+        like, outputs = (
+            cast(Tensor, self.weight_ih_l0),
+            (self.proj_size or self.hidden_size) * (1 + self.bidirectional),
+        )
+        sizes: dict[str, tuple[int, ...]] = {}
         if self.layer_norm:
             height = like.size(0)
             for k in range(self.num_layers):
@@ -116,16 +119,16 @@ class RecurrentExtras(nn.RNNBase):
     def _extras(self, data: Tensor, steps: kernels.Steps, layer: int) -> kernels.Extras:
         """What a layer does besides; masks and shares are drawn anew."""
         directions, size = 1 + self.bidirectional, self.proj_size or self.hidden_size
-        extras = kernels.Extras()
+        extras, like = kernels.Extras(), cast(Tensor, self.weight_hh_l0)
         if self.training and self.recurrent_dropout > 0:
-            ones = self.weight_hh_l0.new_ones(directions, _sequences(data, steps), size)
+            ones = like.new_ones(directions, _sequences(data, steps), size)
             extras = extras._replace(hidden_mask=F.dropout(ones, self.recurrent_dropout))
         for name, share, width in (
             ("keep_hidden", self.zoneout, size),
             ("keep_cell", self.cell_zoneout, self.hidden_size),
         ):
             if share > 0:
-                keep = self.weight_hh_l0.new_full((directions, data.size(0), width), share)
+                keep = like.new_full((directions, data.size(0), width), share)
                 extras = extras._replace(**{name: keep.bernoulli() if self.training else keep})
         if self.layer_norm:
             suffixes = ("", "_reverse")[:directions]
