@@ -202,6 +202,11 @@ def _ids(
 
 
 def check_labels(labels: pa.Array, feature: Any) -> None:
+    """Refuse what no label is.
+
+    Raises:
+        RowError: The values are neither strings nor whole numbers nor truth values.
+    """
     checks = (pt.is_string, pt.is_large_string, pt.is_integer, pt.is_boolean, pt.is_null)
     if not any(check(labels.type) for check in checks):
         raise RowError(
