@@ -110,6 +110,7 @@ def test_resumes_exactly(cut, workers, folder, tmp_path):
     def run(**options):
         torch.manual_seed(0)
         data = data_of(folder, num_workers=workers)
+        return fit(tmp_path, data, tagger(data.spec), limit_val_batches=0, **options)
 
     whole, rows = run()
     per_epoch = sum(epoch == 0 for epoch, _ in rows)
