@@ -37,13 +37,30 @@ def test_ten_lines(tmp_path, monkeypatch):
     assert float(names["trainer"].logged_metrics["test_accuracy"]) > 0.9
 
 
-@pytest.mark.parametrize("script", fenced("python")[1:], ids=["collate", "sampler", "layers"])
+PARTS = [script for script in fenced("python") if "lightning" not in script]
+TASKS = [script for script in fenced("python")[1:] if "lightning" in script]
+
+
+@pytest.mark.parametrize("script", PARTS, ids=["collate", "sampler", "layers", "swap"])
 def test_parts_alone(script):
     exec(compile(script, "README.md", "exec"), {})
 
 
+@pytest.mark.usefixtures("seeded")
+@pytest.mark.parametrize("script", TASKS, ids=["characters", "language"])
+def test_tasks(script, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(compile(script, "README.md", "exec"), names)
+    if "generate" in script:
+        told = names["model"].generate(["to be", "that"], max_tokens=20, temperature=0.5, top_k=5, seed=0)
+        assert told[0].startswith("to be or not") and told[1].startswith("that is the")
+    else:
+        assert float(names["trainer"].callback_metrics["train_loss"]) < 0.5
+
+
 def test_parts_alone_do_without_lightning():
-    program = "\n".join([*fenced("python")[1:], "import sys", "assert 'lightning' not in sys.modules"])
+    program = "\n".join([*PARTS, "import sys", "assert 'lightning' not in sys.modules"])
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
 
