@@ -43,7 +43,6 @@ def forward(
     _flip(gates, steps)
     weight = torch.stack([w.hidden.t() for w in weights])  # (D, P, G·H)
     projection = _stacked_projection(weights, transposed=True)  # (D, H, P)
-    product = gates.new_empty(gates.size(0) * (steps.sizes[0] if steps.sizes else 0) * weight.size(2))
     states = [gates.new_empty(*gates.shape[:2], s.size(2)) for s in state]
     normal = [gates.new_empty(*gates.shape[:2], n) for n in (weight.size(2), 1) if extras.hidden_gain is not None]
     keep_hidden, keep_cell = (_by_step(k, steps) for k in (extras.keep_hidden, extras.keep_cell))
@@ -55,14 +54,14 @@ def forward(
         size = steps.sizes[t]
         before = tuple(s[:, :size] for s in before)
         fed = before[0] if extras.hidden_mask is None else before[0] * extras.hidden_mask[:, :size]
-        p = product[: g.size(0) * size * weight.size(2)].view(g.size(0), size, -1)
-        torch.bmm(fed, weight, out=p)
-        if extras.hidden_gain is not None:
-            hat, scale = _normalise(p, normal_by_step[0][t])
+        recurrent = g[..., : weight.size(2)]
+        if extras.hidden_gain is None:
+            recurrent.baddbmm_(fed, weight)
+        else:
+            hat, scale = _normalise(torch.bmm(fed, weight), normal_by_step[0][t])
             normal_by_step[1][t].copy_(scale)
-            torch.mul(hat, extras.hidden_gain.unsqueeze(1), out=p)
+            recurrent.addcmul_(hat, extras.hidden_gain.unsqueeze(1))
         if mode == "LSTM":
-            g.add_(p)
             g[..., : 2 * units].sigmoid_()
             g[..., 2 * units : 3 * units].tanh_()
             g[..., 3 * units :].sigmoid_()
@@ -75,13 +74,11 @@ def forward(
             if keep_cell:
                 now[1].lerp_(before[1], keep_cell[t])
         elif mode == "GRU":
-            g[..., : 3 * units].add_(p)
             g[..., : 2 * units].sigmoid_()
             r, z, q, n = g.chunk(4, dim=2)
             n.addcmul_(r, q).tanh_()
             torch.lerp(n, before[0], z, out=now[0])
         else:
-            g.add_(p)
             torch.tanh(g, out=now[0]) if mode == "RNN_TANH" else torch.clamp(g, min=0, out=now[0])
             if keep_hidden:
                 g.copy_(now[0])
