@@ -1,5 +1,6 @@
 import math
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -88,6 +89,21 @@ def test_plateau_follows_the_tasks_monitor(splits, trainer):
     assert scheduler.mode == "max"
     # The first epoch is the best; of the four that follow each second is one too many.
     assert run.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.2)
+
+
+def test_plateau_takes_the_first_value_for_the_best(splits):
+    from seqkit import SequenceDataModule, Tagger
+    from seqkit.nn import LSTM, Embedding
+
+    data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=64)
+    parts = partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=4)
+    model = Tagger(data.spec, *parts, optimizer=partial(torch.optim.SGD, lr=0.8), lr_scheduler=Plateau)
+    model._trainer = SimpleNamespace(estimated_stepping_batches=10)
+    scheduler = model.configure_optimizers()["lr_scheduler"]["scheduler"]
+    for accuracy in (0.5, 0.6, 0.7, 0.8, 0.9):
+        scheduler.step(accuracy)
+        assert scheduler.best == accuracy
+    assert scheduler.optimizer.param_groups[0]["lr"] == 0.8
 
 
 def test_plateau_needs_no_number_of_steps(splits, trainer):

@@ -153,7 +153,8 @@ class Steps(LightningModule, ABC):
         known = 0 <= steps < float("inf")
         scheduler = self._lr_scheduler(optimizer, int(steps) if known else 1)
         if isinstance(scheduler, ReduceLROnPlateau):
-            name, scheduler.mode = self.monitor
+            name, mode = self.monitor
+            scheduler._init_is_better(mode, scheduler.threshold, scheduler.threshold_mode)
             scheduler._reset()  # the best so far is the worst there is, which the mode decides
             return {
                 "optimizer": optimizer,
