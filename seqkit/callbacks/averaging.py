@@ -65,13 +65,13 @@ class NonMonotonicAveraging(WeightAveraging):
             super().on_train_end(trainer, pl_module)
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Validate the averaged weights."""
-        if self.averages:
+        """Validate the averaged weights; after the fit, such as with ``ckpt_path``, those that the model has."""
+        if self.averages and trainer.state.fn == "fit":
             super().on_validation_epoch_start(trainer, pl_module)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Go on with the model's own."""
-        if self.averages:
+        if self.averages and trainer.state.fn == "fit":
             super().on_validation_epoch_end(trainer, pl_module)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -80,8 +80,9 @@ class NonMonotonicAveraging(WeightAveraging):
             super().on_save_checkpoint(trainer, pl_module, checkpoint)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Take up both."""
-        if "averaging_state" in checkpoint and self._average_model is not None:
+        """Take up both to go on; whoever tests a checkpoint has its averaged weights already."""
+        fits = trainer.state.fn == "fit" and self._average_model is not None
+        if fits and "averaging_state" in checkpoint:
             super().on_load_checkpoint(trainer, pl_module, checkpoint)
 
     def state_dict(self) -> dict[str, Any]:

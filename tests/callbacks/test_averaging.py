@@ -118,6 +118,34 @@ def test_a_checkpoint_has_the_average_and_resumes_with_both(fit, tmp_path):
     torch.testing.assert_close(flat(resumed), flat(whole))
 
 
+def test_after_the_fit_a_validation_is_of_the_weights_that_the_model_has():
+    model, callback = torch.nn.Linear(2, 2), NonMonotonicAveraging()
+    callback._average_model = torch.optim.swa_utils.AveragedModel(model)
+    callback._average_model.update_parameters(model)
+    with torch.no_grad():
+        model.weight += 1.0  # as a checkpoint's, which trainer.validate loads
+    loaded = flat(model)
+    for fn, same in (("validate", True), ("fit", False)):
+        trainer = SimpleNamespace(state=SimpleNamespace(fn=fn))
+        callback.on_validation_epoch_start(trainer, model)
+        assert torch.equal(flat(model), loaded) is same
+        callback.on_validation_epoch_end(trainer, model)
+        assert torch.equal(flat(model), loaded)
+
+
+def test_after_the_fit_a_checkpoint_is_tested_with_its_average():
+    model, callback = torch.nn.Linear(2, 2), NonMonotonicAveraging()
+    callback._average_model = torch.optim.swa_utils.AveragedModel(model)
+    callback._average_model.update_parameters(model)
+    checkpoint = {"state_dict": model.state_dict()}
+    callback.on_save_checkpoint(None, model, checkpoint)
+    checkpoint["current_model_state"] = {name: weight + 1 for name, weight in model.state_dict().items()}
+    averaged = flat(model)
+    for fn, same in (("validate", True), ("test", True), ("predict", True), ("fit", False)):
+        callback.on_load_checkpoint(SimpleNamespace(state=SimpleNamespace(fn=fn)), model, checkpoint)
+        assert torch.equal(flat(model), averaged) is same
+
+
 def test_negative_patience():
     with pytest.raises(ValueError, match="patience=-1; give a number of validations"):
         NonMonotonicAveraging(-1)
