@@ -80,7 +80,7 @@ class Report(Callback):
         found = _gathered(trainer, (self._tallies, self._worst))
         if not trainer.is_global_zero:
             return
-        console = Console()
+        console = Console(markup=False, emoji=False)  # words and names are shown as they are, "[/b]" too
         for column, tallies in self._tallies.items():
             for i, tally in enumerate(tallies):
                 tally.merge(others[0][column][i] for others in found)

@@ -2,7 +2,9 @@ import json
 import sys
 from collections import Counter
 from functools import partial
+from types import SimpleNamespace
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from seqkit import Classifier, Regressor, SequenceDataModule, Tagger
 from seqkit.callbacks import Report
 from seqkit.callbacks.tallies import ClassTally
+from seqkit.callbacks.worst import WorstRows
 from seqkit.data import MultiLabels
 from seqkit.losses import CrossEntropy
 from seqkit.nn import CRF, LSTM, Embedding
@@ -176,6 +179,22 @@ def test_says_what_is_missing_without_matplotlib(splits, trainer, loggers, tmp_p
         run_on(Classifier, splits, "label", trainer, loggers=loggers)
     assert not (tmp_path / "version_0" / "test_label.png").exists()
     assert np.sum(json.loads((tmp_path / "version_0" / "test_label.json").read_text())["confusion"]) == 20
+
+
+def test_words_that_look_like_markup_are_printed_as_they_are(capsys):
+    report = Report()
+    worst = WorstRows(None, 5)
+    worst.lines = [{"row": 0, "loss": 1.0, "predicted": ["[/b]"], "true": ["[red]"]}]
+    tally = ClassTally(SimpleNamespace(names=["[/b]", "[red]"], multilabel=False))
+    report._tallies, report._worst = {"tags": [tally]}, {"tags": worst}
+    split = datasets.Dataset.from_dict({"words": [["[/quote]"]]})
+    trainer = SimpleNamespace(
+        world_size=1, is_global_zero=True, loggers=[], datamodule=SimpleNamespace(splits={"test": split})
+    )
+    report.on_test_epoch_end(trainer, SimpleNamespace(spec={"inputs": {"words": {}}}))
+    printed = capsys.readouterr().out
+    assert "[/quote]: [red] → [/b]" in printed
+    assert printed.count("[/b]") == 2
 
 
 def test_refuses_a_negative_number_of_rows():
