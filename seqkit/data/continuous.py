@@ -187,7 +187,7 @@ class PieceSampler(DistributedSampler[tuple[int, int]]):
         self._first = 0
         mean = continuous.steps * (1 - continuous.short / 2) if training else continuous.steps
         pieces = self.num_steps / mean
-        self.epoch_batches = max(1, round(pieces)) if training else int(np.ceil(pieces))
+        self.epoch_batches = min(max(1, round(pieces)), self.num_steps) if training else int(np.ceil(pieces))
         self.tokens_per_step = streams.num_tokens / self.epoch_batches
         self.sequences_per_step = float(streams.num_streams)
         digest = hashlib.blake2b(streams.text.numpy().data, digest_size=8).hexdigest()

@@ -94,6 +94,13 @@ def test_pieces_without_variation_are_equal():
     assert [stop - start for start, stop in sampler] == [100] * 10 + [30]
 
 
+@pytest.mark.parametrize("short", [0.05, 1.0])
+def test_pieces_of_one_token(short):
+    _, sampler = plan(100, 1, steps=1, short=short)
+    assert list(sampler) == [(step, step + 1) for step in range(100)]
+    assert sampler.tokens_per_step == 1
+
+
 def test_a_state_is_plain_and_resumes_on_other_ranks():
     _, sampler = plan(5000, 4)
     sampler.set_epoch(2)
