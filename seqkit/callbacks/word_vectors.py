@@ -115,7 +115,9 @@ class WordVectors(Callback):
         column = self.column or next(iter(inputs))
         if column not in inputs:
             raise ValueError(f"WordVectors: there is no input {column!r}; the inputs are {list(inputs)}")
-        embedding = task.embeddings[list(inputs).index(column)]
+        # The other sequence of a pair goes through the main one's embedding.
+        place = 0 if inputs[column].get("unaligned") else list(inputs).index(column)
+        embedding = task.embeddings[place]
         if not isinstance(embedding, Embedding):
             raise ValueError(
                 f"WordVectors: input {column!r} goes through {type(embedding).__name__}; "

@@ -131,3 +131,13 @@ def test_errors_say_what_is_wrong(splits, trainer, path):
         trainer(max_epochs=1, callbacks=[WordVectors(path)]).fit(model, ids)
     with pytest.raises(TypeError, match="WordVectors: DemoModel has no embeddings by input, as Tagger has"):
         WordVectors(path).on_fit_end(None, DemoModel())
+
+
+def test_both_texts_of_a_pair_go_through_one_embedding():
+    rows = datasets.Dataset.from_dict({"a": [["x"], ["y"]] * 5, "b": [["y"], ["x"]] * 5, "label": ["n", "p"] * 5})
+    data = SequenceDataModule(rows, inputs=["a", "b"], unaligned="b", targets="label", max_tokens=8)
+    model = Classifier(data.spec, partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=SIZE))
+    for column in (None, "a", "b"):
+        embedding, words = WordVectors("vectors.txt", column)._embedding(model)
+        assert embedding is model.embeddings[0]
+        assert len(words) == embedding.input_size
