@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from rich.table import Table
 
@@ -76,6 +77,8 @@ def main(words: Sequence[str]) -> dict[str, Any]:
     parser.add_argument("--output", type=Path, help="a JSON file for all values")
     given, options = parser.parse_known_args(list(words))
     result = sweep(options, given.seeds, test=given.test)
+    if rank_zero_only.rank:
+        return result  # the first rank prints and writes
     Console().print(table(result))
     if given.output is not None:
         beside = given.output.with_name(f"{given.output.name}.whole")

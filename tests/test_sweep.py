@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from lightning.pytorch.utilities import rank_zero_only
 
 from seqkit.sweep import main
 
@@ -64,6 +65,13 @@ def test_scores_are_those_of_the_best_checkpoint(folder):
     assert result["scores"]["test_accuracy"] == [pytest.approx(float(tested["test_accuracy"]))]
     with pytest.raises(ValueError, match="sweep scores the best checkpoint; leave out"):
         main(["--seeds", "5", *options, "--trainer.enable_checkpointing=false"])
+
+
+def test_one_rank_writes(tmp_path, monkeypatch):
+    monkeypatch.setattr("seqkit.sweep._run", lambda *_, **__: ("val_loss", {"val_loss": 1.0}))
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    assert main(["--output", str(tmp_path / "out.json")])["scores"] == {"val_loss": [1.0, 1.0, 1.0]}
+    assert not list(tmp_path.iterdir())
 
 
 def test_is_a_subcommand():
