@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from seqkit.callbacks import Throughput
+from seqkit.callbacks.checkpoint import validates
 from seqkit.cli import main as seqkit
 
 
@@ -77,7 +78,7 @@ def main(words: Sequence[str]) -> dict[str, Any]:
     parser.add_argument("--output", type=Path, help="a JSON file for all values")
     given, options = parser.parse_known_args(list(words))
     result = sweep(options, given.seeds, test=given.test)
-    if rank_zero_only.rank:
+    if getattr(rank_zero_only, "rank", 0):
         return result  # the first rank prints and writes
     Console().print(table(result))
     if given.output is not None:
@@ -96,7 +97,7 @@ def _run(options: Sequence[str], seed: int, *, test: bool) -> tuple[str, dict[st
         raise ValueError("sweep scores the best checkpoint; leave out --trainer.enable_checkpointing=false")
     scores: dict[str, float] = {}
     for verb in ("validate", "test"):
-        if trainer.enable_validation if verb == "validate" else test:
+        if validates(trainer) if verb == "validate" else test:
             score = getattr(trainer, verb)
             (found,) = score(cli.model, cli.datamodule, ckpt_path="best", verbose=False, weights_only=True)
             scores |= found

@@ -7,6 +7,12 @@ from torch import Tensor
 from seqkit.tasks.steps import Steps
 
 
+def validates(trainer: Trainer) -> bool:
+    """Whether a fit will have a validation split; Lightning counts one that a data module might have given."""
+    splits = getattr(getattr(trainer, "datamodule", None), "splits", None)
+    return trainer.enable_validation and (splits is None or "validation" in splits)
+
+
 class BestCheckpoint(ModelCheckpoint):
     """Keep the checkpoint with the best value of the task's ``monitor``, and the last one.
 
@@ -29,6 +35,6 @@ class BestCheckpoint(ModelCheckpoint):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Ask the task what to watch."""
-        if isinstance(pl_module, Steps) and trainer.enable_validation:
+        if isinstance(pl_module, Steps) and validates(trainer):
             self.monitor, self.mode = pl_module.monitor
         super().setup(trainer, pl_module, stage)

@@ -4,6 +4,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 
+from seqkit.callbacks.checkpoint import validates
 from seqkit.tasks.steps import Steps
 
 
@@ -28,7 +29,7 @@ class EarlyStop(EarlyStopping):
             ValueError: There is no validation split.
         """
         if stage == "fit":
-            if not trainer.enable_validation:
+            if not validates(trainer):
                 raise ValueError(
                     "EarlyStop watches the validation split, but there is none; name one, or hold rows out of the "
                     "training split with data.validation_fraction"

@@ -1,10 +1,12 @@
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from seqkit import SequenceDataModule, Tagger
 from seqkit.callbacks import BestCheckpoint, EarlyStop
+from seqkit.callbacks.checkpoint import validates
 from seqkit.nn import LSTM, Embedding
 
 
@@ -48,3 +50,15 @@ def test_a_resumed_run_remembers_how_long_it_has_waited(splits, trainer, tmp_pat
 def test_without_validation_there_is_nothing_to_watch(splits, trainer):
     with pytest.raises(ValueError, match="EarlyStop watches the validation split, but there is none; name one"):
         trainer(max_epochs=1, callbacks=[EarlyStop()], limit_val_batches=0).fit(*build(splits))
+
+
+def test_a_data_module_without_a_validation_split_has_nothing_to_watch(splits):
+    model, _ = build(splits)
+    alone = {"train": splits["train"]}
+    data = SequenceDataModule(alone, inputs="words", targets="tags", max_tokens=64, validation_fraction=0.0)
+    run = SimpleNamespace(enable_validation=True, datamodule=data)
+    with pytest.raises(ValueError, match="EarlyStop watches the validation split, but there is none; name one"):
+        EarlyStop().setup(run, model, "fit")
+    assert not validates(run)
+    assert validates(SimpleNamespace(enable_validation=True, datamodule=build(splits)[1]))
+    assert validates(SimpleNamespace(enable_validation=True))  # loaders of one's own
