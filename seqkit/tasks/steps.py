@@ -208,7 +208,9 @@ class Steps(LightningModule, ABC):
         saved = checkpoint.get("seqkit_task", own)
         if saved != own:
             raise ValueError(f"the checkpoint is one of {saved}, but the model is {own}; load it with {saved}")
-        self._rng_state = checkpoint.get("seqkit_rng_state")
+        # Only a fit goes on: neither a model that was loaded to be fitted anew, nor one that is tested.
+        if self._trainer is not None and self._trainer.state.fn == "fit":
+            self._rng_state = checkpoint.get("seqkit_rng_state")
 
     # Private.
 

@@ -1,4 +1,5 @@
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -24,3 +25,19 @@ def test_torchs_optimisers_take_their_fused_step_on_a_cpu(optimizer, splits, tra
         assert run.optimizers[0].param_groups[0]["fused"] is (True if chosen is None else None)
         weights.append(model.state_dict())
     torch.testing.assert_close(*weights, rtol=1e-4, atol=1e-5)
+
+
+def test_only_a_fit_goes_on_with_a_checkpoints_random_numbers(splits):
+    data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
+    model = Tagger(data.spec, partial(LSTM, hidden_size=8), partial(Embedding, embedding_dim=8))
+    checkpoint = {}
+    model.on_save_checkpoint(checkpoint)
+    model.on_load_checkpoint(checkpoint)  # as load_from_checkpoint does
+    before = torch.manual_seed(7).get_state()
+    model.on_train_batch_start(None, 0)
+    assert torch.equal(torch.get_rng_state(), before)
+    for fn, goes_on in (("test", False), ("fit", True)):
+        model._trainer = SimpleNamespace(state=SimpleNamespace(fn=fn))
+        model.on_load_checkpoint(checkpoint)
+        model.on_train_batch_start(None, 0)
+        assert torch.equal(torch.get_rng_state(), checkpoint["seqkit_rng_state"]) is goes_on
