@@ -209,23 +209,28 @@ class PieceSampler(DistributedSampler[tuple[int, int]]):
 
     def state_dict(self, step: int) -> dict[str, Any]:
         """Where the epoch stands after ``step`` pieces: plain types, the same on all ranks."""
-        return {"epoch": self.epoch, "batches": step, "text": self._text, "steps": self.continuous.steps}
+        return {"epoch": self.epoch, "batches": step} | self._cut()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a state, on any number of ranks.
 
         Raises:
-            ValueError: The state is of another text, or of another number of streams or steps.
+            ValueError: The state is of another text, or of one that was cut into other streams or pieces.
         """
-        mine = {"text": self._text, "steps": self.continuous.steps}
-        for key, value in mine.items():
-            if state_dict.get(key) != value:
+        for key, value in self._cut().items():
+            older = key not in state_dict and key in ("short", "deviation", "seed")  # which runs once did not keep
+            if state_dict.get(key) != value and not older:
                 raise ValueError(
                     f"the state is of other text or streams: {key} {state_dict.get(key)!r} in the state, {value!r} "
                     f"here; resume with what the state was saved with, or start a new run"
                 )
         self.epoch = state_dict["epoch"]
         self._first = state_dict["batches"]
+
+    def _cut(self) -> dict[str, Any]:
+        """What decides the pieces of every epoch, in plain types."""
+        drawn = {"short": self.continuous.short, "deviation": self.continuous.deviation, "seed": self.seed}
+        return {"text": self._text, "steps": self.continuous.steps} | (drawn if self.training else {})
 
     def _borders(self) -> Ints:
         """(K + 1,) the step at which each piece of the epoch begins, and the end."""

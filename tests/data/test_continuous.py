@@ -114,6 +114,10 @@ def test_a_state_is_plain_and_resumes_on_other_ranks():
     _, longer = plan(5001, 4)
     with pytest.raises(ValueError, match=r"other text or streams: text '5000 tokens in 4 streams, .*'5001 tokens"):
         longer.load_state_dict(state)
+    _, shorter = plan(5000, 4, short=0.5)
+    with pytest.raises(ValueError, match=r"short 0.05 in the state, 0.5 here; resume with what the state"):
+        shorter.load_state_dict(state)
+    shorter.load_state_dict({key: state[key] for key in ("epoch", "batches", "text", "steps")})  # of older runs
 
 
 def test_means_of_the_plan():
