@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import PackedSequence
 from seqkit import packed
 from seqkit.nn.dropout import Dropout
 from seqkit.nn.pooling import State
+from seqkit.nn.resample import Downsample, Upsample
 from seqkit.tasks.steps import Part, Schedule, Steps
 
 
@@ -145,6 +146,17 @@ def _check_encoder(encoder: nn.Module, *, causal: bool, task: str) -> None:
             f"{task} is causal, but encoder {type(encoder).__name__} is bidirectional: its backward direction "
             f"sees later steps; set bidirectional=False, or causal=False"
         )
+
+
+def check_steps_kept(encoder: nn.Module, task: str) -> None:
+    """Refuse an encoder that reads several steps as one, where a step's output must not depend on the next."""
+    for module in encoder.modules():
+        if isinstance(module, Downsample | Upsample):
+            raise ValueError(
+                f"{task} predicts what follows each step, but encoder {type(encoder).__name__} has "
+                f"{type(module).__name__}, which changes the steps: its outputs would be of other steps, and would "
+                f"have seen later ones; leave it out"
+            )
 
 
 def _sides(inputs: dict[str, Any]) -> list[list[str]]:

@@ -15,6 +15,7 @@ from seqkit.batch import Batch
 from seqkit.losses import MSE, Loss, Quantile, Values, data
 from seqkit.metrics import regression_metrics
 from seqkit.tasks.base import Task
+from seqkit.tasks.encoding import check_steps_kept
 from seqkit.tasks.steps import Outcome, Part, Schedule
 
 
@@ -40,8 +41,9 @@ class Forecaster(Task):
         per_horizon: Report the errors of each step ahead, too, as ``rmse_1``, ``mae_1`` and so on.
 
     Raises:
-        ValueError: The data has a target; ``column`` holds no features; the horizon is less than 1; the loss is
-            :class:`~seqkit.losses.Quantile`; see also :class:`~seqkit.tasks.base.Task`.
+        ValueError: The data has a target; ``column`` holds no features; the horizon is less than 1; the encoder
+            changes the number of steps; the loss is :class:`~seqkit.losses.Quantile`; see also
+            :class:`~seqkit.tasks.base.Task`.
     """
 
     mean: Tensor
@@ -69,6 +71,7 @@ class Forecaster(Task):
         super().__init__(
             spec, encoder, embedding, embeddings, None, loss, dropout, optimizer, lr_scheduler, causal=True
         )
+        check_steps_kept(self.encoder, "Forecaster")
         if isinstance(self.loss, Quantile):
             raise ValueError("Forecaster predicts one value a step ahead; use MSE, L1 or Huber, not Quantile")
         self.monitor = ("val_rmse", "min")

@@ -19,6 +19,7 @@ from seqkit.data.encoders import Encoder, input_encoder
 from seqkit.metrics import language_metrics
 from seqkit.nn.dropout import EmbeddingDropout, LockedDropout
 from seqkit.nn.softmax import OutputSoftmax, Softmax
+from seqkit.tasks.encoding import check_steps_kept
 from seqkit.tasks.generation import draw
 from seqkit.tasks.steps import Part, Predictions, Schedule, Steps
 
@@ -395,6 +396,7 @@ def _one_way(encoder: nn.Module) -> nn.Module:
             f"backward direction has read that token already; set the encoder's bidirectional=False, and for both "
             f"directions LanguageModel's bidirectional=True, which trains two encoders apart"
         )
+    check_steps_kept(encoder, "LanguageModel")
     return encoder
 
 

@@ -9,7 +9,7 @@ from torch.nn.utils.rnn import PackedSequence
 from seqkit import Forecaster, SequenceDataModule, packed
 from seqkit.callbacks import Report
 from seqkit.losses import L1, Quantile
-from seqkit.nn import GRU, LSTM, Embedding
+from seqkit.nn import GRU, LSTM, Downsample, Embedding, Stack, Upsample
 
 ENCODER = partial(GRU, hidden_size=16)
 
@@ -143,3 +143,10 @@ class TestBadInput:
             build(waves, horizon=0)
         with pytest.raises(ValueError, match="one value a step ahead; use MSE, L1 or Huber, not Quantile"):
             build(waves, loss=Quantile)
+
+
+def test_an_encoder_that_changes_the_steps(waves):
+    layers = [partial(Downsample, factor=2), ENCODER, partial(Upsample, factor=2)]
+    data = SequenceDataModule(waves, inputs="series", max_tokens=128)
+    with pytest.raises(ValueError, match="Forecaster predicts what follows each step, but encoder Stack has"):
+        Forecaster(data.spec, partial(Stack, layers=layers))

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from seqkit import LanguageModel, SequenceDataModule, packed
 from seqkit.callbacks import NonMonotonicAveraging, WordVectors
 from seqkit.data import Continuous, TextStreams
-from seqkit.nn import GRU, LSTM, AdaptiveSoftmax, Embedding
+from seqkit.nn import GRU, LSTM, AdaptiveSoftmax, Downsample, Embedding, Stack, Upsample
 from seqkit.tasks.language_model import framed
 
 END = len("abcdefg ") + 1  # the id after those of the characters and of the unknown
@@ -486,6 +486,11 @@ class TestRegularisation:
 
 
 class TestBadInput:
+    def test_an_encoder_that_changes_the_steps(self, rows):
+        layers = [partial(Downsample, factor=2), ENCODER, partial(Upsample, factor=2)]
+        with pytest.raises(ValueError, match="LanguageModel predicts what follows each step, but encoder Stack"):
+            build(rows, encoder=partial(Stack, layers=layers))
+
     def test_a_bidirectional_encoder(self, rows):
         message = (
             "encoder LSTM is bidirectional: its backward direction has read that token already; set the encoder"
