@@ -15,7 +15,7 @@ def test_mean_over_seeds(splits, tmp_path, monkeypatch):
     spec.loader.exec_module(quality)
     monkeypatch.chdir(tmp_path)
     splits.save_to_disk("rows")
-    config = str(ROOT / "configs" / "ewt_upos.yaml")
+    config = str(ROOT / "configs" / "conll2003_ner.yaml")
     source = ["--data.source=seqkit.data.SavedDataset", "--data.source.init_args.path=rows"]
     options = [*source, "--data.inputs=words", "--data.targets=tags", "--trainer.max_epochs=1"]
     quiet = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
