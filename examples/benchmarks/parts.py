@@ -46,7 +46,7 @@ def operations(model: Tagger, tokens: int) -> dict[str, int]:
 def one_epoch(model: Tagger, batches: Sequence[Batch] | object) -> dict[str, float]:
     """Seconds of each part over an epoch of training."""
     seconds: dict[str, float] = defaultdict(float)
-    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3, fused=True)  # as `fit` lets it
     clock = time.perf_counter()
 
     def lap(part: str) -> None:
