@@ -174,9 +174,9 @@ def engine() -> str:
     head = ["cell-directions (I, H, B) lengths", "waste", *names, "roof", "native: share", "native: memory"]
     return (
         "## Recurrent layers\n\n`recurrent.py`: how many times faster than `torch.nn` on packed data, training / "
-        f"inference, {found['machine']['threads']} threads, float32. The roof is a layer that runs from end to end at "
-        f"the rate of a plain matrix product, {min(rates):.0f} to {max(rates):.0f} GFLOP/s here. Share: of that rate, "
-        "in training. Memory: the peak of a training step over that of `torch.nn` on packed data.\n\n"
+        f"inference, {found['machine']['threads']} threads, float32. The roof is a layer that runs from end to end "
+        f"at the rate of a plain matrix product, {min(rates):.0f} to {max(rates):.0f} GFLOP/s here. Share: of that "
+        "rate, in training. Memory: the peak of a training step over that of `torch.nn` on packed data.\n\n"
         + table(head, rows)
     )
 
