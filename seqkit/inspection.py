@@ -1,6 +1,5 @@
 """What the data of a config is made of, and what bucketing it saves: printed, and drawn."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from rich.table import Table
 
 from seqkit.callbacks.pictures import new_figure
 from seqkit.data.module import SequenceDataModule
+from seqkit.files import written_whole
 
 QUANTILES = (0, 25, 50, 75, 95, 100)
 _FORMS = {"waste": ".1%", "correlation": ".3f", "cost": ".3f"}
@@ -94,7 +94,5 @@ def _draw(lengths: npt.NDArray[np.int64], report: dict[str, Any], picture: Path)
     right.set_title("Waste: share of padding if padded", fontsize=10, loc="left")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
-    whole = picture.with_name(f"{picture.stem}.whole{picture.suffix}")
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(whole, dpi=120)
-    os.replace(whole, picture)
+    with written_whole(picture) as whole:
+        figure.savefig(whole, dpi=120)

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import platform
 import statistics
 import time
@@ -18,6 +17,7 @@ from rich.table import Table
 from seqkit.callbacks import Throughput
 from seqkit.callbacks.checkpoint import validates
 from seqkit.cli import main as seqkit
+from seqkit.files import written_whole
 
 
 def sweep(options: Sequence[str], seeds: Sequence[int], *, test: bool = False) -> dict[str, Any]:
@@ -82,9 +82,8 @@ def main(words: Sequence[str]) -> dict[str, Any]:
         return result  # the first rank prints and writes
     Console().print(table(result))
     if given.output is not None:
-        beside = given.output.with_name(f"{given.output.name}.whole")
-        beside.write_text(json.dumps(result, indent=1))
-        os.replace(beside, given.output)
+        with written_whole(given.output) as whole:
+            whole.write_text(json.dumps(result, indent=1))
     return result
 
 

@@ -1,7 +1,6 @@
 """Which learning rate, and how large a batch: tried out on a config's own model and data."""
 
 import copy
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from seqkit.batch import Batch
 from seqkit.callbacks.pictures import new_figure
 from seqkit.data.loaders import as_it_is
 from seqkit.data.module import SequenceDataModule
+from seqkit.files import written_whole
 from seqkit.tasks.steps import Steps
 
 _EPOCHS = 1000  # of a learning rate's test, which ends after a hundred steps
@@ -62,10 +62,8 @@ def find_lr(trainer: Trainer, model: LightningModule, data: SequenceDataModule, 
     axes.set_xlabel("learning rate")
     axes.set_ylabel("loss, smoothed")
     axes.legend(frameon=False)
-    whole = picture.with_name(f"{picture.stem}.whole{picture.suffix}")
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(whole)
-    os.replace(whole, picture)
+    with written_whole(picture) as whole:
+        figure.savefig(whole)
     return float(rate)
 
 
@@ -137,7 +135,7 @@ def _tried(trainer: Trainer, model: Steps, batch: Batch) -> dict[str, Any]:
     clock = _Clock()
     runner = Trainer(
         accelerator="gpu" if on_gpu else device.type,
-        devices=1,
+        devices=[device.index or 0] if on_gpu else 1,
         precision=trainer.precision,
         max_steps=_STEPS,
         limit_val_batches=0,

@@ -4,6 +4,7 @@ import datasets
 import numpy as np
 import pytest
 import torch
+import yaml
 from hypothesis import settings
 from lightning.pytorch import Trainer
 
@@ -81,3 +82,29 @@ def splits():
         validation=datasets.Dataset.from_dict(_rows(20, 1)),
         test=datasets.Dataset.from_dict(_rows(20, 2)),
     )
+
+
+@pytest.fixture
+def folder(splits, tmp_path, monkeypatch):
+    """A working directory with rows on disk and a config that reads them."""
+    monkeypatch.chdir(tmp_path)
+    splits.save_to_disk("rows")
+    config = {
+        "model": {
+            "class_path": "seqkit.Tagger",
+            "init_args": {
+                "embedding": {"class_path": "seqkit.nn.Embedding", "init_args": {"embedding_dim": 8}},
+                "encoder": {"class_path": "seqkit.nn.LSTM", "init_args": {"hidden_size": 8, "bidirectional": True}},
+                "optimizer": {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.02}},
+            },
+        },
+        "data": {
+            "source": {"class_path": "seqkit.data.SavedDataset", "init_args": {"path": "rows"}},
+            "inputs": "words",
+            "targets": "tags",
+            "max_tokens": 64,
+        },
+        "trainer": {"max_epochs": 3, "default_root_dir": "runs"},
+    }
+    Path("config.yaml").write_text(yaml.safe_dump(config))
+    return tmp_path

@@ -20,32 +20,6 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-@pytest.fixture
-def folder(splits, tmp_path, monkeypatch):
-    """A working directory with rows on disk and a config that reads them."""
-    monkeypatch.chdir(tmp_path)
-    splits.save_to_disk("rows")
-    config = {
-        "model": {
-            "class_path": "seqkit.Tagger",
-            "init_args": {
-                "embedding": {"class_path": "seqkit.nn.Embedding", "init_args": {"embedding_dim": 8}},
-                "encoder": {"class_path": "seqkit.nn.LSTM", "init_args": {"hidden_size": 8, "bidirectional": True}},
-                "optimizer": {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.02}},
-            },
-        },
-        "data": {
-            "source": {"class_path": "seqkit.data.SavedDataset", "init_args": {"path": "rows"}},
-            "inputs": "words",
-            "targets": "tags",
-            "max_tokens": 64,
-        },
-        "trainer": {"max_epochs": 3, "default_root_dir": "runs"},
-    }
-    Path("config.yaml").write_text(yaml.safe_dump(config))
-    return tmp_path
-
-
 def fit(*options):
     return main(["fit", "--config", "config.yaml", *QUICK, *options])
 

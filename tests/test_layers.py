@@ -14,7 +14,7 @@ TORCH_ONLY = {"torch", "seqkit", "numpy"}
 def layer(path):
     parts = path.relative_to(ROOT).with_suffix("").parts
     match parts:
-        case ("packed" | "batch",):
+        case ("packed" | "batch" | "files",):
             return 0
         case ("kernels" | "nn", *_) | ("losses" | "metrics" | "schedules" | "spans" | "ctc" | "transcripts",):
             return 1

@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
 from seqkit.sweep import main
@@ -14,30 +13,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The dirpath has changed"),  # a test logs into a folder of its own
 ]
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
-
-
-@pytest.fixture
-def folder(splits, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    splits.save_to_disk("rows")
-    config = {
-        "model": {
-            "class_path": "seqkit.Tagger",
-            "init_args": {
-                "embedding": {"class_path": "seqkit.nn.Embedding", "init_args": {"embedding_dim": 8}},
-                "encoder": {"class_path": "seqkit.nn.LSTM", "init_args": {"hidden_size": 8}},
-            },
-        },
-        "data": {
-            "source": {"class_path": "seqkit.data.SavedDataset", "init_args": {"path": "rows"}},
-            "inputs": "words",
-            "targets": "tags",
-            "max_tokens": 64,
-        },
-        "trainer": {"max_epochs": 2, "default_root_dir": "runs"},
-    }
-    Path("config.yaml").write_text(yaml.safe_dump(config))
-    return tmp_path
 
 
 def test_scores_every_seed_and_leaves_the_test_split_alone(folder, capsys):

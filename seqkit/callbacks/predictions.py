@@ -1,7 +1,6 @@
 """Predictions to a file, one line a row, in the dataset's order."""
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from seqkit.batch import Batch
 from seqkit.data.sources import CoNLL
+from seqkit.files import written_whole
 from seqkit.tasks.base import Predictions
 
 _CONLL = (".conll", ".conllu")
@@ -78,19 +78,18 @@ class PredictionWriter(Callback):
         if trainer.is_global_zero:
             parts = [self._part(rank) for rank in range(trainer.world_size)]
             lines = sorted(_read(parts), key=lambda line: line["row"])
-            whole = self.path.with_name(f"{self.path.name}.whole")
-            if self.path.suffix in _CONLL:
-                module = trainer.datamodule  # type: ignore[attr-defined]
-                column = next(iter(module.spec["targets"]))
-                module.source.write(
-                    whole, module.predict_split, column, {line["row"]: line[column] for line in lines}
-                )
-            elif self.path.suffix == ".parquet":
-                pq.write_table(pa.Table.from_pylist(lines), whole)
-            else:
-                with whole.open("w", encoding="utf-8") as file:
-                    file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-            os.replace(whole, self.path)
+            with written_whole(self.path) as whole:
+                if self.path.suffix in _CONLL:
+                    module = trainer.datamodule  # type: ignore[attr-defined]
+                    column = next(iter(module.spec["targets"]))
+                    module.source.write(
+                        whole, module.predict_split, column, {line["row"]: line[column] for line in lines}
+                    )
+                elif self.path.suffix == ".parquet":
+                    pq.write_table(pa.Table.from_pylist(lines), whole)
+                else:
+                    with whole.open("w", encoding="utf-8") as file:
+                        file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
             for part in parts:
                 part.unlink()
         trainer.strategy.barrier("predictions sorted")

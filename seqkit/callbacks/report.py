@@ -15,6 +15,7 @@ from seqkit.batch import Batch
 from seqkit.callbacks.pictures import pixels
 from seqkit.callbacks.tallies import Tally, tallies_of
 from seqkit.callbacks.worst import WorstRows
+from seqkit.files import written_whole
 from seqkit.tasks.base import Task
 from seqkit.tasks.steps import Outcome
 
@@ -87,8 +88,6 @@ class Report(Callback):
                 table = tally.table()
                 table.title = f"test, {column}"
                 console.print(table)
-            if folder is not None:
-                Path(folder).mkdir(parents=True, exist_ok=True)
             self._keep(trainer, column, folder)
             if column in self._worst:
                 worst = self._worst[column]
@@ -97,9 +96,10 @@ class Report(Callback):
                 name = _main_column(pl_module)
                 console.print(worst.table([row.get(name) for row in rows]))
                 if folder is not None:
-                    with (Path(folder) / f"test_{column}_worst.jsonl").open("w", encoding="utf-8") as file:
-                        for line, row in zip(worst.lines, rows, strict=True):
-                            file.write(json.dumps(line | {"columns": row}, ensure_ascii=False, default=str) + "\n")
+                    lines = [line | {"columns": row} for line, row in zip(worst.lines, rows, strict=True)]
+                    texts = (json.dumps(line, ensure_ascii=False, default=str) + "\n" for line in lines)
+                    with written_whole(Path(folder) / f"test_{column}_worst.jsonl") as whole:
+                        whole.write_text("".join(texts), encoding="utf-8")
 
     def _keep(self, trainer: Trainer, column: str, folder: str | None) -> None:
         """Write a target's numbers and draw its picture."""
@@ -109,7 +109,8 @@ class Report(Callback):
         for tally in self._tallies[column]:
             numbers |= tally.plain()
         path = Path(folder) / f"test_{column}.json"
-        path.write_text(json.dumps(numbers, indent=1, ensure_ascii=False), encoding="utf-8")
+        with written_whole(path) as whole:
+            whole.write_text(json.dumps(numbers, indent=1, ensure_ascii=False), encoding="utf-8")
         for tally in self._tallies[column]:
             try:
                 figure = tally.figure(f"test, {column}")
@@ -118,7 +119,8 @@ class Report(Callback):
                 return
             if figure is None:
                 continue
-            figure.savefig(path.with_suffix(".png"))
+            with written_whole(path.with_suffix(".png")) as whole:
+                figure.savefig(whole)
             for logger in trainer.loggers:
                 if isinstance(logger, TensorBoardLogger):
                     logger.experiment.add_image(

@@ -210,7 +210,8 @@ class ValueTally(Tally):
     def update(self, outcome: Outcome) -> None:
         """Keep a batch's values."""
         for name, (predicted, true) in zip(("all", self._second), self._head.measured(*outcome), strict=False):
-            self.pairs.setdefault(name, []).append((predicted.cpu(), true.cpu()))
+            if len(true):  # of rows of one step there is none ahead
+                self.pairs.setdefault(name, []).append((predicted.cpu(), true.cpu()))
 
     def merge(self, others: "Iterable[ValueTally]") -> None:
         """Add the other ranks' values."""

@@ -43,7 +43,7 @@ def test_an_earlier_file_stays_whole_until_the_new_one_is(splits, trainer, tmp_p
     def full(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr("seqkit.callbacks.predictions.os.replace", full)
+    monkeypatch.setattr("seqkit.files.os.replace", full)
     with pytest.raises(OSError, match="no space left"):
         predict(Tagger, "tags", splits, trainer, path)
     assert path.read_text() == "earlier\n"

@@ -10,13 +10,13 @@ import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-from seqkit import Classifier, Regressor, SequenceDataModule, Tagger
+from seqkit import Classifier, Forecaster, Regressor, SequenceDataModule, Tagger
 from seqkit.callbacks import Report
 from seqkit.callbacks.tallies import ClassTally
 from seqkit.callbacks.worst import WorstRows
 from seqkit.data import MultiLabels
 from seqkit.losses import CrossEntropy
-from seqkit.nn import CRF, LSTM, Embedding
+from seqkit.nn import CRF, GRU, LSTM, Embedding
 from seqkit.tasks.steps import Outcome
 
 ENCODER, EMBEDDING = partial(LSTM, hidden_size=8), partial(Embedding, embedding_dim=8)
@@ -107,6 +107,17 @@ def test_values(splits, trainer, loggers, tmp_path):
     assert values["all"]["count"] == sum(map(len, splits["test"]["values"]))
     assert values["all"]["r2"] < 1
     assert (tmp_path / "version_0" / "test_values.png").exists()
+
+
+@pytest.mark.filterwarnings("ignore:all 6 rows have length")
+@pytest.mark.parametrize("steps", [1, 3])
+def test_forecasts_of_rows_of_one_step_have_no_errors(steps, trainer, tmp_path):
+    rows = datasets.Dataset.from_dict({"series": [[[float(i), 1.0]] * steps for i in range(6)]})
+    data = SequenceDataModule(datasets.DatasetDict(train=rows, validation=rows, test=rows), "series", max_tokens=8)
+    model = Forecaster(data.spec, partial(GRU, hidden_size=4))
+    trainer(callbacks=[Report(folder=str(tmp_path))]).test(model, data, verbose=False)
+    values = json.loads((tmp_path / "test_series.json").read_text())["values"]
+    assert bool(values) == (steps > 1)
 
 
 def test_labels_of_sequences(splits, trainer, loggers, tmp_path):
