@@ -180,15 +180,9 @@ class SequenceDataModule(LightningDataModule):
             ValueError: The source has no such split, or a value cannot be encoded (the message names its row).
         """
         encoded = encode_dataset(self._split(split), self.spec, split, with_targets=with_targets)
-        targets = list(self.spec["targets"]) if with_targets else []
-        vectors = [column for column in targets if is_vector(self.spec["targets"][column])]
         return RaggedRows(
             encoded,
-            list(self.spec["inputs"]),
-            [column for column in targets if column not in vectors],
-            sequence_targets=vectors,
-            nested=self._nested(),
-            unaligned=self._unaligned(targets),
+            **self._columns_read(with_targets=with_targets),
             max_length=self.max_tokens if training and self.overlong == "truncate" else None,
         )
 
@@ -312,23 +306,28 @@ class SequenceDataModule(LightningDataModule):
             )
         return self.splits[split]
 
-    def _nested(self) -> list[str]:
-        return [column for column, entry in self.spec["inputs"].items() if entry["kind"] == "nested"]
-
     def _apart(self) -> list[str]:
         return [column for column, entry in self.spec["inputs"].items() if entry.get("unaligned")]
 
-    def _unaligned(self, targets: list[str]) -> list[str]:
-        columns = self._apart() + [
-            column for column in targets if self.spec["targets"][column]["per"] == "unaligned"
-        ]
-        if columns and self.overlong == "truncate":
-            what = "label" if columns[0] in targets else "unaligned"
+    def _columns_read(self, *, with_targets: bool) -> dict[str, Any]:
+        """Which columns rows and streams read, and what each holds: their arguments of these names."""
+        inputs, targets = self.spec["inputs"], self.spec["targets"] if with_targets else {}
+        vectors = [column for column, entry in targets.items() if is_vector(entry)]
+        labels = [column for column, entry in targets.items() if entry["per"] == "unaligned"]
+        unaligned = [*self._apart(), *labels]
+        if unaligned and self.overlong == "truncate":
+            what = "label" if unaligned == labels else "unaligned"
             raise ValueError(
-                f'overlong="truncate" would cut the inputs but not the {what} sequences in {columns[0]!r}; set it '
-                f'to "drop", "solo" or "raise"'
+                f'overlong="truncate" would cut the inputs but not the {what} sequences in {unaligned[0]!r}; set '
+                f'it to "drop", "solo" or "raise"'
             )
-        return columns
+        return {
+            "inputs": list(inputs),
+            "targets": [column for column in targets if column not in vectors],
+            "sequence_targets": vectors,
+            "nested": [column for column, entry in inputs.items() if entry["kind"] == "nested"],
+            "unaligned": unaligned,
+        }
 
     def _weights(self) -> Any:
         if self.weights is None:
@@ -360,17 +359,11 @@ class SequenceDataModule(LightningDataModule):
         return self._stream
 
     def _stream_loader(self, split: str, *, training: bool, with_targets: bool = True) -> "ModuleStreamLoader":
-        dataset, targets = self._split(split), list(self.spec["targets"]) if with_targets else []
-        vectors = [column for column in targets if is_vector(self.spec["targets"][column])]
-        inputs = list(self.spec["inputs"])
-        entries = self.spec["inputs"] | {column: self.spec["targets"][column] for column in targets}
+        dataset = self._split(split)
+        entries = self.spec["inputs"] | (self.spec["targets"] if with_targets else {})
         stream = PackedStream(
             dataset.select_columns(source_columns(entries)),
-            inputs,
-            [column for column in targets if column not in vectors],
-            sequence_targets=vectors,
-            nested=self._nested(),
-            unaligned=self._unaligned(targets),
+            **self._columns_read(with_targets=with_targets),
             pool=self.pool,
             encode=partial(
                 encode_table, spec=self.spec, split=split, features=dataset.features, with_targets=with_targets

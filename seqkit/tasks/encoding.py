@@ -135,13 +135,23 @@ class EncoderTask(Steps, ABC):
         return Encoded(*self.encoder(self.dropout(embedded)))
 
 
-def _check_encoder(encoder: nn.Module, *, causal: bool, task: str) -> None:
+def check_output_size(encoder: nn.Module) -> None:
+    """Refuse what is no encoder."""
     if not isinstance(getattr(encoder, "output_size", None), int):
         raise ValueError(
             f"encoder {type(encoder).__name__} has no `output_size`; an encoder has `input_size`, `output_size` "
             f"and forward(PackedSequence) -> (PackedSequence, state), as seqkit.nn.LSTM has"
         )
-    if causal and any(getattr(module, "bidirectional", False) for module in encoder.modules()):
+
+
+def reads_back(encoder: nn.Module) -> bool:
+    """Whether a part of it has a direction that sees later steps."""
+    return any(getattr(module, "bidirectional", False) for module in encoder.modules())
+
+
+def _check_encoder(encoder: nn.Module, *, causal: bool, task: str) -> None:
+    check_output_size(encoder)
+    if causal and reads_back(encoder):
         raise ValueError(
             f"{task} is causal, but encoder {type(encoder).__name__} is bidirectional: its backward direction "
             f"sees later steps; set bidirectional=False, or causal=False"

@@ -1,5 +1,6 @@
 """The next token, given all before it."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from typing import Any, cast
@@ -19,7 +20,7 @@ from seqkit.data.encoders import Encoder, input_encoder
 from seqkit.metrics import language_metrics
 from seqkit.nn.dropout import EmbeddingDropout, LockedDropout
 from seqkit.nn.softmax import OutputSoftmax, Softmax
-from seqkit.tasks.encoding import check_steps_kept
+from seqkit.tasks.encoding import check_output_size, check_steps_kept, reads_back
 from seqkit.tasks.generation import draw
 from seqkit.tasks.steps import Part, Predictions, Schedule, Steps
 
@@ -203,6 +204,7 @@ class LanguageModel(Steps):
                 "LanguageModel with bidirectional=True cannot read continuous text, whose later tokens it has not; "
                 "leave `continuous` out of the data, or set bidirectional=False"
             )
+        _check_goes_on(self.encoder)
         state, streams = self._states.get(stage), int(ids.batch_sizes[0])
         if state is not None and _first(state).shape[1] < streams:
             state = None  # a checkpoint's, from fewer streams
@@ -292,10 +294,12 @@ class LanguageModel(Steps):
             The B prompts with what follows, as the vocabulary decodes it. A token unknown to it is never drawn.
 
         Raises:
-            ValueError: There is no prompt; see also :func:`~seqkit.tasks.generation.draw`.
+            ValueError: No prompt, or an encoder that takes no state; see also
+                :func:`~seqkit.tasks.generation.draw`.
         """
         if not prompts:
             raise ValueError("generate needs at least one prompt; an empty one, [''], begins a row")
+        _check_goes_on(self.encoder)
         generator = torch.Generator(self.device).manual_seed(seed)
         next_token = partial(draw, generator=generator, temperature=temperature, top_k=top_k, top_p=top_p)
         # One by one, as a column of empty lists has no type.
@@ -385,12 +389,8 @@ def framed(ids: PackedSequence, boundary: int) -> tuple[PackedSequence, PackedSe
 
 
 def _one_way(encoder: nn.Module) -> nn.Module:
-    if not isinstance(getattr(encoder, "output_size", None), int):
-        raise ValueError(
-            f"encoder {type(encoder).__name__} has no `output_size`; an encoder has `input_size`, `output_size` "
-            f"and forward(PackedSequence) -> (PackedSequence, state), as seqkit.nn.LSTM has"
-        )
-    if any(getattr(module, "bidirectional", False) for module in encoder.modules()):
+    check_output_size(encoder)
+    if reads_back(encoder):
         raise ValueError(
             f"LanguageModel predicts the next token, but encoder {type(encoder).__name__} is bidirectional: its "
             f"backward direction has read that token already; set the encoder's bidirectional=False, and for both "
@@ -398,6 +398,14 @@ def _one_way(encoder: nn.Module) -> nn.Module:
         )
     check_steps_kept(encoder, "LanguageModel")
     return encoder
+
+
+def _check_goes_on(encoder: nn.Module) -> None:
+    if len(inspect.signature(encoder.forward).parameters) < 2:
+        raise ValueError(
+            f"encoder {type(encoder).__name__} takes no state to go on from, as continuous text and generate need; "
+            f"use seqkit.nn.LSTM, GRU or RNN as the encoder"
+        )
 
 
 def _unknown(model: Any) -> str:

@@ -141,13 +141,16 @@ class MultiTask(EncoderTask):
         return outcomes
 
     def predict_step(self, batch: Batch, _: int) -> Predictions:
-        """Predict all targets of a batch, in plain types."""
+        """Predict all targets of a batch, in plain types; attention as ``TARGET_INPUT_attention``."""
         rows = batch.rows.tolist()
         columns: dict[str, list[Any]] = {}
         if rows:
             encoded = self.encode(batch.inputs)
-            for head in self.heads.values():
-                columns |= head.predicted(encoded)
+            for column, head in self.heads.items():
+                found = head.predicted(encoded)
+                predicted = found.pop(column)
+                # What a head says besides has the head's name in front: another may say the same.
+                columns |= {column: predicted} | {f"{column}_{name}": values for name, values in found.items()}
         return Predictions(rows, columns)
 
     # Hooks of Lightning.

@@ -139,8 +139,8 @@ def test_a_checkpoint_rebuilds_the_heads(splits, trainer, tmp_path):
     (scores,) = run.test(again, data, verbose=False)
     assert {"test_tags_accuracy", "test_label_f1", "test_value_mae"} <= set(scores)
     for rows, columns in run.predict(again, data):
-        assert set(columns) == {"tags", "label", "value", "words_attention"}
-        for row, tags, weights in zip(rows, columns["tags"], columns["words_attention"], strict=True):
+        assert set(columns) == {"tags", "label", "value", "label_words_attention"}
+        for row, tags, weights in zip(rows, columns["tags"], columns["label_words_attention"], strict=True):
             assert len(tags) == len(weights) == len(splits["test"][row]["words"])
             assert sum(weights) == pytest.approx(1, abs=1e-5)
 
