@@ -12,7 +12,7 @@ import json
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -43,7 +43,7 @@ def operations(model: Tagger, tokens: int) -> dict[str, int]:
     }
 
 
-def one_epoch(model: Tagger, batches: Sequence[Batch] | object) -> dict[str, float]:
+def one_epoch(model: Tagger, batches: Iterable[Batch]) -> dict[str, float]:
     """Seconds of each part over an epoch of training."""
     seconds: dict[str, float] = defaultdict(float)
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3, fused=True)  # as `fit` lets it

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, library
 
 from seqkit.kernels import layer_function
 from seqkit.kernels.choice import SWEEPS, Backend, choose
@@ -43,7 +43,7 @@ def layer(
     return found[0], tuple(found[1 : 1 + STATES[mode]])
 
 
-@torch.library.custom_op("seqkit::recurrent_layer", mutates_args=())
+@library.custom_op("seqkit::recurrent_layer", mutates_args=())
 def recurrent_layer(
     data: Tensor,
     batch_sizes: Tensor,
@@ -84,7 +84,7 @@ def _(
     kind, more = cast(Mode, mode), _extras(extras, names)
     directions, units, size = shape(kind, weights)
     tokens, height = data.size(0), weights[0].size(0)
-    sequences = state[0].size(1) if state else torch.library.get_ctx().new_dynamic_size()
+    sequences = state[0].size(1) if state else library.get_ctx().new_dynamic_size()
     shapes: list[tuple[int | torch.SymInt, ...]] = [(tokens, directions * size)]
     shapes += [(directions, sequences, width) for width in (size, units)[: STATES[kind]]]
     if more.input_gain is not None:
@@ -97,7 +97,7 @@ def _(
     return [data.new_empty(s) for s in shapes]
 
 
-@torch.library.custom_op("seqkit::recurrent_layer_backward", mutates_args=())
+@library.custom_op("seqkit::recurrent_layer_backward", mutates_args=())
 def recurrent_layer_backward(
     gradients: Sequence[Tensor],
     data: Tensor,

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from torch import nn
+from torch import library, nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 import seqkit.nn
@@ -114,7 +114,7 @@ def test_the_operator_keeps_the_rules_of_operators(backend, mode, given_state):
     weights = [torch.randn(gates * 4, n).requires_grad_() for n in (5, 4, 5, 4)]
     data = torch.randn(7, 5, requires_grad=True)
     inputs = (data, steps.batch_sizes, state if given_state else [], weights, [], mode, "", backend)
-    torch.library.opcheck(recurrent_layer, inputs)
+    library.opcheck(recurrent_layer, inputs)
 
 
 def test_a_backend_that_cannot_is_named_when_the_graph_runs():
