@@ -31,17 +31,18 @@ def sweep(options: Sequence[str], seeds: Sequence[int], *, test: bool = False) -
 
     Returns:
         Plain types: the ``seeds``, the ``monitor``, and by name the ``scores`` of every seed, among them the
-        seconds that the fit took and the tokens a second in training; what it ran on.
+        seconds that the fit took and the tokens a second in training; the number of ``parameters``; what it ran on.
     """
-    monitor, runs = "", []
+    monitor, parameters, runs = "", 0, []
     for seed in seeds:
-        monitor, scores = _run(options, seed, test=test)
+        monitor, parameters, scores = _run(options, seed, test=test)
         runs.append(scores)
     return {
         "options": list(options),
         "seeds": list(seeds),
         "monitor": monitor,
         "scores": {name: [run[name] for run in runs] for name in runs[0]},
+        "parameters": parameters,
         "machine": platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
@@ -52,7 +53,7 @@ def sweep(options: Sequence[str], seeds: Sequence[int], *, test: bool = False) -
 def table(result: dict[str, Any]) -> Table:
     """The table of what :func:`sweep` gives, the score that says which checkpoint is best on top."""
     seeds, scores = result["seeds"], result["scores"]
-    made = Table(title=f"seeds {', '.join(map(str, seeds))}")
+    made = Table(title=f"seeds {', '.join(map(str, seeds))}; {result['parameters']:,} parameters")
     for name in ("", "mean", "standard deviation", *(f"seed {seed}" for seed in seeds)):
         made.add_column(name, justify="right" if name else "left")
     for name in sorted(scores, key=lambda name: name != result["monitor"]):
@@ -87,7 +88,7 @@ def main(words: Sequence[str]) -> dict[str, Any]:
     return result
 
 
-def _run(options: Sequence[str], seed: int, *, test: bool) -> tuple[str, dict[str, float]]:
+def _run(options: Sequence[str], seed: int, *, test: bool) -> tuple[str, int, dict[str, float]]:
     start = time.perf_counter()
     cli = seqkit(["fit", *options, f"--seed_everything={seed}"])
     seconds = time.perf_counter() - start
@@ -104,7 +105,7 @@ def _run(options: Sequence[str], seed: int, *, test: bool) -> tuple[str, dict[st
     pace = next((callback for callback in trainer.callbacks if isinstance(callback, Throughput)), None)
     if pace is not None and pace.seconds:
         scores["tokens/s"] = pace.tokens / pace.seconds * trainer.world_size
-    return str(cli.model.monitor[0]), scores
+    return str(cli.model.monitor[0]), sum(p.numel() for p in cli.model.parameters()), scores
 
 
 def _numbers(text: str) -> list[int]:
