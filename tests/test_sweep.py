@@ -18,7 +18,7 @@ QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=
 def test_scores_every_seed_and_leaves_the_test_split_alone(folder, capsys):
     result = main(["--seeds", "3,4", "--output", "out.json", "--config", "config.yaml", *QUIET])
     assert result["seeds"] == [3, 4]
-    assert result["monitor"] == "val_accuracy"
+    assert result["monitor"] == "val_accuracy" and result["parameters"] > 0
     assert {"val_accuracy", "val_loss", "fit_seconds", "epochs", "tokens/s"} <= set(result["scores"])
     assert not any(name.startswith("test_") for name in result["scores"])
     assert all(len(values) == 2 for values in result["scores"].values())
@@ -43,7 +43,7 @@ def test_scores_are_those_of_the_best_checkpoint(folder):
 
 
 def test_one_rank_writes(tmp_path, monkeypatch):
-    monkeypatch.setattr("seqkit.sweep._run", lambda *_, **__: ("val_loss", {"val_loss": 1.0}))
+    monkeypatch.setattr("seqkit.sweep._run", lambda *_, **__: ("val_loss", 7, {"val_loss": 1.0}))
     monkeypatch.setattr(rank_zero_only, "rank", 1)
     assert main(["--output", str(tmp_path / "out.json")])["scores"] == {"val_loss": [1.0, 1.0, 1.0]}
     assert not list(tmp_path.iterdir())
