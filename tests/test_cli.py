@@ -186,7 +186,7 @@ def source_for(name, folder):
             for split in ("train", "test"):
                 series(folder / f"{split}.ts", 45)
             return [f"{at}.{split}={folder / split}.ts" for split in ("train", "test")]
-        case "cmapss" | "cmapss_forecast":
+        case "cmapss_rul" | "cmapss_forecast":
             for split in ("train", "test"):
                 engines(folder / f"{split}.txt", 8)
             (folder / "rul.txt").write_text("\n".join(str(10 * i) for i in range(1, 9)) + "\n")

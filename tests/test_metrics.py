@@ -3,6 +3,7 @@ import math
 
 import pytest
 import torch
+import torchmetrics
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +11,7 @@ from seqkit import packed
 from seqkit.metrics import (
     ErrorRates,
     MeanLoss,
+    PHMScore,
     classification_metrics,
     language_metrics,
     multilabel_metrics,
@@ -92,3 +94,14 @@ def test_perplexity_and_bits_count_each_token_once():
         metrics.update(torch.tensor(tokens * math.log(2)), torch.tensor(tokens))
     assert float(metrics.compute()["perplexity"]) == pytest.approx(2)
     assert float(metrics.compute()["bits_per_letter"]) == pytest.approx(1)
+
+
+def test_the_phm_score_counts_late_estimates_more():
+    """By hand from the definition: s = sum of exp(-d/13) - 1 for d < 0, of exp(d/10) - 1 for d >= 0."""
+    metric = PHMScore()
+    metric.update(torch.tensor([112.0, 85.0]), torch.tensor([112.0, 98.0]))  # right; 13 too early: e - 1
+    assert float(metric.compute()) == pytest.approx(1.7182818)
+    metric.update(torch.tensor([92.0, 30.0]), torch.tensor([82.0, 10.0]))  # 10 too late: e - 1; 20: e^2 - 1
+    metric.update(torch.tensor([0.0]), torch.tensor([26.0]))  # 26 too early: e^2 - 1
+    assert float(metric.compute()) == pytest.approx(2 * 1.7182818 + 2 * 6.3890561)
+    assert metric._reductions["total"] is torchmetrics.utilities.dim_zero_sum  # ranks add up

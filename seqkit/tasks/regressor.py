@@ -8,7 +8,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 from torch.optim import Adam
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 
 from seqkit import packed
 from seqkit.losses import MSE, Loss, Quantile, Values, data
@@ -38,9 +38,12 @@ class Regressor(Task):
         lr_scheduler: See :class:`~seqkit.tasks.base.Task`.
         causal: See :class:`~seqkit.tasks.base.Task`.
         attention: See :class:`~seqkit.tasks.base.Task`.
+        metrics: By name, further metrics of predicted and true values, (N,) each, such as
+            :class:`torchmetrics.R2Score` or :class:`~seqkit.metrics.PHMScore`. Where the target is per step, one
+            named ``SOMETHING_last`` is of each sequence's last step, as is ``rmse_last``.
 
     Raises:
-        ValueError: The target holds labels; see also :class:`~seqkit.tasks.base.Task`.
+        ValueError: The target holds labels; a further metric is named as one that is there; see also :class:`~seqkit.tasks.base.Task`.
     """
 
     mean: Tensor
@@ -59,7 +62,9 @@ class Regressor(Task):
         lr_scheduler: Schedule | None = None,
         causal: bool = False,
         attention: bool = False,
+        metrics: dict[str, Callable[[], Metric]] | None = None,
     ) -> None:
+        self._further = metrics or {}
         for column, target in spec["targets"].items():
             if target["kind"] != "value":
                 raise ValueError(
@@ -79,11 +84,16 @@ class Regressor(Task):
         return self.loss.output_size if isinstance(self.loss, Quantile) else int(self.target["size"])
 
     def build_metrics(self) -> list[MetricCollection]:
-        """Root mean squared and mean absolute error; where the target is per step, at the last steps, too."""
-        everywhere = regression_metrics()
-        if self.target["per"] == "sequence":
-            return [everywhere]
-        return [everywhere, regression_metrics().clone(postfix="_last")]
+        """Root mean squared and mean absolute error and what was asked for; if per step, at last steps, too."""
+        everywhere, last = regression_metrics(), regression_metrics()
+        per_step = self.target["per"] == "token"
+        for name, metric in self._further.items():
+            of_last = per_step and name.endswith("_last")
+            collection, key = (last, name.removesuffix("_last")) if of_last else (everywhere, name)
+            if key in collection:
+                raise ValueError(f"Regressor reports {name!r} already; give the one in `metrics` another name")
+            collection.add_metrics({key: metric()})
+        return [everywhere, last.clone(postfix="_last")] if per_step else [everywhere]
 
     def compute_loss(self, output: Values, target: Values) -> tuple[Tensor, Tensor]:
         """The loss of the standardised values, summed over units, and the number of units."""

@@ -1,10 +1,13 @@
+import math
 from functools import partial
 
 import pytest
 import torch
+from torchmetrics import R2Score
 
 from seqkit import Regressor, SequenceDataModule, packed
 from seqkit.losses import Quantile
+from seqkit.metrics import PHMScore
 from seqkit.nn import LSTM, Embedding
 
 
@@ -24,6 +27,31 @@ def test_scores_of_all_steps_and_of_the_last_are_in_units_of_the_target(splits, 
     assert scores["test_mae"] == pytest.approx(float(error.abs().mean()), rel=1e-5)
     last = packed.last(predicted).squeeze(-1) - packed.last(batch.targets["values"])
     assert scores["test_rmse_last"] == pytest.approx(float(last.square().mean().sqrt()), rel=1e-5)
+
+
+def test_further_metrics_are_of_all_units_or_of_the_last_steps(splits, trainer):
+    further = {"phm_score_last": PHMScore, "r2": R2Score}
+    model, data = build(splits, "values", metrics=further)
+    run = trainer()
+    (scores,) = run.test(model, data, verbose=False)
+    assert {name for name in scores if "r2" in name or "phm" in name} == {"test_phm_score_last", "test_r2"}
+    batch = data.rows("test")[list(range(20))]
+    with torch.no_grad():
+        predicted = model.decode(model.eval()(batch.inputs))
+    wrong = (packed.last(predicted).squeeze(-1) - packed.last(batch.targets["values"])).tolist()
+    expected = sum(math.exp(d / 10) - 1 if d >= 0 else math.exp(-d / 13) - 1 for d in wrong)
+    assert scores["test_phm_score_last"] == pytest.approx(expected, rel=1e-4)
+    run.save_checkpoint(path := run.default_root_dir + "/a.ckpt")
+    again = Regressor.load_from_checkpoint(path, weights_only=True)
+    assert trainer().test(again, data, verbose=False) == [scores]
+    model, data = build(splits, "value", metrics={"phm_score": PHMScore})
+    assert "test_phm_score" in trainer().test(model, data, verbose=False)[0]
+
+
+@pytest.mark.parametrize(("target", "name"), [("values", "rmse_last"), ("values", "mae"), ("value", "rmse")])
+def test_a_further_metric_has_a_name_of_its_own(splits, target, name):
+    with pytest.raises(ValueError, match=f"^Regressor reports '{name}' already; give the one in `metrics` another"):
+        build(splits, target, metrics={name: PHMScore})
 
 
 def test_the_loss_is_of_standardised_values(splits):
