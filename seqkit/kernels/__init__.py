@@ -65,7 +65,9 @@ def layer(
         backend = choose(data.device, dtype, projected=is_projected(mode, weights), forced=backend)
         if backend == "reference":
             return reference.layer(mode, data, steps, state, weights, extras)
+        tensors = (data, *state, *weights, *extras)
+        keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
         outputs: tuple[Tensor, ...] = LayerFunction.apply(  # type: ignore[no-untyped-call]
-            SWEEPS[backend], mode, steps, len(state), data, *state, *weights, *extras
+            SWEEPS[backend], mode, steps, len(state), keep, *tensors
         )
         return outputs[0], outputs[1:]

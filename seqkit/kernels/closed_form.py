@@ -14,31 +14,37 @@ import torch
 from torch import Tensor
 
 from seqkit.kernels.layout import EPSILON, PLAIN, Extras, Gradients, Mode, Steps, Weights
+from seqkit.kernels.projection import project
 
 
 def forward(
     mode: Mode,
-    gates: Tensor,
+    data: Tensor,
     steps: Steps,
     state: Sequence[Tensor],
     weights: Sequence[Weights],
     extras: Extras = PLAIN,
+    *,
+    keep: bool,  # noqa: ARG001 -- nothing is saved by not keeping it
 ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
     """Runs all steps.
 
     Args:
         mode: The cell.
-        gates: (D, N, S·H) everything the gates get but the recurrent product; overwritten.
+        data: (N, I) the inputs.
         steps: Where the tokens lie.
         state: h_0 (D, B, P) and, of an LSTM, c_0 (D, B, H).
         weights: Of each direction.
         extras: What else the layer does.
+        keep: Whether `backward` may follow; else an implementation may return nothing for it.
 
     Returns:
-        The output (N, D·P), the final states (D, B, ·), and what `backward` needs besides: the gates (D, N, S·H);
+        The output (N, D·P), the final states (D, B, ·), and what `backward` needs besides: with a gain on the input
+        product what `projection.project` returns for it; the gates (D, N, S·H);
         of an LSTM, the cell states (D, N, H); with a gain on the recurrent product, that product (D, N, G·H),
         normalised, and the inverse of its standard deviation (D, N, 1).
     """
+    gates, products = project(mode, data, weights, extras.input_gain)
     units = gates.size(2) // (4 if mode in ("LSTM", "GRU") else 1)
     _flip(gates, steps)
     weight = torch.stack([w.hidden.t() for w in weights])  # (D, P, G·H)
@@ -90,7 +96,7 @@ def forward(
         for ended, s in zip(final, states, strict=True):
             ended[:, : len(last)] = s[:, last.to(s.device)]
     output = _flip(states[0], steps).transpose(0, 1).flatten(1)
-    return output, tuple(final), (gates, *states[1:], *normal)
+    return output, tuple(final), (*products, gates, *states[1:], *normal)
 
 
 def backward(
@@ -111,7 +117,8 @@ def backward(
         gradient: (N, D·P) of the output.
         final_gradients: Of the final states, each (D, B, ·).
         output: (N, D·P) as `forward` returned it.
-        saved: The last of what `forward` returned; this implementation leaves it as it is, others may overwrite it.
+        saved: The last of what `forward` returned, from the gates on; this implementation leaves it as it is,
+            others may overwrite it.
         steps: Where the tokens lie.
         state: As `forward` got it.
         weights: As `forward` got them.

@@ -1,6 +1,6 @@
 """One recurrent layer with its backward in closed form, around one implementation's sweeps over the steps.
 
-The sweeps do only what must go step by step. The input projection and each weight gradient are one large
+The sweep back does only what must go step by step. The gradient of the input and each weight gradient are one large
 product over all tokens, left to torch; between forward and backward only gates and cell states are kept.
 """
 
@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from seqkit.kernels import reference
-from seqkit.kernels.layout import EPSILON, Extras, Gradients, Mode, Steps, Weights, by_direction
+from seqkit.kernels.layout import Extras, Gradients, Mode, Steps, Weights, by_direction
+from seqkit.kernels.projection import input_blocks, normalise_back
 
 
 class Sweeps(Protocol):
@@ -20,11 +21,13 @@ class Sweeps(Protocol):
     def forward(
         self,
         mode: Mode,
-        gates: Tensor,
+        data: Tensor,
         steps: Steps,
         state: Sequence[Tensor],
         weights: Sequence[Weights],
         extras: Extras,
+        *,
+        keep: bool,
     ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
         """All steps in their order."""
 
@@ -48,12 +51,19 @@ class LayerFunction(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, sweeps: Sweeps, mode: Mode, steps: Steps, states: int, data: Tensor, *tensors: Tensor | None
+        ctx: Any,
+        sweeps: Sweeps,
+        mode: Mode,
+        steps: Steps,
+        states: int,
+        keep: bool,
+        data: Tensor,
+        *tensors: Tensor | None,
     ) -> tuple[Tensor, ...]:
-        """`tensors` are the states, the flat weights and the extras."""
+        """`tensors` are the states, the flat weights and the extras; `keep`: whether there may be a backward."""
         ctx.sweeps, ctx.mode, ctx.steps, ctx.states = sweeps, mode, steps, states
         state, flat, extras = _split(tensors, states)
-        output, final, saved = forward(sweeps, mode, steps, data, state, flat, extras)
+        output, final, saved = sweeps.forward(mode, data, steps, state, by_direction(flat), extras, keep=keep)
         ctx.save_for_backward(data, *tensors, output, *saved)
         ctx.saved_extra = 1 + len(saved)
         ctx.overwritten = False
@@ -65,15 +75,17 @@ class LayerFunction(torch.autograd.Function):
         data, *rest = ctx.saved_tensors
         tensors, (output, *saved) = rest[: -ctx.saved_extra], rest[-ctx.saved_extra :]
         state, flat, extras = _split(tensors, ctx.states)
-        needed = ctx.needs_input_grad[4:]
+        needed = ctx.needs_input_grad[5:]
         if torch.is_grad_enabled():  # create_graph=True
-            return (None,) * 4 + _differentiable(
+            return (None,) * 5 + _differentiable(
                 ctx.mode, ctx.steps, data, state, flat, extras, [g.clone() for g in gradients], needed
             )
         if ctx.overwritten:  # retain_graph=True
-            _, _, saved = forward(ctx.sweeps, ctx.mode, ctx.steps, data, state, flat, extras)
+            _, _, saved = ctx.sweeps.forward(
+                ctx.mode, data, ctx.steps, state, by_direction(flat), extras, keep=True
+            )
         ctx.overwritten = True
-        return (None,) * 4 + backward(
+        return (None,) * 5 + backward(
             ctx.sweeps,
             ctx.mode,
             ctx.steps,
@@ -87,26 +99,6 @@ class LayerFunction(torch.autograd.Function):
             of_data=needed[0],
             of_weights=any(needed[1 + ctx.states :]),
         )
-
-
-def forward(
-    sweeps: Sweeps,
-    mode: Mode,
-    steps: Steps,
-    data: Tensor,
-    state: Sequence[Tensor],
-    flat: Sequence[Tensor],
-    extras: Extras,
-) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Projects the inputs of all tokens, then sweeps.
-
-    Returns:
-        The output (N, D·P), the final states (D, B, ·), and what `backward` needs besides.
-    """
-    weights = by_direction(flat)
-    gates, products = _project(mode, data, weights, extras.input_gain)
-    output, final, saved = sweeps.forward(mode, gates, steps, state, weights, extras)
-    return output, final, (*products, *saved)
 
 
 def backward(
@@ -134,11 +126,11 @@ def backward(
     swept = sweeps.backward(mode, gradients[0], gradients[1:], output, saved[count:], steps, state, weights, extras)
     slots = swept.slots
     height = flat[0].size(0)
-    of_products = [[(s[:, columns], rows) for columns, rows in _blocks(mode, height)] for s in slots]
+    of_products = [[(s[:, columns], rows) for columns, rows in input_blocks(mode, height)] for s in slots]
     input_gain = None
     if extras.input_gain is not None:
         # of_products is then one block: the gradient of the input product before its normalisation.
-        of_products, input_gain = _normalise_back(of_products, saved[:3], extras.input_gain)
+        of_products, input_gain = normalise_back(of_products, saved[:3], extras.input_gain)
     of_flat: list[Tensor | None] = []
     for d, w in enumerate(weights):
         if not of_weights:
@@ -151,7 +143,10 @@ def backward(
         of_flat += [of_input, torch.mm(recurrent.t(), swept.before[d])]
         if w.input_bias is not None:
             total = slots[d].sum(0)
-            of_flat += [torch.cat([total[columns] for columns, _ in _blocks(mode, height)]), total[:height].clone()]
+            of_flat += [
+                torch.cat([total[columns] for columns, _ in input_blocks(mode, height)]),
+                total[:height].clone(),
+            ]
         if swept.projection is not None:
             of_flat.append(swept.projection[d])
     of_data_ = None
@@ -173,69 +168,6 @@ def _split(tensors: Sequence[Tensor | None], states: int) -> tuple[list[Tensor],
     rest: list[Any] = list(tensors)
     end = len(rest) - len(Extras._fields)
     return rest[:states], rest[states:end], Extras(*rest[end:])
-
-
-def _blocks(mode: Mode, height: int) -> list[tuple[slice, slice]]:
-    """Which slots the rows of an input weight (G·H, I) feed: pairs (columns of slots, weight rows)."""
-    if mode != "GRU":
-        return [(slice(0, height), slice(0, height))]
-    width = height // 3  # slots r, z, q, n: q has the recurrent part of n and no input
-    rz, n = slice(0, 2 * width), slice(2 * width, height)
-    return [(rz, rz), (slice(height, height + width), n)]
-
-
-def _project(
-    mode: Mode, data: Tensor, weights: Sequence[Weights], gain: Tensor | None
-) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Inputs times input weights, normalised if there is a gain, plus all biases: (D, N, S·H).
-
-    Returns:
-        Them and, for `_normalise_back`, the product (D, N, G·H), its mean and the inverse of its deviation.
-    """
-    height = weights[0].input.size(0)
-    blocks = _blocks(mode, height)
-    gates = data.new_empty(len(weights), data.size(0), blocks[-1][0].stop)
-    kept = []
-    for d, (g, w) in enumerate(zip(gates, weights, strict=True)):
-        bias = None
-        if w.input_bias is not None and w.hidden_bias is not None:
-            bias = w.input_bias + w.hidden_bias
-            if mode == "GRU":
-                bias[blocks[1][1]] = w.input_bias[blocks[1][1]]
-        normal = None
-        if gain is not None:
-            product = torch.mm(data, w.input.t())
-            normal, *statistics = torch.native_layer_norm(product, [height], gain[d], bias, EPSILON)
-            kept.append((product, *statistics))
-        for columns, rows in blocks:
-            if normal is not None:
-                g[:, columns] = normal[:, rows]
-            elif bias is None:
-                torch.mm(data, w.input[rows].t(), out=g[:, columns])
-            else:
-                torch.addmm(bias[rows], data, w.input[rows].t(), out=g[:, columns])
-        if mode == "GRU":
-            recurrent_part = g[:, 2 * height // 3 : height]
-            if w.hidden_bias is None:
-                recurrent_part.zero_()
-            else:
-                recurrent_part.copy_(w.hidden_bias[blocks[1][1]])
-    return gates, tuple(torch.stack(tensors) for tensors in zip(*kept, strict=True))
-
-
-def _normalise_back(
-    of_normal: Sequence[Sequence[tuple[Tensor, slice]]], kept: Sequence[Tensor], gain: Tensor
-) -> tuple[list[list[tuple[Tensor, slice]]], Tensor]:
-    """From the gradients of `_project`'s normalised blocks to that of each product, (N, G·H), and of the gain."""
-    found, of_gain = [], []
-    for blocks, product, mean, scale, g in zip(of_normal, *kept, gain, strict=True):
-        above = torch.cat([block for block, _ in blocks], dim=1)
-        of_product, weight, _ = torch.ops.aten.native_layer_norm_backward(
-            above, product, [len(g)], mean, scale, g, None, [True, True, False]
-        )
-        found.append([(of_product, slice(0, len(g)))])
-        of_gain.append(weight)
-    return found, torch.stack(of_gain)
 
 
 def _sum_of_products(terms: Sequence[tuple[Tensor, Tensor]]) -> Tensor:

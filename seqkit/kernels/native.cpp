@@ -74,58 +74,72 @@ INLINE vec inverse(vec x) {
 #endif
 }
 
-// x = n log 2 + r, |r| <= log(2) / 2: e^r - 1 and, in `power`, 2^n, for |x| <= 87; NaN stays NaN.
-INLINE vec split_exponential(vec x, vec& power) {
+// x = n + f, |f| <= 1/2: 2^f - 1 and, in `power`, 2^n, for x within +-bound (of at most 125); NaN stays NaN.
+INLINE vec split_power(vec x, float bound, vec& power) {
 #if defined(__AVX512F__)
-    x = (vec)_mm512_max_ps(_mm512_set1_ps(-87.0f), _mm512_min_ps(_mm512_set1_ps(87.0f), (__m512)x));
-    vec n = (vec)_mm512_roundscale_ps((__m512)(x * 1.44269504088896341f), _MM_FROUND_TO_NEAREST_INT);
+    x = (vec)_mm512_max_ps(_mm512_set1_ps(-bound), _mm512_min_ps(_mm512_set1_ps(bound), (__m512)x));
+    vec n = (vec)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT);
     power = (vec)_mm512_scalef_ps(_mm512_set1_ps(1.0f), (__m512)n);
 #else
     const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, which stands in the low bits
-    x = x > 87.0f ? 87.0f - vec{} : x;
-    x = x < -87.0f ? -87.0f - vec{} : x;
-    vec shifted = x * 1.44269504088896341f + magic;
+    x = x > bound ? bound - vec{} : x;
+    x = x < -bound ? -bound - vec{} : x;
+    vec shifted = x + magic;
     vec n = shifted - magic;
     power = (vec)(((ivec)shifted << 23) + 0x3f800000);
 #endif
-    vec r = x - n * 0.693359375f + n * 2.12194440e-4f;
-    vec p = 1.9875691500e-4f * r + 1.3981999507e-3f;  // Cephes expf
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    return p * r * r + r;
+    vec f = x - n, p = 1.54035128e-4f * f + 1.33907353e-3f;  // minimax of (2^f - 1) / f, to 1e-8
+    p = p * f + 9.61823761e-3f;
+    p = p * f + 5.55035733e-2f;
+    p = p * f + 2.40226492e-1f;
+    p = p * f + 6.93147182e-1f;
+    return p * f;
 }
+const float LOG2_E = 1.44269504f;
 INLINE vec sigmoid(vec x) {
-    vec power, fraction = split_exponential(-x, power);
-    return inverse(1.0f + (power + power * fraction));
+    vec power, fraction = split_power(-LOG2_E * x, 125.0f, power);
+    return inverse(power * fraction + (power + 1.0f));
 }
 INLINE vec tanh(vec x) {
-#if defined(__AVX512F__)
-    x = (vec)_mm512_min_ps(_mm512_set1_ps(20.0f), (__m512)x);
-#else
-    x = x > 20.0f ? 20.0f - vec{} : x;
-#endif
-    vec power, fraction = split_exponential(2.0f * x, power);
+    vec power, fraction = split_power(2.0f * LOG2_E * x, 58.0f, power);
     vec e = power * fraction + (power - 1.0f);  // e^2x - 1 without cancellation
     return e * inverse(e + 2.0f);
 }
 
 // ---------------------------------------------------------------------------------------------------- products
 
+// Memory that a thread keeps from call to call: on fresh pages the kernel's work costs more than ours.
+struct Arena {
+    enum { KEPT = 1 << 24 };  // floats
+    float* data = nullptr;
+    Int size = 0;
+
+    ~Arena() { std::free(data); }
+    float* room(Int floats) {
+        if (floats > size) {
+            std::free(data);
+            size = (floats + 15) / 16 * 16;
+            data = (float*)std::aligned_alloc(64, size * sizeof(float));
+        }
+        return data;
+    }
+    void end() {
+        if (size <= KEPT) return;
+        std::free(data);
+        data = nullptr, size = 0;
+    }
+};
+
 // The columns of a weight in panels of up to PANEL vectors, each panel (K, its width) and padded with zeros.
 struct Packed {
-    Int depth, columns, panels, vectors;
-    float* data;
+    Int depth, columns, vectors, panels;
+    float* data = nullptr;  // `size()` floats
 
     Packed(Int depth, Int columns)
-        : depth(depth), columns(columns), vectors((columns + WIDTH - 1) / WIDTH) {
-        panels = (vectors + PANEL - 1) / PANEL;
-        data = (float*)std::aligned_alloc(64, (depth * vectors * WIDTH * sizeof(float) + 63) / 64 * 64 + 64);
-    }
-    ~Packed() { std::free(data); }
-    Packed(const Packed&) = delete;
+        : depth(depth), columns(columns), vectors((columns + WIDTH - 1) / WIDTH),
+          panels((vectors + PANEL - 1) / PANEL) {}
 
+    Int size() const { return (depth * vectors * WIDTH + 15) / 16 * 16; }
     Int first(Int panel) const { return panel * vectors / panels; }  // in vectors
 
     // From weight (columns, depth) if transposed, else from weight (depth, columns).
@@ -147,14 +161,15 @@ struct Packed {
     }
 };
 
-// c[r] (+)= a[r] . panel for R rows and V vectors of columns; the last vector has `tail` columns.
+// c[r] = start[r] + a[r] . panel for R rows and V vectors of columns; the last vector has `tail` columns. `start` may
+// be c, or null for zeros.
 template <int R, int V>
-static void tile(const float* const* a, const float* panel, Int depth, float* const* c, Int column, Int tail,
-                 bool add) {
+static void tile(const float* const* a, const float* panel, Int depth, const float* const* start, float* const* c,
+                 Int column, Int tail) {
     vec sum[R][V];
     for (int r = 0; r < R; ++r)
         for (int v = 0; v < V; ++v)
-            sum[r][v] = add ? load(c[r] + column + v * WIDTH, v == V - 1 ? tail : WIDTH) : vec{};
+            sum[r][v] = start ? load(start[r] + column + v * WIDTH, v == V - 1 ? tail : WIDTH) : vec{};
     const float* row[R];
     for (int r = 0; r < R; ++r) row[r] = a[r];
     for (Int k = 0; k < depth; ++k, panel += V * WIDTH) {
@@ -167,7 +182,7 @@ static void tile(const float* const* a, const float* panel, Int depth, float* co
         for (int v = 0; v < V; ++v) store(c[r] + column + v * WIDTH, sum[r][v], v == V - 1 ? tail : WIDTH);
 }
 
-typedef void Tile(const float* const*, const float*, Int, float* const*, Int, Int, bool);
+typedef void Tile(const float* const*, const float*, Int, const float* const*, float* const*, Int, Int);
 template <int V>
 static Tile* tile_of(Int rows) {
     static Tile* const tiles[] = {tile<1, V>, tile<2, V>, tile<3, V>, tile<4, V>, tile<5, V>, tile<6, V>};
@@ -182,16 +197,17 @@ static Tile* tile_of(Int rows, Int vectors) {
     }
 }
 
-// c[r] (+)= a[r] . weight for m rows. A panel stays in the cache while all rows pass.
-static void multiply(Int m, const float* const* a, const Packed& weight, float* const* c, bool add) {
+// c[r] = start[r] + a[r] . weight for m rows; see `tile`. A panel stays in the cache while all rows pass.
+static void multiply(Int m, const float* const* a, const Packed& weight, const float* const* start,
+                     float* const* c) {
     Int blocks = (m + ROWS - 1) / ROWS;
     for (Int p = 0; p < weight.panels; ++p) {
         Int column = weight.first(p) * WIDTH, vectors = weight.first(p + 1) - weight.first(p);
         Int tail = std::min<Int>(WIDTH, weight.columns - column - (vectors - 1) * WIDTH);
         for (Int b = 0; b < blocks; ++b) {
             Int begin = b * m / blocks, end = (b + 1) * m / blocks;
-            tile_of(end - begin, vectors)(a + begin, weight.data + column * weight.depth, weight.depth, c + begin,
-                                          column, tail, add);
+            tile_of(end - begin, vectors)(a + begin, weight.data + column * weight.depth, weight.depth,
+                                          start ? start + begin : nullptr, c + begin, column, tail);
         }
     }
 }
@@ -248,6 +264,8 @@ static Lanes schedule(const std::vector<Int>& members, const std::vector<Int>& l
 }
 
 // ---------------------------------------------------------------------------------------------------- sweeps
+
+enum { PROJECTED = 1 << 16 };  // floats of input products that a thread makes at a time: they stay in its cache
 
 enum Cell { LSTM, GRU, RNN_TANH, RNN_RELU };
 
@@ -371,27 +389,38 @@ INLINE vec kept(const float* share, vec before, vec now, Int n) {
     return part * before + (1.0f - part) * now;  // exact for shares of 0 and 1
 }
 
+// The weights of one direction, packed: the recurrent one and, in a forward sweep over data, those of the inputs, each
+// with the place among a token's slots where its product goes.
+struct Panels {
+    Packed recurrent;
+    std::vector<std::pair<Int, Packed>> inputs;
+};
+
 struct Forward {
     Layer layer;
     Extras more;
-    float* gates;        // (D, N, S, H): everything but the recurrent product -> the gates
-    const float *h0, *c0;  // (D, B, H)
-    float* output;       // (N, D, H)
-    float* cells;        // (D, N, H), LSTM
-    float *h_n, *c_n;    // (D, B, H)
+    Int features;              // I
+    const float* data;         // (N, I), or null if the gates hold all but the recurrent product already
+    std::vector<float> bias;   // (D, S, H)
+    float* gates;              // (D, N, S, H) what backward needs of the gates, or null if there is none
+    const float *h0, *c0;      // (D, B, H)
+    float* output;             // (N, D, H)
+    float* cells;              // (D, N, H), LSTM, or null like the gates
+    float *h_n, *c_n;          // (D, B, H)
 
-    // The shares are those of this token. `candidate` holds the new cell state and the normalised one, if that is asked.
-    void activate(Int d, float* g, const float* hidden, const float* cell, const float* keep_hidden,
+    // From what enters the nonlinearities, `x`, which may be `g`, to the new state. The shares are those of this token.
+    // `g`, the gates for backward, may be null; `candidate` has room for the new cell state and the normalised one.
+    void activate(Int d, const float* x, float* g, const float* hidden, const float* cell, const float* keep_hidden,
                   const float* keep_cell, float* new_hidden, float* new_cell, float* candidate) const {
         Int H = layer.units;
         for (Int u = 0; u < H; u += WIDTH) {
             Int n = H - u;
             vec h;
             if (layer.cell == LSTM) {
-                vec i = sigmoid(load(g + u, n)), f = sigmoid(load(g + H + u, n));
-                vec z = tanh(load(g + 2 * H + u, n)), o = sigmoid(load(g + 3 * H + u, n));
+                vec i = sigmoid(load(x + u, n)), f = sigmoid(load(x + H + u, n));
+                vec z = tanh(load(x + 2 * H + u, n)), o = sigmoid(load(x + 3 * H + u, n));
                 vec before = load(cell + u, n), c = f * before + i * z;
-                store(g + u, i, n), store(g + H + u, f, n), store(g + 2 * H + u, z, n), store(g + 3 * H + u, o, n);
+                if (g) store(g + u, i, n), store(g + H + u, f, n), store(g + 2 * H + u, z, n), store(g + 3 * H + u, o, n);
                 store(new_cell + u, kept(at(keep_cell, u), before, c, n), n);
                 if (more.cell_gain) {
                     store(candidate + u, c, n);
@@ -399,14 +428,14 @@ struct Forward {
                 }
                 h = o * tanh(c);
             } else if (layer.cell == GRU) {
-                vec r = sigmoid(load(g + u, n)), z = sigmoid(load(g + H + u, n));
-                vec q = load(g + 2 * H + u, n), candidate = tanh(load(g + 3 * H + u, n) + r * q);
-                store(g + u, r, n), store(g + H + u, z, n), store(g + 3 * H + u, candidate, n);
+                vec r = sigmoid(load(x + u, n)), z = sigmoid(load(x + H + u, n)), q = load(x + 2 * H + u, n);
+                vec candidate = tanh(load(x + 3 * H + u, n) + r * q);
+                if (g) store(g + u, r, n), store(g + H + u, z, n), store(g + 2 * H + u, q, n), store(g + 3 * H + u, candidate, n);
                 h = candidate + z * (load(hidden + u, n) - candidate);
             } else {
-                vec x = load(g + u, n);
-                h = layer.cell == RNN_TANH ? tanh(x) : x < 0.0f ? vec{} : x;
-                if (keep_hidden) store(g + u, h, n);  // backward cannot tell it from the output
+                vec y = load(x + u, n);
+                h = layer.cell == RNN_TANH ? tanh(y) : y < 0.0f ? vec{} : y;
+                if (g) store(g + u, h, n);
             }
             store(new_hidden + u, kept(at(keep_hidden, u), load(hidden + u, n), h, n), n);
         }
@@ -421,15 +450,44 @@ struct Forward {
         }
     }
 
-    void run(Int d, Int part, Int parts, const Packed& weight) const {
-        Int H = layer.units, N = layer.tokens, fed = layer.fed * H;
+    // The input products of the next `steps` tokens of each of m lanes, with the biases, a row of S·H values each, the
+    // rows of a lane together. They are made where they are used, while the cache has them.
+    void project(Int d, Int m, const Cursor* cursors, Int steps, const Panels& panels, float* memory) const {
+        Int width = layer.slots * layer.units;
+        std::vector<const float*> from, start;
+        std::vector<float*> rows;
+        for (Int r = 0; r < m; ++r) {
+            Cursor ahead = cursors[r];
+            for (Int j = 0; j < steps; ++j) {
+                from.push_back(data + (layer.offsets[ahead.step()] + ahead.sequence) * features);
+                rows.push_back(memory + (r * steps + j) * width);
+                if (++ahead.k == ahead.length && !ahead.begin(layer)) break;
+            }
+        }
+        const float* b = &bias[d * width];
+        std::vector<float*> to(rows.size());
+        for (const auto& [slot, weight] : panels.inputs) {
+            for (size_t i = 0; i < to.size(); ++i) to[i] = rows[i] + slot;
+            start.assign(to.size(), b + slot);
+            multiply(to.size(), from.data(), weight, start.data(), to.data());
+        }
+        if (layer.cell == GRU)  // the input has no part in q
+            for (float* row : rows) std::memcpy(row + 2 * layer.units, b + 2 * layer.units, layer.units * sizeof(float));
+    }
+
+    void run(Int d, Int part, Int parts, const Panels& panels) const {
+        Int H = layer.units, N = layer.tokens, fed = layer.fed * H, width = layer.slots * H;
         Lanes lanes = schedule(layer.members(part, parts), layer.lengths);
         Int count = lanes.sequences.size();
+        Int room = data ? std::max<Int>(count, PROJECTED / width) : 0, ahead = 0, done = 0;
         std::vector<const float*> hidden(count), cell(count), input(count);
-        std::vector<float*> g(count), product(count);
+        std::vector<float*> x(count), product(count);
         std::vector<float> masked(more.mask ? count * H : 0), products(more.gain ? count * fed : 0);
         std::vector<float> candidate(more.cell_gain ? 2 * H : 0);
+        std::vector<float> carried(layer.cell == LSTM && !cells ? count * H : 0);
         for (Int r = 0; r < count && more.gain; ++r) product[r] = &products[r * fed];
+        static thread_local Arena arena;
+        float* rows = arena.room(room * width);
         auto mask = [&](Int r, Int sequence) {
             input[r] = hidden[r];
             if (!more.mask) return;
@@ -442,20 +500,32 @@ struct Forward {
             mask(r, at.sequence);
         };
         auto advance = [&](Int m, const Cursor* cursors) {
-            for (Int r = 0; r < m; ++r)
-                g[r] = gates + (d * N + layer.offsets[cursors[r].step()] + cursors[r].sequence) * layer.slots * H;
-            multiply(m, input.data(), weight, more.gain ? product.data() : g.data(), !more.gain);
+            if (data && done == ahead) {
+                done = 0, ahead = room / m;
+                project(d, m, cursors, ahead, panels, rows);
+            }
+            for (Int r = 0; r < m; ++r) {
+                Int row = d * N + layer.offsets[cursors[r].step()] + cursors[r].sequence;
+                x[r] = data ? rows + (r * ahead + done) * width : gates + row * width;
+            }
+            ++done;
+            if (more.gain)
+                multiply(m, input.data(), panels.recurrent, nullptr, product.data());
+            else
+                multiply(m, input.data(), panels.recurrent, x.data(), x.data());
             for (Int r = 0; r < m; ++r) {
                 Int token = layer.offsets[cursors[r].step()] + cursors[r].sequence, row = d * N + token;
                 if (more.gain) {
-                    float* normal = more.normal + row * fed;
-                    more.scale[row] = normalise(product[r], normal, fed);
+                    float* normal = more.normal ? more.normal + row * fed : product[r];
+                    float scale = normalise(product[r], normal, fed);
+                    if (more.scale) more.scale[row] = scale;
                     const float* gain = more.gain + d * fed;
-                    for (Int u = 0; u < fed; ++u) g[r][u] += gain[u] * normal[u];
+                    for (Int u = 0; u < fed; ++u) x[r][u] += gain[u] * normal[u];
                 }
                 float* new_hidden = output + (token * layer.directions + d) * H;
-                float* new_cell = layer.cell == LSTM ? cells + row * H : nullptr;
-                activate(d, g[r], hidden[r], cell[r], at(more.keep_hidden, row * H), at(more.keep_cell, row * H),
+                float* new_cell = layer.cell != LSTM ? nullptr : cells ? cells + row * H : &carried[r * H];
+                float* g = gates ? gates + row * width : more.cell_gain ? x[r] : nullptr;
+                activate(d, x[r], g, hidden[r], cell[r], at(more.keep_hidden, row * H), at(more.keep_cell, row * H),
                          new_hidden, new_cell, candidate.data());
                 hidden[r] = new_hidden, cell[r] = new_cell;
                 mask(r, cursors[r].sequence);
@@ -467,6 +537,7 @@ struct Forward {
             if (layer.cell == LSTM) std::memcpy(c_n + row, cell[r], H * sizeof(float));
         };
         sweep(layer, lanes, d == 0, starts, advance, ends);
+        arena.end();
     }
 };
 
@@ -482,7 +553,7 @@ struct Backward {
 
     // From dh (with what comes from above) and dc of a token to its d_gates; leaves in dh what bypasses the weight.
     // `row` is that of the token among those of all directions; `gradient` has room for H values.
-    void differentiate(Int direction, Int row, const float* g, const float* hidden, const float* cell, const float* new_hidden,
+    void differentiate(Int direction, Int row, const float* g, const float* hidden, const float* cell,
                        const float* new_cell, const float* mask, const float* above, float* dg, float* dh, float* dc,
                        float* hidden_copy, float* gradient) const {
         Int H = layer.units;
@@ -522,7 +593,7 @@ struct Backward {
                 store(dg + 3 * H + u, dn, n);
                 store(dh + u, d * z + stays);
             } else {
-                vec y = load(keep_hidden ? g + u : new_hidden + u, n);
+                vec y = load(g + u, n);
                 store(dg + u, layer.cell == RNN_TANH ? d * (1.0f - y * y) : y > 0.0f ? d : vec{}, n);
                 if (keep_hidden) store(dh + u, stays);
             }
@@ -554,7 +625,8 @@ struct Backward {
         normalise_back(gradient, normal, scale, gradient, H);
     }
 
-    void run(Int d, Int part, Int parts, const Packed& weight) const {
+    void run(Int d, Int part, Int parts, const Panels& panels) const {
+        const Packed& weight = panels.recurrent;
         Int H = layer.units, N = layer.tokens, pitch = weight.vectors * WIDTH, fed = layer.fed * H;
         bool bypass = layer.cell == GRU || more.keep_hidden;
         Lanes lanes = schedule(layer.members(part, parts), layer.lengths);
@@ -584,7 +656,7 @@ struct Backward {
                 }
                 Int slot = row * layer.slots * H, out = (token * layer.directions + d) * H;
                 dg[r] = d_gates + slot;
-                differentiate(d, row, gates + slot, hidden, cell, output + out, new_cell,
+                differentiate(d, row, gates + slot, hidden, cell, new_cell,
                               at(more.mask, (d * layer.batch + j) * H), d_output + out, dg[r], dh[r], dc[r],
                               before + row * H, gradient.data());
                 if (more.gain) {
@@ -594,7 +666,7 @@ struct Backward {
                     dg[r] = of_product;
                 }
             }
-            multiply(m, dg.data(), weight, product.data(), bypass && !more.mask);
+            multiply(m, dg.data(), weight, bypass && !more.mask ? product.data() : nullptr, product.data());
             for (Int r = 0; r < m && more.mask; ++r) {
                 const float* mask = more.mask + (d * layer.batch + cursors[r].sequence) * H;
                 for (Int u = 0; u < H; ++u) dh[r][u] = (bypass ? dh[r][u] : 0.0f) + mask[u] * product[r][u];
@@ -609,48 +681,98 @@ struct Backward {
     }
 };
 
-// Packs the weights of all directions, then runs the parts of all directions, with `threads` threads.
+// A weight to be packed, (columns, depth) if transposed, else (depth, columns).
+struct Source {
+    Packed* packed;
+    const float* weight;
+    bool transposed;
+};
+
+// Packs the weights, then runs the parts of all directions, with `threads` threads.
 template <class Sweep>
-static void run(const Sweep& work, const float* const* weights, Int depth, Int columns, bool transposed,
+static void run(const Sweep& work, const std::vector<Panels>& panels, const std::vector<Source>& sources,
                 int threads) {
-    Int directions = work.layer.directions, parts = std::max<Int>(1, threads / directions);
-    Packed first(depth, columns), second(directions == 2 ? depth : 0, directions == 2 ? columns : 0);
-    Packed* packed[] = {&first, &second};
+    static thread_local Arena arena;
+    Int size = 0, directions = panels.size(), parts = std::max<Int>(1, threads / directions);
+    for (const Source& source : sources) size += source.packed->size();
+    float* memory = arena.room(size);
+    std::vector<std::pair<const Source*, Int>> pieces;
+    for (const Source& source : sources) {
+        source.packed->data = memory;
+        memory += source.packed->size();
+        for (Int panel = 0; panel < source.packed->panels; ++panel) pieces.push_back({&source, panel});
+    }
 #pragma omp parallel num_threads(threads)
     {
 #pragma omp for schedule(static)
-        for (Int p = 0; p < directions * first.panels; ++p)
-            packed[p / first.panels]->fill(p % first.panels, weights[p / first.panels], transposed);
+        for (size_t i = 0; i < pieces.size(); ++i) {
+            const Source& source = *pieces[i].first;
+            source.packed->fill(pieces[i].second, source.weight, source.transposed);
+        }
 #pragma omp for schedule(static, 1)
-        for (Int p = 0; p < directions * parts; ++p) work.run(p / parts, p % parts, parts, *packed[p / parts]);
+        for (Int p = 0; p < directions * parts; ++p) work.run(p / parts, p % parts, parts, panels[p / parts]);
+    }
+    arena.end();
+}
+
+// What is added to a token's slots besides the products; either bias may be null.
+static void add_biases(const Layer& layer, const float* input, const float* hidden, float* slots) {
+    Int fed = layer.fed * layer.units, shared = layer.cell == GRU ? 2 * layer.units : fed;
+    for (Int u = 0; u < fed; ++u) {
+        if (input) slots[u < shared ? u : u + layer.units] += input[u];  // of GRU's n, behind q
+        if (hidden) slots[u] += hidden[u];
     }
 }
 
 extern "C" {
 
-void seqkit_forward(int cell, Int steps, Int batch, Int units, Int directions, const Int* sizes,
-                    int threads, const float* weight, const float* reverse_weight, float* gates, const float* h0,
-                    const float* c0, float* output, float* cells, float* h_n, float* c_n, const float* mask,
-                    const float* keep_hidden, const float* keep_cell, const float* gain, const float* cell_gain,
-                    const float* cell_bias, float* normal, float* scale) {
+// Without data the gates hold all but the recurrent product. Of the weights and biases the second ones are those of
+// the reverse direction.
+void seqkit_forward(int cell, Int steps, Int batch, Int units, Int directions, const Int* sizes, int threads,
+                    Int features, const float* data, const float* input_weight, const float* input_weight_2,
+                    const float* weight, const float* weight_2, const float* input_bias, const float* input_bias_2,
+                    const float* bias, const float* bias_2, float* gates, const float* h0, const float* c0,
+                    float* output, float* cells, float* h_n, float* c_n, const float* mask, const float* keep_hidden,
+                    const float* keep_cell, const float* gain, const float* cell_gain, const float* cell_bias,
+                    float* normal, float* scale) {
     Extras more{mask, keep_hidden, keep_cell, gain, cell_gain, cell_bias, normal, scale, nullptr, nullptr, nullptr};
-    Forward work{Layer(cell, steps, batch, units, directions, sizes), more, gates, h0, c0, output, cells, h_n, c_n};
-    const float* weights[] = {weight, reverse_weight};
-    run(work, weights, units, work.layer.fed * units, true, threads);
+    Forward work{Layer(cell, steps, batch, units, directions, sizes),
+                 more, features, data, {}, gates, h0, c0, output, cells, h_n, c_n};
+    Int fed = work.layer.fed * units, width = work.layer.slots * units, joint = cell == GRU ? 2 * units : fed;
+    const float *input_weights[] = {input_weight, input_weight_2}, *weights[] = {weight, weight_2};
+    work.bias.resize(directions * width);
+    add_biases(work.layer, input_bias, bias, work.bias.data());
+    if (directions == 2) add_biases(work.layer, input_bias_2, bias_2, &work.bias[width]);
+    std::vector<Panels> panels(directions, Panels{Packed(units, fed), {}});
+    std::vector<Source> sources;
+    for (Int d = 0; d < directions; ++d) {
+        sources.push_back({&panels[d].recurrent, weights[d], true});
+        if (!data) continue;
+        panels[d].inputs.push_back({0, Packed(features, joint)});
+        if (joint < fed) panels[d].inputs.push_back({3 * units, Packed(features, units)});
+        const float* rows = input_weights[d];
+        for (auto& input : panels[d].inputs) {
+            sources.push_back({&input.second, rows, true});
+            rows += input.second.columns * features;
+        }
+    }
+    run(work, panels, sources, threads);
 }
 
-void seqkit_backward(int cell, Int steps, Int batch, Int units, Int directions, const Int* sizes,
-                     int threads, const float* weight, const float* reverse_weight, const float* gates,
-                     const float* cells, const float* output, const float* h0, const float* c0,
-                     const float* d_output, const float* d_h_n, const float* d_c_n, float* d_gates, float* before,
-                     float* d_h0, float* d_c0, const float* mask, const float* keep_hidden, const float* keep_cell,
+void seqkit_backward(int cell, Int steps, Int batch, Int units, Int directions, const Int* sizes, int threads,
+                     const float* weight, const float* weight_2, const float* gates, const float* cells,
+                     const float* output, const float* h0, const float* c0, const float* d_output,
+                     const float* d_h_n, const float* d_c_n, float* d_gates, float* before, float* d_h0,
+                     float* d_c0, const float* mask, const float* keep_hidden, const float* keep_cell,
                      const float* gain, const float* cell_gain, const float* cell_bias, float* normal, float* scale,
                      float* products, float* cell_normal, float* d_cell_normal) {
     Extras more{mask,   keep_hidden, keep_cell, gain,        cell_gain,    cell_bias,
                 normal, scale,       products,  cell_normal, d_cell_normal};
     Backward work{Layer(cell, steps, batch, units, directions, sizes), more,
                   gates, cells, output, h0, c0, d_output, d_h_n, d_c_n, d_gates, before, d_h0, d_c0};
-    const float* weights[] = {weight, reverse_weight};
-    run(work, weights, work.layer.fed * units, units, false, threads);
+    std::vector<Panels> panels(directions, Panels{Packed(work.layer.fed * units, units), {}});
+    std::vector<Source> sources{{&panels[0].recurrent, weight, false}};
+    if (directions == 2) sources.push_back({&panels[1].recurrent, weight_2, false});
+    run(work, panels, sources, threads);
 }
 }

@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from seqkit.kernels.layout import GATES, PLAIN, Extras, Gradients, Mode, Steps, Weights
+from seqkit.kernels.layout import GATES, PLAIN, SLOTS, Extras, Gradients, Mode, Steps, Weights
+from seqkit.kernels.projection import project
 
 log = logging.getLogger(__name__)
 
@@ -43,24 +44,46 @@ def compiled() -> ctypes.CDLL | None:
 
 def forward(
     mode: Mode,
-    gates: Tensor,
+    data: Tensor,
     steps: Steps,
     state: Sequence[Tensor],
     weights: Sequence[Weights],
     extras: Extras = PLAIN,
+    *,
+    keep: bool,
 ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
     """Runs all steps; see `seqkit.kernels.closed_form.forward`."""
     directions, batch, units = state[0].shape
-    state = [s.contiguous() for s in state]
-    output = gates.new_empty(steps.tokens, directions * units)
-    cells = gates.new_empty(directions, steps.tokens, units) if mode == "LSTM" else None
-    final = tuple(s.clone() for s in state)
-    normal: list[Tensor] = []
-    if extras.hidden_gain is not None:
-        normal = [gates.new_empty(directions, steps.tokens, n) for n in (extras.hidden_gain.size(1), 1)]
-    arguments = [gates, *_pair(state), output, cells, *_pair(final)]
-    _call("forward", mode, steps, state[0], weights, [*arguments, *_of_extras(extras, batch), *_pair(normal)])
-    return output, final, (gates, *([] if cells is None else [cells]), *normal)
+    tokens = steps.tokens
+    final = tuple(s.clone(memory_format=torch.contiguous_format) for s in state)
+    output = data.new_empty(tokens, directions * units)
+    gates, cells, normal = None, None, []
+    products: tuple[Tensor, ...] = ()
+    if keep:
+        gates = data.new_empty(directions, tokens, SLOTS[mode] * units)
+        cells = data.new_empty(directions, tokens, units) if mode == "LSTM" else None
+    if extras.input_gain is not None:  # torch normalises, and the library gets the gates instead of the data
+        gates, products = project(mode, data, weights, extras.input_gain)
+    if keep and extras.hidden_gain is not None:
+        normal = [data.new_empty(directions, tokens, n) for n in (extras.hidden_gain.size(1), 1)]
+    arguments = [
+        data.size(1),
+        data if extras.input_gain is None else None,
+        *_pair([w.input for w in weights]),
+        *_pair([w.hidden for w in weights]),
+        *_pair([w.input_bias for w in weights]),
+        *_pair([w.hidden_bias for w in weights]),
+        gates,
+        *_pair(state),
+        output,
+        cells,
+        *_pair(final),
+        *_of_extras(extras, batch),
+        *_pair(normal),
+    ]
+    _call("forward", mode, steps, state[0], arguments)
+    saved = (gates, cells, *normal) if keep else ()
+    return output, final, (*products, *(t for t in saved if t is not None))
 
 
 def backward(
@@ -77,20 +100,19 @@ def backward(
     """Runs all steps backwards and overwrites the gates; see `seqkit.kernels.closed_form.backward`."""
     directions, batch, units = state[0].shape
     tokens = steps.tokens
-    state = [s.contiguous() for s in state]
     slots = saved[0]  # each token's gates are read once, and then give way to their gradient
     before = output.new_empty(directions, tokens, units)
-    final_gradients = [g.contiguous() for g in final_gradients]
-    initial = tuple(g.clone() for g in final_gradients)
+    initial = tuple(g.clone(memory_format=torch.contiguous_format) for g in final_gradients)
     normal = [] if extras.hidden_gain is None else saved[-2:]
     products = None if extras.hidden_gain is None else torch.empty_like(saved[-2])
     cell_normal = [] if extras.cell_gain is None else [output.new_empty(2, directions, tokens, units).unbind()]
     arguments = [
+        *_pair([w.hidden for w in weights]),
         slots,
         saved[1] if mode == "LSTM" else None,
         output,
         *_pair(state),
-        gradient.contiguous(),
+        gradient,
         *_pair(final_gradients),
         slots,
         before,
@@ -100,7 +122,7 @@ def backward(
         products,
         *_pair([t for pair in cell_normal for t in pair]),
     ]
-    _call("backward", mode, steps, state[0], weights, arguments)
+    _call("backward", mode, steps, state[0], arguments)
     found = Gradients(slots, before, initial)
     if products is not None:
         of_gain = torch.einsum("dng,dng->dg", slots[:, :, : products.size(2)], normal[0])
@@ -110,7 +132,7 @@ def backward(
     return found
 
 
-def _pair(tensors: Sequence[Tensor]) -> list[Tensor | None]:
+def _pair(tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
     """Two tensors, or one and nothing, or nothing twice."""
     return [*tensors, None, None][:2]
 
@@ -118,26 +140,20 @@ def _pair(tensors: Sequence[Tensor]) -> list[Tensor | None]:
 def _of_extras(extras: Extras, batch: int) -> list[Tensor | None]:
     """What the library reads of them; the gain of the input product is none of its business."""
     mask = None if extras.hidden_mask is None else extras.hidden_mask[:, :batch]
-    found = [mask, extras.keep_hidden, extras.keep_cell, extras.hidden_gain, extras.cell_gain, extras.cell_bias]
-    return [None if e is None else e.contiguous() for e in found]
+    return [mask, extras.keep_hidden, extras.keep_cell, extras.hidden_gain, extras.cell_gain, extras.cell_bias]
 
 
-def _call(
-    name: str,
-    mode: Mode,
-    steps: Steps,
-    state: Tensor,
-    weights: Sequence[Weights],
-    tensors: Sequence[Tensor | None],
-) -> None:
+def _call(name: str, mode: Mode, steps: Steps, state: Tensor, arguments: Sequence[Tensor | int | None]) -> None:
+    """Calls the library; what it writes to is contiguous."""
     directions, batch, units = state.shape
-    hidden = [w.hidden.contiguous() for w in weights]
-    sizes = [len(steps.sizes), batch, units, directions]
-    pointers = [None if t is None else t.data_ptr() for t in [*_pair(hidden), *tensors]]
+    dense = [a.contiguous() if isinstance(a, Tensor) else a for a in arguments]  # holds them until the call is over
     getattr(compiled(), f"seqkit_{name}")(
         ctypes.c_int(list(GATES).index(mode)),
-        *map(ctypes.c_int64, sizes),
+        *map(ctypes.c_int64, (len(steps.sizes), batch, units, directions)),
         ctypes.c_void_p(steps.batch_sizes.data_ptr()),
         ctypes.c_int(torch.get_num_threads()),
-        *map(ctypes.c_void_p, pointers),
+        *(
+            ctypes.c_int64(a) if isinstance(a, int) else ctypes.c_void_p(None if a is None else a.data_ptr())
+            for a in dense
+        ),
     )

@@ -16,7 +16,18 @@ from torch import Tensor, library
 
 from seqkit.kernels import layer_function
 from seqkit.kernels.choice import SWEEPS, Backend, choose
-from seqkit.kernels.layout import LEARNED, SLOTS, STATES, Extras, Mode, Steps, is_projected, shape, zeros
+from seqkit.kernels.layout import (
+    LEARNED,
+    SLOTS,
+    STATES,
+    Extras,
+    Mode,
+    Steps,
+    by_direction,
+    is_projected,
+    shape,
+    zeros,
+)
 
 
 def layer(
@@ -66,7 +77,7 @@ def recurrent_layer(
             f"got {[tuple(s.shape) for s in state]}"
         )
     sweeps = _sweeps(backend, kind, weights)
-    output, final, saved = layer_function.forward(sweeps, kind, steps, data, state or start, weights, more)
+    output, final, saved = sweeps.forward(kind, data, steps, state or start, by_direction(weights), more, keep=True)
     return [output, *final, *saved]
 
 

@@ -7,7 +7,7 @@ from torch.nn.utils.rnn import pack_sequence
 
 from seqkit import kernels
 from seqkit.kernels import Steps, native
-from seqkit.kernels.layout import Weights
+from seqkit.kernels.layout import GATES, STATES, Weights
 
 needs_library = pytest.mark.skipif(native.compiled() is None, reason="no compiler was there at install")
 
@@ -41,18 +41,22 @@ def run(lengths, threads=1, units=20):
 @pytest.mark.parametrize("mode", ["LSTM", "GRU", "RNN_TANH"])
 def test_same_bits_on_any_number_of_threads(mode):
     steps = Steps(torch.tensor([17, 12, 9, 9, 5, 4, 3, 1, 1, 1, 1, 1]))
-    slots, fed = {"LSTM": (4, 4), "GRU": (4, 3)}.get(mode, (1, 1))
-    gates = torch.randn(2, steps.tokens, slots * 20)
-    state = [torch.randn(2, 17, 20)] * (2 if mode == "LSTM" else 1)
-    weights = [Weights(torch.empty(0), torch.randn(fed * 20, 20) * 0.2, None, None, None)] * 2
+    rows = GATES[mode] * 20
+    data = torch.randn(steps.tokens, 7)
+    state = [torch.randn(2, 17, 20)] * STATES[mode]
+    biases = torch.randn(2, rows)
+    weights = [Weights(torch.randn(rows, 7), torch.randn(rows, 20) * 0.2, *biases, None)] * 2
     before = torch.get_num_threads()
     found = []
     try:
         for threads in (1, 2, 3, 4):
             torch.set_num_threads(threads)
-            output, final, saved = native.forward(mode, gates.clone(), steps, state, weights)
+            output, final, saved = native.forward(mode, data, steps, state, weights, keep=True)
             back = native.backward(mode, output, final, output, saved, steps, state, weights)
-            found.append([output, *final, *saved, back.slots, back.before, *back.initial])
+            found.append([output, *final, back.slots, back.before, *back.initial])
+            without = native.forward(mode, data, steps, state, weights, keep=False)
+            assert torch.equal(output, without[0])
+            assert without[2] == ()
     finally:
         torch.set_num_threads(before)
     for other in found[1:]:
