@@ -154,10 +154,14 @@ struct Packed {
             }
             return;
         }
-        for (Int k0 = 0; k0 < depth; k0 += 16)  // by blocks of one cache line of the source
-            for (Int c = 0; c < width; ++c)
-                for (Int k = k0; k < std::min(k0 + 16, depth); ++k)
-                    to[k * width + c] = c < count ? weight[(begin + c) * depth + k] : 0.0f;
+        for (Int k0 = 0; k0 < depth; k0 += 16) {  // by blocks of one cache line of the source
+            Int end = std::min(k0 + 16, depth);
+            for (Int c = 0; c < width; ++c) {
+                const float* row = weight + (begin + c) * depth;
+                if (c < count) __builtin_prefetch(row + k0 + 16);  // no hardware sees that these are next
+                for (Int k = k0; k < end; ++k) to[k * width + c] = c < count ? row[k] : 0.0f;
+            }
+        }
     }
 };
 
