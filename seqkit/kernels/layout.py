@@ -124,19 +124,24 @@ EPSILON = 1e-5  # of layer normalisation
 
 def by_direction(weights: Sequence[Tensor]) -> list[Weights]:
     """Splits a layer's flat weights, in the order of ``torch.nn.RNNBase.all_weights``, by direction."""
-    height = weights[0].size(0)  # a projection has fewer rows
-    directions = sum(w.dim() == 2 and w.size(0) == height for w in weights) // 2
-    count = len(weights) // directions
-    groups = [list(weights[d * count : (d + 1) * count]) for d in range(directions)]
+    count = len(weights) // _directions(weights)
+    groups = [weights[start : start + count] for start in range(0, len(weights), count)]
     if count in (2, 3):  # without biases
         return [Weights(g[0], g[1], None, None, g[2] if count == 3 else None) for g in groups]
     return [Weights(g[0], g[1], g[2], g[3], g[4] if count == 5 else None) for g in groups]
 
 
+def _directions(weights: Sequence[Tensor]) -> int:
+    """A direction has two matrices, perhaps two biases, and perhaps a projection."""
+    count = len(weights)
+    if count == 4:
+        return 2 if weights[2].dim() == 2 else 1
+    return 1 if count < 6 else 2
+
+
 def shape(mode: Mode, weights: Sequence[Tensor]) -> tuple[int, int, int]:
     """D, H and P."""
-    directions = by_direction(weights)
-    return len(directions), weights[0].size(0) // GATES[mode], weights[1].size(1)
+    return _directions(weights), weights[0].size(0) // GATES[mode], weights[1].size(1)
 
 
 def zeros(mode: Mode, steps: Steps, weights: Sequence[Tensor]) -> list[Tensor]:

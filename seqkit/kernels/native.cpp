@@ -730,6 +730,9 @@ static void add_biases(const Layer& layer, const float* input, const float* hidd
 
 extern "C" {
 
+// Counted up with every change of these functions; native.py refuses a library built from another source.
+int seqkit_interface() { return 1; }
+
 // Without data the gates hold all but the recurrent product. Of the weights and biases the second ones are those of
 // the reverse direction.
 void seqkit_forward(int cell, Int steps, Int batch, Int units, Int directions, const Int* sizes, int threads,

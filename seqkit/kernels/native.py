@@ -19,6 +19,7 @@ from seqkit.kernels.projection import project
 
 log = logging.getLogger(__name__)
 
+INTERFACE = 1  # as `seqkit_interface` in native.cpp
 VARIANTS = {"AVX512": ("avx512", "avx2", "plain"), "AVX2": ("avx2", "plain")}
 
 
@@ -32,7 +33,9 @@ def compiled() -> ctypes.CDLL | None:
             if path.exists():
                 try:
                     found = ctypes.CDLL(str(path))
-                except OSError:  # built against a runtime that is no longer there
+                    if found.seqkit_interface() != INTERFACE:
+                        continue
+                except (OSError, AttributeError):  # its runtime is no longer there; or it was built long ago
                     continue
                 log.info("Recurrent layers run by compiled code (%s).", variant)
                 return found

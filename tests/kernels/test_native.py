@@ -110,6 +110,13 @@ def test_without_a_compiler(monkeypatch, caplog):
 
 
 @needs_library
+@pytest.mark.usefixtures("fresh_library")
+def test_a_library_built_from_another_source_is_not_taken(monkeypatch):
+    monkeypatch.setattr(native, "INTERFACE", 0)
+    assert kernels.available() == ("closed_form", "reference")
+
+
+@needs_library
 def test_other_dtypes_are_refused():
     steps = Steps(torch.tensor([1]))
     state = [torch.zeros(1, 1, 2, dtype=torch.float64)]
