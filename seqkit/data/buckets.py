@@ -208,38 +208,45 @@ def plan_buckets(
     """
     rows, layers = histogram.num_rows, _BUCKETS if num_buckets is None else num_buckets
     nodes = _nodes(histogram, budget)
-    place = np.zeros((layers, nodes.size), np.int64)  # where the best path to a node stands, at it or before
+    place = np.zeros((nodes.size, layers), np.int64)  # where the best path to a node stands, at it or before
     paid = np.full(place.shape, np.inf)  # by that path, with as many buckets as the layer's number
     bound = paid.copy()  # the same, and what it owes for the rows up to the node
     whole = paid.copy()  # cost of the plan whose last bucket starts there
     origin = place.copy()  # node before, one layer up
     paid[0, 0] = 0.0
     for node in range(nodes.size):
-        here = np.flatnonzero(paid[:, node] < np.inf)
-        start, before = place[here, node], paid[here, node]
+        reached = np.flatnonzero(paid[node] < np.inf)
+        if not reached.size:
+            continue
+        here = slice(reached[0], reached[-1] + 1)
+        start, before = place[node, here], paid[node, here]
         size = budget.sequences(histogram, start) * world
         step = cost.per_step * histogram.lengths(start) + cost.per_batch
         rest = -(-(rows - start) // size)
-        whole[here, node] = np.where((rest >= mixing) | (start == 0), before + rest * step, np.inf)
+        whole[node, here] = np.where((rest >= mixing) | (start == 0), before + rest * step, np.inf)
 
-        batches = (nodes[node + 1 :] - start[:, None]) // size[:, None]  # (paths, nodes to come)
-        new = (batches >= mixing) & (np.diff(batches, axis=1, prepend=0) > 0) & (here < layers - 1)[:, None]
-        path, _ = np.nonzero(new)
-        count = batches[new]
-        stop = start[path] + count * size[path]
-        target, layer = np.searchsorted(nodes, stop), here[path] + 1
-        total = before[path] + count * step[path]
-        owing = total + (nodes[target] - stop) * (step / size)[path]
-        better = (target > node) & (owing < bound[layer, target])
-        at = layer[better], target[better]
-        bound[at], paid[at], place[at], origin[at] = owing[better], total[better], stop[better], node
-    costs = whole.min(1)
+        # All paths on to all nodes to come, by whole batches: as many as end at that node or before.
+        come, below = slice(node + 1, None), slice(here.start + 1, min(here.stop + 1, layers))
+        paths = slice(below.stop - below.start)
+        gap = nodes[come, None] - start[paths].astype(np.float64)  # floats are divided several times faster
+        count = np.floor(gap / size[paths])
+        left = gap - count * size[paths]
+        total = before[paths] + count * step[paths]
+        owing = total + left * (step / size)[paths]
+        # Batches that end at an earlier node are that node's.
+        new = (left < np.diff(nodes[node:])[:, None]) & (count >= mixing)
+        better = new & (owing < bound[come, below])
+        np.copyto(bound[come, below], owing, where=better)
+        np.copyto(paid[come, below], total, where=better)
+        np.copyto(place[come, below], nodes[come, None] - left, where=better, casting="unsafe")
+        np.copyto(origin[come, below], node, where=better)
+    costs = whole.min(0)
     last = int(np.flatnonzero(costs <= (1 + slack) * costs.min())[0])
-    at_node = int(whole[last].argmin())
+    at_node = int(whole[:, last].argmin())
     starts = [rows]
     for above in range(last, -1, -1):
-        starts.append(int(place[above, at_node]))
-        at_node = int(origin[above, at_node])
+        starts.append(int(place[at_node, above]))
+        at_node = int(origin[at_node, above])
     edges = np.array(starts[::-1])
     return Buckets(edges, budget.sequences(histogram, edges[:-1]), world)
 
