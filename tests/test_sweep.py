@@ -18,7 +18,8 @@ QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=
 def test_scores_every_seed_and_leaves_the_test_split_alone(folder, capsys):
     result = main(["--seeds", "3,4", "--output", "out.json", "--config", "config.yaml", *QUIET])
     assert result["seeds"] == [3, 4]
-    assert result["monitor"] == "val_accuracy" and result["parameters"] > 0
+    assert result["monitor"] == "val_accuracy"
+    assert result["parameters"] > 0
     assert {"val_accuracy", "val_loss", "fit_seconds", "epochs", "tokens/s"} <= set(result["scores"])
     assert not any(name.startswith("test_") for name in result["scores"])
     assert all(len(values) == 2 for values in result["scores"].values())
