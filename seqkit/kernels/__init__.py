@@ -6,9 +6,9 @@
 
 `torch.compile` keeps a layer in its graph, as one operator. Second derivatives go through ``reference``.
 
-The same input gives the same bits in every run with the same number of threads. With another number the sweeps of
-``native`` still give the same bits; the large products before and after them are torch's, which may add in another
-order.
+The same input gives the same bits in every run with the same number of threads. With another number ``native``
+still gives the same bits forward and in its sweep back; the large products after that are torch's, which may add in
+another order.
 """
 
 from collections.abc import Sequence

@@ -130,6 +130,19 @@ def test_zoneout_of_everything_keeps_the_initial_state(backend, dtype, mode):
     assert torch.equal(output, expected)
 
 
+@pytest.mark.parametrize(("backend", "dtype"), BACKENDS)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("names", [[], NOISE, ["hidden_gain"], ["cell_gain"], [*NOISE, *NORMS]])
+def test_same_bits_with_and_without_gradients(backend, dtype, mode, names):
+    data, steps, state, weights = problem(mode, [9, 7, 4, 4, 1], 20, dtype=dtype)
+    more = extras(mode, names, [9, 7, 4, 4, 1], 20, dtype=dtype)
+    output, final = kernels.layer(mode, data, steps, state, weights, more, backend=backend)
+    with torch.no_grad():
+        other_output, other_final = kernels.layer(mode, data, steps, state, weights, more, backend=backend)
+    assert not other_output.requires_grad
+    assert all(map(torch.equal, (output, *final), (other_output, *other_final)))
+
+
 @pytest.mark.skipif("native" not in kernels.available(), reason="no compiler was there at install")
 @pytest.mark.parametrize("mode", MODES)
 def test_native_gives_the_same_bits_on_any_number_of_threads(mode):

@@ -9,6 +9,9 @@ from seqkit import kernels
 from seqkit.kernels import Steps, native
 from seqkit.kernels.layout import GATES, STATES, Weights
 
+from .test_layer import assert_same, problem
+from .test_layer import run as layer_run
+
 needs_library = pytest.mark.skipif(native.compiled() is None, reason="no compiler was there at install")
 
 
@@ -61,6 +64,25 @@ def test_same_bits_on_any_number_of_threads(mode):
         torch.set_num_threads(before)
     for other in found[1:]:
         assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+@needs_library
+@pytest.mark.parametrize("mode", ["LSTM", "GRU", "RNN_RELU"])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_sequences_of_many_lengths_in_wide_layers(mode, threads):
+    # The inputs of a few tokens of each lane are projected at a time, lanes end in between.
+    generator = torch.Generator().manual_seed(1)
+    lengths = sorted(torch.randint(1, 30, (50,), generator=generator).tolist(), reverse=True)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found, expected = (
+            layer_run(mode, backend, *problem(mode, lengths, 161, size=33, dtype=dtype))
+            for backend, dtype in [("native", torch.float32), ("closed_form", torch.float64)]
+        )
+    finally:
+        torch.set_num_threads(before)
+    assert_same(found, expected, 2e-5)
 
 
 @needs_library
