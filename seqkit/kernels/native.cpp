@@ -10,7 +10,8 @@
 // ever waits for another one. A thread lays its sequences end to end into a few lanes of about equal length and
 // advances all lanes together: the number of rows per step stays constant, where in the packed order it would dwindle
 // while each step still had to read the whole weight. The weight is packed once a call into panels as wide as a
-// register tile; each panel is read once a step and serves all rows.
+// register tile; each panel is read once a step and serves all rows. The products of the inputs are made a few steps
+// ahead, in as much memory as a thread's cache holds; in inference there is no array of all gates.
 
 #include <algorithm>
 #include <cmath>
@@ -424,7 +425,10 @@ struct Forward {
                 vec i = sigmoid(load(x + u, n)), f = sigmoid(load(x + H + u, n));
                 vec z = tanh(load(x + 2 * H + u, n)), o = sigmoid(load(x + 3 * H + u, n));
                 vec before = load(cell + u, n), c = f * before + i * z;
-                if (g) store(g + u, i, n), store(g + H + u, f, n), store(g + 2 * H + u, z, n), store(g + 3 * H + u, o, n);
+                if (g) {
+                    store(g + u, i, n), store(g + H + u, f, n);
+                    store(g + 2 * H + u, z, n), store(g + 3 * H + u, o, n);
+                }
                 store(new_cell + u, kept(at(keep_cell, u), before, c, n), n);
                 if (more.cell_gain) {
                     store(candidate + u, c, n);
@@ -434,7 +438,10 @@ struct Forward {
             } else if (layer.cell == GRU) {
                 vec r = sigmoid(load(x + u, n)), z = sigmoid(load(x + H + u, n)), q = load(x + 2 * H + u, n);
                 vec candidate = tanh(load(x + 3 * H + u, n) + r * q);
-                if (g) store(g + u, r, n), store(g + H + u, z, n), store(g + 2 * H + u, q, n), store(g + 3 * H + u, candidate, n);
+                if (g) {
+                    store(g + u, r, n), store(g + H + u, z, n);
+                    store(g + 2 * H + u, q, n), store(g + 3 * H + u, candidate, n);
+                }
                 h = candidate + z * (load(hidden + u, n) - candidate);
             } else {
                 vec y = load(x + u, n);
@@ -475,8 +482,9 @@ struct Forward {
             start.assign(to.size(), b + slot);
             multiply(to.size(), from.data(), weight, start.data(), to.data());
         }
-        if (layer.cell == GRU)  // the input has no part in q
-            for (float* row : rows) std::memcpy(row + 2 * layer.units, b + 2 * layer.units, layer.units * sizeof(float));
+        Int q = 2 * layer.units;  // of a GRU, in which the input has no part
+        for (size_t i = 0; i < rows.size() && layer.cell == GRU; ++i)
+            std::memcpy(rows[i] + q, b + q, layer.units * sizeof(float));
     }
 
     void run(Int d, Int part, Int parts, const Panels& panels) const {
