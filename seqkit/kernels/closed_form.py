@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from seqkit.kernels.layout import EPSILON, PLAIN, Extras, Gradients, Mode, Steps, Weights
+from seqkit.kernels.layout import EPSILON, PLAIN, SLOTS, Extras, Gradients, Mode, Steps, Weights
 from seqkit.kernels.projection import project
 
 
@@ -45,58 +45,62 @@ def forward(
         normalised, and the inverse of its standard deviation (D, N, 1).
     """
     gates, products = project(mode, data, weights, extras.input_gain)
-    units = gates.size(2) // (4 if mode in ("LSTM", "GRU") else 1)
-    _flip(gates, steps)
-    weight = torch.stack([w.hidden.t() for w in weights])  # (D, P, G·H)
+    directions, tokens, units = *gates.shape[:2], gates.size(2) // SLOTS[mode]
+    for slot in torch.split(gates, units, dim=2):  # one by one: copies of one slot are small
+        _flip(slot, steps)
+    weight = torch.stack([w.hidden for w in weights]).mT  # (D, P, G·H)
     projection = _stacked_projection(weights, transposed=True)  # (D, H, P)
-    states = [gates.new_empty(*gates.shape[:2], s.size(2)) for s in state]
-    normal = [gates.new_empty(*gates.shape[:2], n) for n in (weight.size(2), 1) if extras.hidden_gain is not None]
-    keep_hidden, keep_cell = (_by_step(k, steps) for k in (extras.keep_hidden, extras.keep_cell))
-    normal_by_step = [torch.split(n, steps.sizes, dim=1) for n in normal]
-    final = [s.clone() for s in state]
-    columns = zip(*(torch.split(s, steps.sizes, dim=1) for s in states), strict=True)
-    before = tuple(state)
-    for t, (g, now) in enumerate(zip(torch.split(gates, steps.sizes, dim=1), columns, strict=True)):
-        size = steps.sizes[t]
-        before = tuple(s[:, :size] for s in before)
+    output = gates.new_empty(tokens, directions, state[0].size(2))
+    states = [output.transpose(0, 1), *(gates.new_empty(directions, tokens, s.size(2)) for s in state[1:])]
+    normal = [gates.new_empty(directions, tokens, n) for n in (weight.size(2), 1) if extras.hidden_gain is not None]
+    # All that a step reads and writes is cut out before the steps: a slice costs as much as a small operation.
+    keep_hidden, keep_cell = (_shares(k, steps) for k in (extras.keep_hidden, extras.keep_cell))
+    slots = [_by_step(slot, steps) for slot in torch.split(gates, units, dim=2)]
+    first_two, recurrent = (_by_step(gates[..., :n], steps) for n in (2 * units, weight.size(2)))
+    states_by_step, normal_by_step = ([_by_step(v, steps) for v in values] for values in (states, normal))
+    before = list(state)
+    for t, size in enumerate(steps.sizes):
+        if before[0].size(1) != size:
+            before = [s[:, :size] for s in before]
+        now = [s[t] for s in states_by_step]
         fed = before[0] if extras.hidden_mask is None else before[0] * extras.hidden_mask[:, :size]
-        recurrent = g[..., : weight.size(2)]
         if extras.hidden_gain is None:
-            recurrent.baddbmm_(fed, weight)
+            recurrent[t].baddbmm_(fed, weight)
         else:
             hat, scale = _normalise(torch.bmm(fed, weight), normal_by_step[0][t])
             normal_by_step[1][t].copy_(scale)
-            recurrent.addcmul_(hat, extras.hidden_gain.unsqueeze(1))
+            recurrent[t].addcmul_(hat, extras.hidden_gain.unsqueeze(1))
         if mode == "LSTM":
-            g[..., : 2 * units].sigmoid_()
-            g[..., 2 * units : 3 * units].tanh_()
-            g[..., 3 * units :].sigmoid_()
-            i, f, c_new, o = g.chunk(4, dim=2)
-            torch.mul(f, before[1], out=now[1]).addcmul_(i, c_new)
+            i, f, new, o = (slot[t] for slot in slots)
+            first_two[t].sigmoid_()
+            new.tanh_()
+            o.sigmoid_()
+            torch.mul(f, before[1], out=now[1]).addcmul_(i, new)
             if projection is None:
                 torch.mul(_squashed(now[1], extras), o, out=now[0])
             else:
-                now[0].copy_(torch.bmm(_squashed(now[1], extras).mul_(o), projection))
+                torch.bmm(_squashed(now[1], extras).mul_(o), projection, out=now[0])
             if keep_cell:
                 now[1].lerp_(before[1], keep_cell[t])
         elif mode == "GRU":
-            g[..., : 2 * units].sigmoid_()
-            r, z, q, n = g.chunk(4, dim=2)
-            n.addcmul_(r, q).tanh_()
-            torch.lerp(n, before[0], z, out=now[0])
+            r, z, product, new = (slot[t] for slot in slots)
+            first_two[t].sigmoid_()
+            new.addcmul_(r, product).tanh_()
+            torch.lerp(new, before[0], z, out=now[0])
         else:
-            torch.tanh(g, out=now[0]) if mode == "RNN_TANH" else torch.clamp(g, min=0, out=now[0])
+            new = slots[0][t]
+            torch.tanh(new, out=now[0]) if mode == "RNN_TANH" else torch.clamp(new, min=0, out=now[0])
             if keep_hidden:
-                g.copy_(now[0])
+                new.copy_(now[0])
         if keep_hidden:
             now[0].lerp_(before[0], keep_hidden[t])
         before = now
-    if steps.sizes:
-        last = steps.offsets[steps.lengths - 1] + torch.arange(len(steps.lengths))
-        for ended, s in zip(final, states, strict=True):
-            ended[:, : len(last)] = s[:, last.to(s.device)]
-    output = _flip(states[0], steps).transpose(0, 1).flatten(1)
-    return output, tuple(final), (*products, gates, *states[1:], *normal)
+    final = [s.clone() for s in state]
+    last = _last(steps).to(gates.device)
+    for ended, s in zip(final, states, strict=True):
+        ended[:, : len(last)] = s[:, last]
+    _flip(states[0], steps)
+    return output.flatten(1), tuple(final), (*products, gates, *states[1:], *normal)
 
 
 def backward(
@@ -117,146 +121,178 @@ def backward(
         gradient: (N, D·P) of the output.
         final_gradients: Of the final states, each (D, B, ·).
         output: (N, D·P) as `forward` returned it.
-        saved: The last of what `forward` returned, from the gates on; this implementation leaves it as it is,
-            others may overwrite it.
+        saved: The last of what `forward` returned, from the gates on; overwritten.
         steps: Where the tokens lie.
         state: As `forward` got it.
         weights: As `forward` got them.
         extras: As `forward` got them.
     """
-    directions, tokens, size_of_output = len(weights), steps.tokens, state[0].size(2)
-    units = saved[0].size(2) // (4 if mode in ("LSTM", "GRU") else 1)
-    previous = steps.previous.to(gradient.device)
-    gates = saved[0].view(directions, tokens, saved[0].size(2) // units, units)
-    hidden, above = (_in_order(v.view(tokens, directions, size_of_output), steps) for v in (output, gradient))
-    hidden_before = torch.cat([hidden, state[0]], dim=1).index_select(1, previous)
+    directions, tokens, units = len(weights), steps.tokens, saved[0].size(2) // SLOTS[mode]
+    # `data` counts no changes: autograd would not hand out what has changed, and its caller knows that these did.
+    gates = saved[0].data
+    shape = tokens, directions, state[0].size(2)
+    output, gradient = (v.view(shape).transpose(0, 1) for v in (output, gradient))  # (D, N, P)
+    # Of the hidden states. What a step hands to the one before is added there; before the first stands `initial`.
+    above = _flip(gradient.clone(), steps)
+    last = _last(steps).to(above.device)
+    above.index_add_(1, last, final_gradients[0][:, : len(last)])
+    initial = [f.clone() for f in final_gradients]
+    initial[0][:, : len(last)] = 0
 
-    # `slope`: the derivative of the carried dh or dc by each slot before its nonlinearity. Each step
-    # multiplies it in place, which leaves the gradient of the gates.
-    slope = torch.empty_like(gates)
+    # Each slot gives way to the derivative of the new h or c by what it was before its nonlinearity. The step
+    # multiplies that by the gradient of h or c, which leaves the gradient of the slot.
+    by_slot = gates.view(directions, tokens, SLOTS[mode], units)
+    slots = by_slot.unbind(2)
     if mode == "LSTM":
-        i, f, g, o = gates.unbind(2)
-        cell_before = torch.cat([saved[1], state[1]], dim=1).index_select(1, previous)
-        cell = saved[1] if extras.keep_cell is None else torch.addcmul(i * g, f, cell_before)
-        cell_hat, cell_scale = _normalise(cell) if extras.cell_gain is not None else (cell, cell)
-        squashed = _squashed(cell, extras)
-        torch.mul(g, i, out=slope[:, :, 0]).mul_(1 - i)
-        torch.mul(cell_before.mul_(f), 1 - f, out=slope[:, :, 1])
-        torch.addcmul(i, i * g, g, value=-1, out=slope[:, :, 2])
-        torch.mul(squashed, o, out=slope[:, :, 3]).mul_(1 - o)
-        to_cell = torch.addcmul(o, o * squashed, squashed, value=-1)
-        forget = torch.split(f, steps.sizes, dim=1)
-        to_cell_by_step = torch.split(to_cell, steps.sizes, dim=1)
-        cell_normal = [torch.split(v, steps.sizes, dim=1) for v in (cell_hat, cell_scale)]
+        i, f, new, o = slots
+        cell = saved[1].data
+        cell_before = _before(cell, state[1], steps, swept=True)
+        if extras.keep_cell is not None:
+            torch.addcmul(i * new, f, cell_before, out=cell)
+        cell_normal = list(_normalise(cell)) if extras.cell_gain is not None else []
+        squashed = _squashed(cell, extras, out=cell)
+        passed = squashed * o if weights[0].projection is not None else squashed
+        to_cell = _through_tanh(o, squashed, out=torch.empty_like(squashed))
+        _through_sigmoid(squashed, o, out=o)
+        forget = cell.copy_(f)
+        _through_sigmoid(cell_before, f, out=f)
+        through = _through_sigmoid(new, i, out=cell_before)
+        _through_tanh(i, new, out=new)
+        i.copy_(through)
+        del cell_before, through
+        of_cell, of_hidden = (_by_step(s, steps) for s in (by_slot[:, :, :3], by_slot[:, :, 3:]))
+        forget_by_step, to_cell_by_step = _by_step(forget, steps), _by_step(to_cell, steps)
+        cell_normal_by_step = [_by_step(v, steps) for v in cell_normal]
     elif mode == "GRU":
-        r, z, q, n = gates.unbind(2)
-        torch.mul(1 - z, 1 - n * n, out=slope[:, :, 3])
-        torch.mul(slope[:, :, 3], r, out=slope[:, :, 2])
-        torch.mul(slope[:, :, 2], q, out=slope[:, :, 0]).mul_(1 - r)
-        torch.mul(hidden_before - n, z, out=slope[:, :, 1]).mul_(1 - z)
-        update = torch.split(z, steps.sizes, dim=1)
+        r, z, product, new = slots
+        hidden_before = _before(output, state[0], steps, swept=False)
+        through = _flip(hidden_before.clone(), steps).sub_(new)
+        _through_sigmoid(through, z, out=through)
+        update = z.clone()
+        z.copy_(through)
+        _through_tanh(1 - update, new, out=new)
+        torch.mul(new, product, out=through)
+        torch.mul(new, r, out=product)
+        _through_sigmoid(through, r, out=r)
+        del through
+        update_by_step = _by_step(update, steps)
     else:
-        new = hidden if extras.keep_hidden is None else gates[:, :, 0]
-        slope[:, :, 0] = 1 - new * new if mode == "RNN_TANH" else new > 0
+        new = slots[0]
+        value = new if extras.keep_hidden is not None else _flip(output.clone(), steps)
+        torch.sub(1, value.square(), out=new) if mode == "RNN_TANH" else torch.gt(value, 0, out=new)
+    if mode != "LSTM":
+        of_hidden = _by_step(by_slot, steps)
 
     weight = torch.stack([w.hidden for w in weights])  # (D, G·H, P)
-    projection = _stacked_projection(weights)  # (D, P, H)
     fed = weight.size(1)
-    product = slope.new_empty(directions * (steps.sizes[0] if steps.sizes else 0) * size_of_output)
-    normal_by_step = [torch.split(v, steps.sizes, dim=1) for v in saved[-2:] if extras.hidden_gain is not None]
-    products = torch.empty_like(saved[-2]) if extras.hidden_gain is not None else None
-    products_by_step = None if products is None else torch.split(products, steps.sizes, dim=1)
-    keep_hidden, keep_cell = (_by_step(k, steps) for k in (extras.keep_hidden, extras.keep_cell))
-    # The gradients of each token's new hidden state, as far as its weights need them: (D, N, P) and (D, N, H).
-    projected = torch.empty_like(above) if projection is not None else above
-    unprojected = torch.empty_like(squashed) if extras.cell_gain is not None else above
-    offset = tokens
-    carry = [f.clone() for f in final_gradients]  # of the states, by sequence
-    above_by_step = torch.split(above, steps.sizes, dim=1)
-    slope_by_step = torch.split(slope, steps.sizes, dim=1)
+    projection = _stacked_projection(weights)  # (D, P, H)
+    unprojected = above if projection is None else gates.new_empty(directions, tokens, units)
+    normal = saved[-2:] if extras.hidden_gain is not None else ()
+    products = gates[..., :fed] if extras.hidden_gain is None else torch.empty_like(normal[0])  # gradients of these
+    keep_hidden, keep_cell = (_shares(k, steps) for k in (extras.keep_hidden, extras.keep_cell))
+    above_by_step, unprojected_by_step, recurrent, of_product = (
+        _by_step(v, steps) for v in (above, unprojected, gates[..., :fed], products)
+    )
+    normal_by_step = [_by_step(v, steps) for v in normal]
+    dc = initial[-1]
     for t in reversed(range(len(steps.sizes))):
-        size, s = steps.sizes[t], slope_by_step[t]
-        offset -= size
-        dh = carry[0][:, :size]
-        dh.add_(above_by_step[t])
+        size, dh = steps.sizes[t], above_by_step[t]
+        before = above_by_step[t - 1] if t else initial[0]
+        if before.size(1) != size:
+            before = before[:, :size]
         if keep_hidden:
-            stays = dh * keep_hidden[t]
-            dh.sub_(stays)
-        p = product[: directions * size * size_of_output].view(directions, size, size_of_output)
+            before.addcmul_(dh, keep_hidden[t])
+            dh.addcmul_(dh, keep_hidden[t], value=-1)
         if mode == "LSTM":
-            dc = carry[1][:, :size]
-            d = dh
-            if projection is not None:
-                projected[:, offset : offset + size] = dh
-                d = torch.bmm(dh, projection)
-            if extras.cell_gain is not None:
-                unprojected[:, offset : offset + size] = d
+            d = dh if projection is None else torch.bmm(dh, projection, out=unprojected_by_step[t])
+            if dc.size(1) != size:
+                dc = initial[1][:, :size]
             if keep_cell:
-                cell_stays = dc * keep_cell[t]
-                dc.sub_(cell_stays)
+                stays = dc * keep_cell[t]
+                dc.sub_(stays)
             if extras.cell_gain is None:
                 dc.addcmul_(d, to_cell_by_step[t])
             else:
                 of_hat = d * to_cell_by_step[t] * extras.cell_gain.unsqueeze(1)
-                dc.add_(_normalise_back(of_hat, cell_normal[0][t], cell_normal[1][t]))
-            s[:, :, :3].mul_(dc.unsqueeze(2))
-            s[:, :, 3].mul_(d)
-            dc.mul_(forget[t])
+                dc.add_(_normalise_back(of_hat, cell_normal_by_step[0][t], cell_normal_by_step[1][t]))
+            of_cell[t].mul_(dc.unsqueeze(2))
+            of_hidden[t].mul_(d.unsqueeze(2))
+            dc.mul_(forget_by_step[t])
             if keep_cell:
-                dc.add_(cell_stays)
+                dc.add_(stays)
         else:
-            s.mul_(dh.unsqueeze(2))
-        of_product = s.flatten(2)[:, :, :fed]
-        if extras.hidden_gain is not None and products_by_step is not None:
-            of_hat = of_product * extras.hidden_gain.unsqueeze(1)
-            of_product = products_by_step[t]
-            of_product.copy_(_normalise_back(of_hat, normal_by_step[0][t], normal_by_step[1][t]))
-        torch.bmm(of_product, weight, out=p)
-        if extras.hidden_mask is not None:
-            p.mul_(extras.hidden_mask[:, :size])
-        if mode == "GRU":
-            torch.addcmul(p, dh, update[t], out=dh)
+            of_hidden[t].mul_(dh.unsqueeze(2))
+            if mode == "GRU":
+                before.addcmul_(dh, update_by_step[t])
+        if extras.hidden_gain is not None:
+            of_hat = recurrent[t] * extras.hidden_gain.unsqueeze(1)
+            of_product[t].copy_(_normalise_back(of_hat, normal_by_step[0][t], normal_by_step[1][t]))
+        if extras.hidden_mask is None:
+            before.baddbmm_(of_product[t], weight)
         else:
-            dh.copy_(p)
-        if keep_hidden:
-            dh.add_(stays)
+            before.addcmul_(torch.bmm(of_product[t], weight), extras.hidden_mask[:, :size])
 
-    slots = slope.flatten(2)
-    found = Gradients(slots, hidden_before, tuple(carry))
+    if mode != "GRU":
+        hidden_before = _before(output, state[0], steps, swept=False)
     if extras.hidden_mask is not None:
-        hidden_before.mul_(extras.hidden_mask.index_select(1, steps.sequences.to(gradient.device)))
-    if products is not None:
-        found = found._replace(products=products, hidden_gain=(slots[:, :, :fed] * saved[-2]).sum(1))
+        hidden_before.mul_(extras.hidden_mask.index_select(1, steps.sequences.to(above.device)))
+    found = Gradients(gates, hidden_before, tuple(initial))
+    if extras.hidden_gain is not None:
+        found = found._replace(products=products, hidden_gain=(gates[..., :fed] * normal[0]).sum(1))
+        _flip(products, steps)
     if projection is not None:
-        found = found._replace(projection=projected.mT @ (squashed * o))
+        found = found._replace(projection=above.mT @ passed)
     if extras.cell_gain is not None:
         of_normal = unprojected.mul_(to_cell)
-        found = found._replace(cell_gain=(of_normal * cell_hat).sum(1), cell_bias=of_normal.sum(1))
-    _flip(slots, steps)
-    _flip(hidden_before, steps)
-    if products is not None:
-        _flip(products, steps)
+        found = found._replace(cell_gain=(of_normal * cell_normal[0]).sum(1), cell_bias=of_normal.sum(1))
+    for slot in slots:
+        _flip(slot, steps)
     return found
 
 
 def _flip(values: Tensor, steps: Steps) -> Tensor:
-    """Reverses the sequences of the second direction in place, if there is one: (D, N, *)."""
+    """Reverses the sequences of the second direction in place, if there is one: (D, N, ·)."""
     if values.size(0) == 2:
         values[1] = values[1].index_select(0, steps.reversal.to(values.device))
     return values
 
 
-def _in_order(values: Tensor, steps: Steps) -> Tensor:
-    """From tokens (N, D, ·) to those of each direction in the order of its sweep (D, N, ·)."""
-    if values.size(1) == 1:
-        return values.transpose(0, 1)
-    forth, back = values.unbind(1)
-    return torch.stack([forth, back.index_select(0, steps.reversal.to(values.device))])
+def _by_step(values: Tensor, steps: Steps) -> tuple[Tensor, ...]:
+    """Views (D, b, ·) of each step's tokens."""
+    return torch.split(values, steps.sizes, dim=1)
 
 
-def _by_step(values: Tensor | None, steps: Steps) -> tuple[Tensor, ...]:
+def _shares(values: Tensor | None, steps: Steps) -> tuple[Tensor, ...]:
     """Shares (D, N, ·) in the order of the sweep, by step; empty for None."""
-    return () if values is None else torch.split(_flip(values.clone(), steps), steps.sizes, dim=1)
+    return () if values is None else _by_step(_flip(values.clone(), steps), steps)
+
+
+def _last(steps: Steps) -> Tensor:
+    """The row of each sequence's last token, in the order of the sweep; the longest sequence first."""
+    return steps.offsets[steps.lengths - 1] + torch.arange(len(steps.lengths))
+
+
+def _before(values: Tensor, state: Tensor, steps: Steps, *, swept: bool) -> Tensor:
+    """The values (D, N, ·) one step before each token, and the state before the first of a sequence.
+
+    Args:
+        values: Of the tokens.
+        state: (D, B, ·).
+        steps: Where the tokens lie.
+        swept: Whether the second direction's tokens stand, there and here, in the order of its sweep.
+    """
+    found = torch.empty_like(values, memory_format=torch.contiguous_format)
+    for d, (v, s) in enumerate(zip(values, state, strict=True)):
+        if d == 0 or swept:
+            first = steps.sizes[0] if steps.sizes else 0
+            found[d, :first] = s[:first]
+            torch.index_select(v, 0, steps.previous[first:].to(v.device), out=found[d, first:])
+        else:
+            after = torch.arange(steps.tokens) + steps.batch_sizes[steps.positions]
+            torch.index_select(v, 0, after.clamp_(max=steps.tokens - 1).to(v.device), out=found[d])
+            last = _last(steps).to(v.device)
+            found[d, last] = s[: len(last)]
+    return found
 
 
 def _stacked_projection(weights: Sequence[Weights], *, transposed: bool = False) -> Tensor | None:
@@ -264,12 +300,24 @@ def _stacked_projection(weights: Sequence[Weights], *, transposed: bool = False)
     return torch.stack([w.t() if transposed else w for w in found]) if found else None
 
 
-def _squashed(cell: Tensor, extras: Extras) -> Tensor:
+def _squashed(cell: Tensor, extras: Extras, out: Tensor | None = None) -> Tensor:
     """What the output gate lets pass of the cell state: (D, ·, H)."""
     if extras.cell_gain is None or extras.cell_bias is None:
-        return cell.tanh()
+        return torch.tanh(cell, out=out)
     hat, _ = _normalise(cell)
-    return torch.addcmul(extras.cell_bias.unsqueeze(1), hat, extras.cell_gain.unsqueeze(1)).tanh_()
+    return torch.addcmul(extras.cell_bias.unsqueeze(1), hat, extras.cell_gain.unsqueeze(1), out=out).tanh_()
+
+
+def _through_sigmoid(gradient: Tensor, value: Tensor, out: Tensor) -> Tensor:
+    """``gradient * value * (1 - value)``, where `value` is a sigmoid."""
+    torch.ops.aten.sigmoid_backward.grad_input(gradient, value, grad_input=out)
+    return out
+
+
+def _through_tanh(gradient: Tensor, value: Tensor, out: Tensor) -> Tensor:
+    """``gradient * (1 - value²)``, where `value` is a tanh."""
+    torch.ops.aten.tanh_backward.grad_input(gradient, value, grad_input=out)
+    return out
 
 
 def _normalise(values: Tensor, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
