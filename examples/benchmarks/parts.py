@@ -1,4 +1,4 @@
-"""Where the time of ``fit`` goes: data, embedding, recurrence, head, optimiser, and what is left, Lightning's.
+"""Where the time of ``fit`` goes: plan, data, embedding, recurrence, head, optimiser; what is left is Lightning's.
 
     python examples/benchmarks/parts.py DIR
 
@@ -92,7 +92,9 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, object]:
     for number in range(given.rounds + 1):
         model = contenders.model("seqkit", number)
         data = contenders.loaders("seqkit", number)["datamodule"]
-        parts = one_epoch(model, data.train_dataloader())
+        start = time.perf_counter()
+        batches = data.train_dataloader()
+        parts = {"plan of batches": time.perf_counter() - start, **one_epoch(model, batches)}
         whole, _ = contenders.fit("seqkit", number, 1, validate=False)
         parts["Lightning and logging"] = whole - sum(parts.values())
         rates.append(product_rate())
