@@ -43,7 +43,8 @@ class Regressor(Task):
             named ``SOMETHING_last`` is of each sequence's last step, as is ``rmse_last``.
 
     Raises:
-        ValueError: The target holds labels; a further metric is named as one that is there; see also :class:`~seqkit.tasks.base.Task`.
+        ValueError: The target holds labels; a further metric is named as one that is there; see also
+            :class:`~seqkit.tasks.base.Task`.
     """
 
     mean: Tensor
