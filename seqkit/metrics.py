@@ -16,7 +16,7 @@ from torchmetrics.classification import (
 from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError
 from torchmetrics.wrappers import ClasswiseWrapper
 
-from seqkit.transcripts import Transcripts, edit_distances, split
+from seqkit.transcripts import nearest, split
 
 
 class MeanLoss(Metric):
@@ -89,23 +89,12 @@ class ErrorRates(Metric):
 
     def update(self, found: PackedSequence, wanted: PackedSequence) -> None:
         """Add label sequences, data (M,), one a row, and those wanted; see :mod:`seqkit.transcripts`."""
-        ours, references = split(found), split(wanted)
-        count, device = len(ours.lengths), references.rows.device
-        starts = ours.lengths.cumsum(0) - ours.lengths
-        lengths = ours.lengths[references.rows]  # one copy for each reference
-        places = torch.arange(int(lengths.sum()), device=device) - torch.repeat_interleave(
-            lengths.cumsum(0) - lengths - starts[references.rows], lengths
-        )
-        copies = Transcripts(ours.labels[places], lengths, torch.arange(len(lengths), device=device))
-        distances = edit_distances(copies, references)  # (R,)
-        far = torch.iinfo(torch.int64).max
-        least = distances.new_full((count,), far).scatter_reduce(0, references.rows, distances, "amin")
-        nearest = torch.where(distances == least[references.rows], torch.arange(len(distances), device=device), far)
-        nearest = nearest.new_full((count,), far).scatter_reduce(0, references.rows, nearest, "amin")
-        self.edits += least.sum()
-        self.labels += references.lengths[nearest].sum()
-        self.wrong += (least > 0).sum()
-        self.rows += count
+        ours = split(found)
+        references, distances = nearest(ours, split(wanted))
+        self.edits += distances.sum()
+        self.labels += references.lengths.sum()
+        self.wrong += (distances > 0).sum()
+        self.rows += len(distances)
 
     def compute(self) -> dict[str, Tensor]:
         """Both rates; the first may be above 1."""

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from torchmetrics.functional.text import edit_distance
 
 from seqkit import packed
-from seqkit.transcripts import END, Transcripts, close, edit_distances, split
+from seqkit.transcripts import END, Transcripts, align, close, distinct, edit_distances, nearest, split
 
 label_sequences = st.lists(st.integers(0, 3), max_size=7)
 
@@ -72,3 +72,35 @@ def test_long_pairs_are_compared_in_full():
     # Where a band of the table does not suffice.
     a, b = [0] * 5 + [1] * 120, [1] * 120 + [0] * 120
     assert edit_distances(ragged([a]), ragged([b])).tolist() == [levenshtein(a, b)]
+
+
+@given(st.lists(st.tuples(label_sequences, label_sequences), max_size=8))
+def test_an_alignment_has_the_fewest_edits_and_all_labels(pairs):
+    for a, b in pairs:  # alone, so that what belongs to a pair is known
+        found, wanted = align(ragged([a]), ragged([b]))
+        assert [x for x in found.flip(0).tolist() if x != END] == a
+        assert [y for y in wanted.flip(0).tolist() if y != END] == b
+        assert int((found != wanted).sum()) == levenshtein(a, b)
+        assert not ((found == END) & (wanted == END)).any()
+    together = align(ragged([a for a, _ in pairs]), ragged([b for _, b in pairs]))
+    alone = [zip(*map(torch.Tensor.tolist, align(ragged([a]), ragged([b]))), strict=True) for a, b in pairs]
+    assert sorted(zip(*map(torch.Tensor.tolist, together), strict=True)) == sorted(p for one in alone for p in one)
+
+
+@given(
+    st.lists(st.tuples(label_sequences, st.lists(label_sequences, min_size=1, max_size=3)), min_size=1, max_size=5)
+)
+def test_the_nearest_reference_is_the_first_of_those_with_the_fewest_edits(rows):
+    wanted = split(packed.pack([torch.tensor([i for one in row for i in [*one, END]]) for _, row in rows]))
+    found, distances = nearest(ragged([said for said, _ in rows]), wanted)
+    expected = [min(row, key=lambda one, said=said: levenshtein(said, one)) for said, row in rows]
+    assert lists(found) == expected
+    assert distances.tolist() == [levenshtein(said, one) for (said, _), one in zip(rows, expected, strict=True)]
+
+
+@given(st.lists(st.lists(st.lists(st.integers(0, 1), max_size=3), min_size=1, max_size=4), min_size=1, max_size=5))
+def test_distinct_references_are_the_first_of_their_row(rows):
+    found = distinct(split(packed.pack([torch.tensor([i for one in row for i in [*one, END]]) for row in rows])))
+    expected = [list(map(list, dict.fromkeys(map(tuple, row)))) for row in rows]
+    assert lists(found) == [one for row in expected for one in row]
+    assert found.rows.tolist() == [i for i, row in enumerate(expected) for _ in row]

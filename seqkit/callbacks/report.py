@@ -1,6 +1,7 @@
 """After a test: tables, pictures, and the rows that went worst."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,28 +14,36 @@ from rich.console import Console
 
 from seqkit.batch import Batch
 from seqkit.callbacks.pictures import pixels
-from seqkit.callbacks.tallies import Tally, tallies_of
-from seqkit.callbacks.worst import WorstRows
+from seqkit.callbacks.tallies import ClassTally, SpanTally, Tally, ValueTally
+from seqkit.callbacks.text_tallies import EditTally, PlaceTally, TokenTally
+from seqkit.callbacks.worst import Head, WorstRows
 from seqkit.files import written_whole
-from seqkit.tasks.base import Task
+from seqkit.tasks.ctc_recognizer import CTCRecognizer
+from seqkit.tasks.forecaster import Forecaster
+from seqkit.tasks.labels import LabelTask
+from seqkit.tasks.language_model import LanguageModel
+from seqkit.tasks.regressor import Regressor
 from seqkit.tasks.steps import Outcome
+from seqkit.tasks.tagger import Tagger
 
 
 class Report(Callback):
     """Say how a test went, class by class and row by row, for each target.
 
-    Of tasks with labels and values; others (language models, CTC) have nothing to report.
+    Printed: precision, recall, F1 and support of each class, label or type of span; bias and errors of values; of
+    label sequences (:class:`~seqkit.CTCRecognizer`) the most frequent substitutions, deletions and insertions; of a
+    language model the perplexity by place in the row and the tokens that most of the loss comes from; and the rows
+    with the largest mean loss a token or sequence (of continuous text, which has no rows, none). Beside the logs,
+    for a target ``COLUMN`` (of a language model its input):
 
-    Printed: precision, recall, F1 and support of each class, label or type of span; bias and errors of values;
-    and the rows with the largest mean loss a token or sequence. Beside the logs, for a target ``COLUMN``:
-
-    - ``test_COLUMN.json``: all numbers, the confusion matrix (true by predicted) with them
+    - ``test_COLUMN.json``: all numbers, the confusion matrix (true by predicted) or all edits with them
     - ``test_COLUMN.png``: the confusion matrix, or predictions against the truth and the residuals; also an image
       in TensorBoard, where a :class:`~lightning.pytorch.loggers.TensorBoardLogger` logs
     - ``test_COLUMN_worst.jsonl``: the worst rows, worst first, with their number in the dataset, what was predicted
-      and what was true, and their columns as the dataset has them (but not a stream's)
+      and what was true or each token's nats, and their columns as the dataset has them (but not a stream's)
 
-    Everything is exact over batches and ranks, and nothing is computed twice: tests give what they computed.
+    A character that a file's name cannot have is written ``%2F`` or the like. Everything is exact over batches and
+    ranks, and the net runs once: tests give what they computed.
 
     Args:
         worst: How many of the worst rows; 0 for none.
@@ -54,7 +63,7 @@ class Report(Callback):
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Count anew."""
-        heads: dict[str, Task] = getattr(pl_module, "heads", {})
+        heads: dict[str, Head] = getattr(pl_module, "heads", {})
         every = {column: tallies_of(head) for column, head in heads.items()}
         self._tallies = {column: tallies for column, tallies in every.items() if tallies}
         self._worst = {column: WorstRows(heads[column], self.worst) for column in self._tallies if self.worst}
@@ -86,19 +95,23 @@ class Report(Callback):
             for i, tally in enumerate(tallies):
                 tally.merge(others[0][column][i] for others in found)
                 table = tally.table()
+                if not table.row_count:
+                    continue
                 table.title = f"test, {column}"
                 console.print(table)
             self._keep(trainer, column, folder)
             if column in self._worst:
                 worst = self._worst[column]
                 worst.merge(others[1][column] for others in found)
+                if not worst.lines:
+                    continue
                 rows = _dataset_rows(trainer, [line["row"] for line in worst.lines])
                 name = _main_column(pl_module)
                 console.print(worst.table([row.get(name) for row in rows]))
                 if folder is not None:
                     lines = [line | {"columns": row} for line, row in zip(worst.lines, rows, strict=True)]
                     texts = (json.dumps(line, ensure_ascii=False, default=str) + "\n" for line in lines)
-                    with written_whole(Path(folder) / f"test_{column}_worst.jsonl") as whole:
+                    with written_whole(Path(folder) / f"test_{_in_a_path(column)}_worst.jsonl") as whole:
                         whole.write_text("".join(texts), encoding="utf-8")
 
     def _keep(self, trainer: Trainer, column: str, folder: str | None) -> None:
@@ -108,7 +121,7 @@ class Report(Callback):
         numbers: dict[str, Any] = {}
         for tally in self._tallies[column]:
             numbers |= tally.plain()
-        path = Path(folder) / f"test_{column}.json"
+        path = Path(folder) / f"test_{_in_a_path(column)}.json"
         with written_whole(path) as whole:
             whole.write_text(json.dumps(numbers, indent=1, ensure_ascii=False), encoding="utf-8")
         for tally in self._tallies[column]:
@@ -126,6 +139,24 @@ class Report(Callback):
                     logger.experiment.add_image(
                         f"test_{column}", pixels(figure), trainer.global_step, dataformats="HWC"
                     )
+
+
+def tallies_of(head: Head) -> list[Tally]:
+    """What is counted of a task."""
+    if isinstance(head, LanguageModel):
+        return [TokenTally(head), PlaceTally()]
+    if isinstance(head, CTCRecognizer):
+        return [EditTally(head)]
+    if isinstance(head, Tagger) and head.scheme is not None:
+        return [ClassTally(head), SpanTally(head)]
+    if isinstance(head, LabelTask):
+        return [ClassTally(head)]
+    return [ValueTally(head)] if isinstance(head, Regressor | Forecaster) else []
+
+
+def _in_a_path(column: str) -> str:
+    """A column's name, with what no file's name can have as in a URL."""
+    return re.sub(r'[%/\\:*?"<>|\x00-\x1f]', lambda found: f"%{ord(found[0]):02X}", column)
 
 
 def _gathered(trainer: Trainer, own: Any) -> list[Any]:

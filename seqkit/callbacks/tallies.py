@@ -12,7 +12,6 @@ from torch import Tensor
 from seqkit.callbacks.pictures import confusion_figure, residual_figure
 from seqkit.losses import data
 from seqkit.spans import SpanF1
-from seqkit.tasks.base import Task
 from seqkit.tasks.forecaster import Forecaster
 from seqkit.tasks.labels import LabelTask
 from seqkit.tasks.regressor import Regressor
@@ -98,7 +97,7 @@ class ClassTally(Tally):
     def table(self) -> Table:
         """A line each, in the order of the names; of many classes the most frequent ones."""
         scores = self._scores()
-        made = _table(self.kind, "precision", "recall", "f1", "support")
+        made = new_table(self.kind, "precision", "recall", "f1", "support")
         shown = range(len(self.names))
         if len(self.names) > _SHOWN:
             frequent = sorted(shown, key=lambda i: -int(self.actual[i]))[:_SHOWN]
@@ -174,7 +173,7 @@ class SpanTally(Tally):
 
     def table(self) -> Table:
         """A line a type."""
-        made = _table("spans", "precision", "recall", "f1", "support")
+        made = new_table("spans", "precision", "recall", "f1", "support")
         for name, values, support in zip(self.types, _scores(*self.counts), self.counts[2], strict=True):
             made.add_row(name, *_texts(values), f"{int(support):,}")
         made.add_section()
@@ -222,7 +221,7 @@ class ValueTally(Tally):
     def table(self) -> Table:
         """A line for all steps, and one for the last ones."""
         plain = self.plain()["values"]
-        made = _table("", "bias", "RMSE", "MAE", "90 % of errors", "R²", "count")
+        made = new_table("", "bias", "RMSE", "MAE", "90 % of errors", "R²", "count")
         for name, found in plain.items():
             numbers = (f"{found[key]:.4f}" for key in ("bias", "rmse", "mae", "error_90", "r2"))
             made.add_row(name, *numbers, f"{found['count']:,}")
@@ -248,15 +247,6 @@ class ValueTally(Tally):
         return torch.cat(predicted).double().numpy(), torch.cat(true).double().numpy()
 
 
-def tallies_of(head: Task) -> list[Tally]:
-    """What is counted of a task."""
-    if isinstance(head, Tagger) and head.scheme is not None:
-        return [ClassTally(head), SpanTally(head)]
-    if isinstance(head, LabelTask):
-        return [ClassTally(head)]
-    return [ValueTally(head)] if isinstance(head, Regressor | Forecaster) else []
-
-
 def _scores(right: Tensor, predicted: Tensor, actual: Tensor) -> Tensor:
     """Precision, recall and F1, (..., 3)."""
     each = [
@@ -280,7 +270,8 @@ def _errors(predicted: Any, true: Any) -> dict[str, float]:
     }
 
 
-def _table(head: str, *columns: str) -> Table:
+def new_table(head: str, *columns: str) -> Table:
+    """A table of numbers, with a first column of names."""
     made = Table()
     made.add_column(head)
     for column in columns:

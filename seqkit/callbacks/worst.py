@@ -9,11 +9,18 @@ from rich.table import Table
 from torch.nn.utils.rnn import PackedSequence
 
 from seqkit import packed
+from seqkit.callbacks.text_tallies import shown
 from seqkit.losses import Values
 from seqkit.tasks.base import Task
+from seqkit.tasks.ctc_recognizer import CTCRecognizer
 from seqkit.tasks.forecaster import Forecaster
 from seqkit.tasks.labels import LabelTask
+from seqkit.tasks.language_model import LanguageModel
 from seqkit.tasks.steps import Outcome
+from seqkit.transcripts import UNKNOWN, nearest, split
+
+Head = Task | LanguageModel
+"""What predicts one column."""
 
 _EXCERPT = 72  # characters of a cell
 
@@ -26,30 +33,23 @@ class WorstRows:
         count: How many.
     """
 
-    def __init__(self, head: Task, count: int) -> None:
+    def __init__(self, head: Head, count: int) -> None:
         self._head = head
         self.count = count
         self.lines: list[dict[str, Any]] = []
 
     def update(self, rows: Sequence[int], outcome: Outcome) -> None:
-        """Take in a batch's rows."""
+        """Take in a batch's rows; a piece of continuous text has none."""
+        if isinstance(self._head, LanguageModel) and not isinstance(outcome.output, PackedSequence):
+            return
         losses = self._head.sequence_losses(outcome).nan_to_num(nan=torch.inf).tolist()
         order = sorted(range(len(rows)), key=lambda i: (-losses[i], rows[i]))[: self.count]
         if len(self.lines) == self.count:  # only what would enter is decoded
             order = [i for i in order if losses[i] >= self.lines[-1]["loss"]]
         if not order:
             return
-        predicted = _of(self._head.decode(outcome.output), order)
-        true = _of(outcome.target, order)
-        for i, own, truth in zip(order, predicted, true, strict=True):
-            self.lines.append(
-                {
-                    "row": rows[i],
-                    "loss": losses[i],
-                    "predicted": _plain(self._head, own),
-                    "true": _plain(self._head, truth),
-                }
-            )
+        found = _said(self._head, outcome, order)
+        self.lines.extend({"row": rows[i], "loss": losses[i]} | said for i, said in zip(order, found, strict=True))
         self._keep()
 
     def merge(self, others: "Iterable[WorstRows]") -> None:
@@ -65,11 +65,17 @@ class WorstRows:
             inputs: The main input of each, as in the dataset, or None.
         """
         made = Table(title=f"the {len(self.lines)} worst rows by loss")
-        for name, side in (("row", "right"), ("loss", "right"), ("true → predicted", "left"), ("input", "left")):
+        what = "costliest tokens" if isinstance(self._head, LanguageModel) else "true → predicted"
+        for name, side in (("row", "right"), ("loss", "right"), (what, "left"), ("input", "left")):
             made.add_column(name, justify=side)  # type: ignore[arg-type]
         for line, values in zip(self.lines, inputs, strict=True):
-            shown = _differences(line["true"], line["predicted"], values)
-            made.add_row(str(line["row"]), f"{line['loss']:.3f}", _short(shown), _short(_text(values)))
+            if isinstance(self._head, LanguageModel):
+                text = _costliest(line["tokens"], line["nats"])
+            elif isinstance(self._head, CTCRecognizer):
+                text = f"{_joined(line['true'])} → {_joined(line['predicted'])}"
+            else:
+                text = _differences(line["true"], line["predicted"], values)
+            made.add_row(str(line["row"]), f"{line['loss']:.3f}", _short(text), _short(_text(values)))
         return made
 
     def __getstate__(self) -> dict[str, Any]:
@@ -78,6 +84,24 @@ class WorstRows:
     def _keep(self) -> None:
         self.lines.sort(key=lambda line: (-line["loss"], line["row"]))
         del self.lines[self.count :]
+
+
+def _said(head: Head, outcome: Outcome, places: Sequence[int]) -> list[dict[str, Any]]:
+    """Of some of a batch's sequences what was predicted and true, or each token's nats, in plain types."""
+    if isinstance(head, LanguageModel):
+        each = zip(_of(outcome.target, places), _of(outcome.output, places), strict=True)
+        return [{"tokens": head.token_names(ids.tolist()), "nats": nats.tolist()} for ids, nats in each]
+    if isinstance(head, CTCRecognizer):
+        found = split(head.decode(packed.pack(_of(outcome.output, places))))
+        wanted, _ = nearest(found, split(packed.pack(_of(outcome.target, places))))
+        names = dict(enumerate(head.names)) | {UNKNOWN: None}
+        sides = (
+            [[names[i] for i in one.tolist()] for one in torch.split(side.labels, side.lengths.tolist())]
+            for side in (found, wanted)
+        )
+        return [{"predicted": said, "true": truth} for said, truth in zip(*sides, strict=True)]
+    decoded = zip(_of(head.decode(outcome.output), places), _of(outcome.target, places), strict=True)
+    return [{"predicted": _plain(head, own), "true": _plain(head, truth)} for own, truth in decoded]
 
 
 def _of(values: Values, places: Sequence[int]) -> list[Any]:
@@ -97,6 +121,18 @@ def _plain(head: Task, values: Any) -> Any:
     else:
         listed = head.plain(values.reshape(len(values), -1))
     return listed[0] if head.target["per"] == "sequence" else listed
+
+
+def _costliest(tokens: Sequence[str], nats: Sequence[float]) -> str:
+    """The three tokens with the most nats."""
+    order = sorted(range(len(tokens)), key=lambda i: -nats[i])[:3]
+    return ", ".join(f"{shown(tokens[i])} {nats[i]:.1f}" for i in order)
+
+
+def _joined(labels: Sequence[str | None]) -> str:
+    """Labels one after the other, letters as a word."""
+    names = ["?" if label is None else label for label in labels]
+    return ("" if all(len(name) == 1 for name in names) else " ").join(names)
 
 
 def _differences(true: Any, predicted: Any, values: Any) -> str:

@@ -131,6 +131,13 @@ class CTCRecognizer(Task):
         self._leave_out(*outcome, stage)
         return super().learn(outcome, stage)
 
+    def sequence_losses(self, outcome: Outcome) -> Tensor:
+        """The loss of each row, (B,); 0 of one that cannot be aligned."""
+        losses = cast(CTC, self.loss).each(
+            cast(PackedSequence, outcome.output), cast(PackedSequence, outcome.target)
+        )
+        return losses.detach().masked_fill(losses.isposinf(), 0.0)
+
     def on_train_epoch_end(self) -> None:
         """Count and name the training rows that cannot be aligned."""
         self._log_left_out("train")
@@ -167,9 +174,12 @@ class CTCRecognizer(Task):
             raise ValueError(f'row {rows[0]}: {reason}drop the row with dataset.filter, or set infeasible="drop"')
 
     def _log_left_out(self, stage: str) -> None:
-        rows = sorted(self._left_out.pop(stage, ()))
-        # Each rank has counted its own.
-        self.log(f"{stage}_infeasible", float(len(rows)), sync_dist=True, reduce_fx="sum", batch_size=1)
+        found = [self._left_out.pop(stage, set())]
+        if self.trainer.world_size > 1:  # each rank has seen its own
+            found *= self.trainer.world_size
+            torch.distributed.all_gather_object(found, found[self.trainer.global_rank])
+        rows = sorted(set().union(*found))
+        self.log(f"{stage}_infeasible", float(len(rows)), sync_dist=True, reduce_fx="max", batch_size=1)
         if rows and stage not in self._named and not self.trainer.sanity_checking:
             self._named.add(stage)
             some = ", ".join(map(str, rows[:20])) + (" …" if len(rows) > 20 else "")

@@ -17,12 +17,13 @@ from seqkit import packed
 from seqkit.batch import Batch
 from seqkit.data.continuous import PieceSampler
 from seqkit.data.encoders import Encoder, input_encoder
+from seqkit.losses import data
 from seqkit.metrics import language_metrics
 from seqkit.nn.dropout import EmbeddingDropout, LockedDropout
 from seqkit.nn.softmax import OutputSoftmax, Softmax
 from seqkit.tasks.encoding import check_output_size, check_steps_kept, reads_back
 from seqkit.tasks.generation import draw
-from seqkit.tasks.steps import Part, Predictions, Schedule, Steps
+from seqkit.tasks.steps import Outcome, Part, Predictions, Schedule, Steps
 
 State = Any
 """An encoder's state: a tensor (layers, B, H), or a tuple of such."""
@@ -180,25 +181,56 @@ class LanguageModel(Steps):
         """
         if not len(batch.rows):
             return self.no_objective()
-        if self.column in batch.targets:
-            ids = self._ids(batch.inputs)
-            target = cast(PackedSequence, batch.targets[self.column])
-            total, penalty = self._continued(ids, target, stage)
-        else:
-            rows = self._ids(batch.inputs)
-            ids, target = framed(rows, self.boundary)
-            total, penalty, _ = self._loss(ids, target, self.encoder, None)
-            if self.backward_encoder is not None:
-                other = self._loss(*framed(packed.reverse(rows), self.boundary), self.backward_encoder, None)
-                total, penalty = (total + other[0]) / 2, (penalty + other[1]) / 2
-        units = torch.tensor(len(target.data), device=target.data.device)
+        return self._learn(*self._read_batch(batch, stage), stage)
+
+    def test_step(self, batch: Batch, _: int) -> dict[str, Outcome]:
+        """One batch of the test split; callbacks get the nats of each token beside its id, the ends' with them.
+
+        Of rows packed, data (N + B,); of continuous text, which has none, (N,). In two directions the mean of both.
+        """
+        if not len(batch.rows):
+            return {}
+        outcome, penalty = self._read_batch(batch, "test")
+        self._learn(outcome, penalty, "test")
+        return {self.column: outcome}
+
+    @property
+    def heads(self) -> "dict[str, LanguageModel]":
+        """By column, what reads the encoder for it: the model itself; see :class:`~seqkit.tasks.base.Task`."""
+        return {self.column: self}
+
+    def sequence_losses(self, outcome: Outcome) -> Tensor:
+        """The mean nats a token of each row, its end with them, (B,)."""
+        return packed.mean(cast(PackedSequence, outcome.output))
+
+    def _learn(self, outcome: Outcome, penalty: Tensor, stage: str) -> Tensor:
+        """Take a batch into the metrics; the loss, see :meth:`step`."""
+        nats = data(outcome.output)
+        total, units = nats.sum(), torch.tensor(len(nats), device=nats.device)
         with torch.no_grad():
-            nats = total.detach()
-            self._measure(stage, nats, units, lambda: [(nats, units)])
+            found = total.detach()
+            self._measure(stage, found, units, lambda: [(found, units)])
         return self.objective(total + penalty, units) if stage == "train" else total / units
 
+    def _read_batch(self, batch: Batch, stage: str) -> tuple[Outcome, Tensor]:
+        """The nats of a batch's tokens beside their ids, and the penalties."""
+        if self.column in batch.targets:
+            target = cast(PackedSequence, batch.targets[self.column])
+            nats, penalty = self._continued(self._ids(batch.inputs), target, stage)
+            return Outcome(nats, target.data), penalty
+        rows = self._ids(batch.inputs)
+        ids, target = framed(rows, self.boundary)
+        nats, penalty, _ = self._nats(ids, target, self.encoder, None)
+        if self.backward_encoder is not None:
+            back, other, _ = self._nats(*framed(packed.reverse(rows), self.boundary), self.backward_encoder, None)
+            # Each token's beside its own in the other direction, and the begin's beside the end's.
+            ends = target.data == self.boundary
+            turned = back.masked_scatter(~ends, packed.reverse(rows._replace(data=back[~ends])).data)
+            nats, penalty = (nats + turned) / 2, (penalty + other) / 2
+        return Outcome(target._replace(data=nats), target), penalty
+
     def _continued(self, ids: PackedSequence, target: PackedSequence, stage: str) -> tuple[Tensor, Tensor]:
-        """The loss of a piece of continuous text, read on from the state of the one before."""
+        """The nats (N,) of a piece of continuous text, read on from the state of the one before; the penalties."""
         if self.backward_encoder is not None:
             raise ValueError(
                 "LanguageModel with bidirectional=True cannot read continuous text, whose later tokens it has not; "
@@ -210,24 +242,24 @@ class LanguageModel(Steps):
             state = None  # a checkpoint's, from fewer streams
         if state is not None:
             state = _each(state, lambda values: values[:, :streams].contiguous())
-        total, penalty, state = self._loss(ids, target, self.encoder, state)
+        nats, penalty, state = self._nats(ids, target, self.encoder, state)
         self._states[stage] = _each(state, lambda values: values.detach())
-        return total, penalty
+        return nats, penalty
 
-    def _loss(
+    def _nats(
         self, ids: PackedSequence, target: PackedSequence, encoder: nn.Module, state: State | None
     ) -> tuple[Tensor, Tensor, State]:
-        """The nats of all tokens, the penalties, and the encoder's state."""
+        """The nats (N,) of the tokens, the penalties, and the encoder's state."""
         dropped, hidden, state = self._read(ids, encoder, state)
-        total = self.softmax.nats(dropped.data, target.data).sum()
-        penalty = total.new_zeros(())
+        nats = self.softmax.nats(dropped.data, target.data)
+        penalty = nats.new_zeros(())
         if self.training and self.activation_penalty:
             penalty = penalty + self.activation_penalty * dropped.data.square().mean(-1).sum()
         if self.training and self.temporal_penalty:
             firsts = int(ids.batch_sizes[0])  # tokens before which there is none
             change = (hidden.data - packed.shift(hidden, 1, 0.0).data)[firsts:]
             penalty = penalty + self.temporal_penalty * change.square().mean(-1).sum()
-        return total, penalty, state
+        return nats, penalty, state
 
     def predict_step(self, batch: Batch, _: int) -> Predictions:
         """Score each row's tokens.
@@ -253,6 +285,14 @@ class LanguageModel(Steps):
             columns["backward_nats"] = [values[:-1].flip(0).tolist() for values in scored]
             columns["begin_nats"] = [values[-1].item() for values in scored]
         return Predictions(rows, columns)
+
+    def token_names(self, ids: Sequence[int]) -> list[str]:
+        """What ids stand for, one by one, the end of a row as ``(end)``."""
+        model = getattr(self.vocabulary, "model", None)
+        names = (
+            model.id_to_token(i) if model else self.vocabulary.decode([[i]])[0] for i in ids if i < self.boundary
+        )
+        return ["(end)" if i == self.boundary else str(next(names)) for i in ids]
 
     def _scores(self, rows: PackedSequence, encoder: nn.Module) -> PackedSequence:
         """The nats of each row's tokens and then of its end, packed, data (N + B,)."""

@@ -315,6 +315,11 @@ trainer = Trainer(
     precision="64-true", enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
 )
 trainer.fit(model, data)
+torch.manual_seed(100 + trainer.global_rank)  # as if each rank had dropped features of batches of its own
+own = torch.get_rng_state()
+trainer.save_checkpoint(f"{devices}.ckpt")
+model.on_load_checkpoint(torch.load(f"{devices}.ckpt", weights_only=True))
+assert torch.equal(model._rng_state, own)
 scores = dict(trainer.callback_metrics) | trainer.test(model, data, verbose=False)[0]
 if trainer.is_global_zero:
     weights = {name: weight.tolist() for name, weight in model.state_dict().items()}
@@ -328,16 +333,22 @@ def test_two_ranks_give_the_step_and_the_metrics_of_one(words, tmp_path):
         pytest.skip("no torch.distributed over loopback here")
     rows = {split: part.to_dict() for split, part in words.items()}
     for part in rows.values():
-        part["phones"][5] = [["K"] * 30]  # cannot be aligned
+        for row in range(0, 20, 2):
+            part["phones"][row] = [["K"] * 30]  # cannot be aligned
     made = {split: datasets.Dataset.from_dict(part) for split, part in rows.items()}
     datasets.DatasetDict(made).save_to_disk(tmp_path / "words")
     (tmp_path / "ranks.py").write_text(_RANKS)
-    found = []
+    found, said = [], []
     for devices in (1, 2):
-        subprocess.run([sys.executable, "ranks.py", str(devices)], cwd=tmp_path, check=True, timeout=240)
+        command = [sys.executable, "ranks.py", str(devices)]
+        done = subprocess.run(command, cwd=tmp_path, check=True, timeout=240, capture_output=True, text=True)
+        said.append([line for line in done.stderr.splitlines() if line.startswith("rows of")])
         found.append(json.loads((tmp_path / f"{devices}.json").read_text()))
     (one, alone), (two, together) = found
-    assert one["train_infeasible"] == one["val_infeasible"] == one["test_infeasible"] == 1
+    assert one["train_infeasible"] == one["val_infeasible"] == one["test_infeasible"] == 10
+    assert said[0] == said[1]  # the rows of all ranks
+    assert len(said[0]) == 3
+    assert all(line.endswith("loss: 0, 2, 4, 6, 8, 10, 12, 14, 16, 18") for line in said[0])
     assert one.keys() == two.keys()
     for name in one.keys() - {"train_loss", "train_label_error_rate", "train_sequence_error_rate"}:  # of a batch
         assert two[name] == pytest.approx(one[name], rel=1e-6), name

@@ -445,7 +445,7 @@ class TestRegularisation:
         model, data = build(rows, activation_penalty=2.0, temporal_penalty=1.0)
         batch = data.rows("train")[[0, 3, 7]]
         ids, target = framed(batch.inputs["text"], END)
-        _, penalty, _ = model.train()._loss(ids, target, model.encoder, None)
+        _, penalty, _ = model.train()._nats(ids, target, model.encoder, None)
         hidden = [
             model.encoder.forward(model.embeddings[0](packed.pack([row])))[0].data for row in packed.unpack(ids)
         ]
