@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from seqkit import packed
 from seqkit.losses import Loss, Values
-from seqkit.transcripts import Transcripts, close, split
+from seqkit.transcripts import Transcripts, close, distinct, split
 
 __all__ = ["CTC", "Beams", "beam_search", "best_path", "steps_needed"]
 
@@ -51,6 +51,8 @@ class CTC(Loss):
                 f"CTC: label {int(references.labels.max())}, but the output has {classes - 1} labels and the "
                 f"blank, which is the last; labels count from 0"
             )
+        if len(references.rows) != count:
+            references = distinct(references)  # a reference that a row has twice has its probability once
         steps = packed.lengths(output).to(output.data.device)
         there = steps_needed(references) <= steps[references.rows]  # (R,)
         if not bool(there.any()):

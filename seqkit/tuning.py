@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from datasets import IterableDataset
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.tuner.tuning import Tuner
 from rich.console import Console
@@ -87,8 +88,18 @@ def find_max_tokens(
         the ``seconds`` of a step, ``tokens/s``, on a GPU the peak ``memory`` in bytes, and whether it ``fits``.
 
     Raises:
-        ValueError: The data has no ``max_tokens``.
+        ValueError: The data has no ``max_tokens``, is continuous text or comes as a stream.
     """
+    if data.continuous is not None:
+        raise ValueError(
+            "find_max_tokens tries budgets of rows, but continuous text has none: its batches hold streams x steps "
+            "tokens; set those of data.continuous"
+        )
+    if isinstance(data.splits.get("train"), IterableDataset):
+        raise ValueError(
+            "find_max_tokens tries the heaviest batch of all rows, which a stream does not tell; try it on a part "
+            "of the rows with streaming=False"
+        )
     if data.max_tokens is None:
         raise ValueError(
             "find_max_tokens doubles the budget of tokens, but the data has none; give data.max_tokens"

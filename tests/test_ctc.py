@@ -80,6 +80,16 @@ def test_the_loss_is_torchs_own_on_padded_data():
     torch.testing.assert_close(mine, theirs)
 
 
+def test_a_reference_that_a_row_has_twice_counts_once():
+    output = packed.pack([s.requires_grad_() for s in outputs([6, 4, 5])])
+    once = [[[0, 1], [2]], [[1]], [[0, 1, 2], [0]]]
+    twice = [[[0, 1], [2], [0, 1]], [[1], [1], [1]], [[0, 1, 2], [0]]]
+    found, expected = (CTC().each(output, packed_references(rows)) for rows in (twice, once))
+    torch.testing.assert_close(found, expected)
+    mine, theirs = (torch.autograd.grad(each.sum(), output.data) for each in (found, expected))
+    torch.testing.assert_close(mine, theirs)
+
+
 def test_pairs_that_cannot_be_aligned_do_not_count():
     output = packed.pack([s.requires_grad_() for s in outputs([2, 3, 1])])
     target = packed_references([[[0, 0]], [[0, 1, 1], [2, 1, UNKNOWN]], [[UNKNOWN]]])

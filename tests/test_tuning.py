@@ -6,6 +6,7 @@ import torch
 
 from seqkit import SequenceDataModule, Tagger, tuning
 from seqkit.cli import main
+from seqkit.data import Continuous
 from seqkit.nn import LSTM, Embedding
 from seqkit.schedules import WarmupCosine
 from seqkit.tuning import find_lr, find_max_tokens
@@ -124,3 +125,16 @@ def test_on_the_command_line(capsys):
     assert Path("lr.png").exists()
     assert not list(Path("runs").iterdir())
     assert Path("config.yaml").read_text() == config
+
+
+def test_budgets_of_continuous_text_and_of_streams_are_refused(splits, trainer):
+    model, _ = build(splits)
+    words = {"inputs": "words"}
+    text = SequenceDataModule(splits, **words, continuous=Continuous(streams=2, steps=4))
+    with pytest.raises(ValueError, match="continuous text has none: its batches hold streams x steps tokens; set"):
+        find_max_tokens(trainer(), model, text)
+    stream = SequenceDataModule(splits, **words, max_tokens=32, streaming=True)
+    with pytest.raises(
+        ValueError, match="which a stream does not tell; try it on a part of the rows with streaming"
+    ):
+        find_max_tokens(trainer(), model, stream)

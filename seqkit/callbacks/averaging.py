@@ -4,6 +4,7 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
+from torch import Tensor
 
 from seqkit.tasks.steps import Steps
 
@@ -15,6 +16,7 @@ class NonMonotonicAveraging(WeightAveraging):
     that is worse than the best of those that lie more than ``patience`` validations back. With plain SGD this is
     NT-ASGD; other optimisers may be averaged as well. From the trigger on, validation, checkpoints and the model
     after the fit have the averaged weights, while training goes on with its own; a resumed run goes on with both.
+    Buffers, such as the statistics of a batch normalisation, are not averaged: the model's own stand everywhere.
 
     Args:
         patience: n of the paper: validations that may pass without a new best.
@@ -57,27 +59,38 @@ class NonMonotonicAveraging(WeightAveraging):
             self.triggered = True
         self.history.append(value)
 
-    # What Lightning's callback does from the first step on begins with the average.
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """What an earlier fit has seen counts no more in a new one; Lightning restores after this."""
+        if stage == "fit" and not trainer.global_step:
+            self.history, self.triggered = [], False
+            self._latest_update_step, self._latest_update_epoch = 0, -1
+        super().setup(trainer, pl_module, stage)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    # What Lightning's callback does from the first step on begins with the average, and with parameters alone: it
+    # pairs buffers by their order, and a model may get some in a fit (WordVectors' frozen rows).
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Give the model the averaged weights."""
         if self.averages:
-            super().on_train_end(trainer, pl_module)
+            for averaged, own in self._pairs(pl_module):
+                own.copy_(averaged)
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Validate the averaged weights; after the fit, such as with ``ckpt_path``, those that the model has."""
         if self.averages and trainer.state.fn == "fit":
-            super().on_validation_epoch_start(trainer, pl_module)
+            self._swap(pl_module)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Go on with the model's own."""
         if self.averages and trainer.state.fn == "fit":
-            super().on_validation_epoch_end(trainer, pl_module)
+            self._swap(pl_module)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Save the averaged weights as the model's, and the model's own beside them."""
         if self.averages:
+            own = checkpoint["state_dict"]
             super().on_save_checkpoint(trainer, pl_module, checkpoint)
+            checkpoint["state_dict"] |= {name: own[name] for name, _ in pl_module.named_buffers() if name in own}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Take up both to go on; whoever tests a checkpoint has its averaged weights already."""
@@ -93,3 +106,15 @@ class NonMonotonicAveraging(WeightAveraging):
         """Go on from a state."""
         super().load_state_dict(state_dict)
         self.history, self.triggered = list(state_dict["history"]), state_dict["triggered"]
+
+    def _pairs(self, pl_module: LightningModule) -> list[tuple[Tensor, Tensor]]:
+        """Each averaged weight and the model's own."""
+        assert self._average_model is not None
+        pairs = zip(self._average_model.module.parameters(), pl_module.parameters(), strict=True)
+        return [(averaged.data, own.data) for averaged, own in pairs]
+
+    def _swap(self, pl_module: LightningModule) -> None:
+        for averaged, own in self._pairs(pl_module):
+            held = own.clone()
+            own.copy_(averaged)
+            averaged.copy_(held)

@@ -1,5 +1,6 @@
 """The checkpoint of the best epoch, by the task's own measure."""
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
@@ -37,4 +38,12 @@ class BestCheckpoint(ModelCheckpoint):
         """Ask the task what to watch."""
         if isinstance(pl_module, Steps) and validates(trainer):
             self.monitor, self.mode = pl_module.monitor
+        if (
+            stage == "fit" and not trainer.global_step
+        ):  # an earlier fit's are not this one's; Lightning restores later
+            self.best_k_models = {}
+            self.best_model_path = self.kth_best_model_path = self.last_model_path = ""
+            self.best_model_score = self.current_score = None
+            self.kth_value = torch.tensor(-torch.inf if self.mode == "max" else torch.inf)
+            self._last_global_step_saved = 0
         super().setup(trainer, pl_module, stage)

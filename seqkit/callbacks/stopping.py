@@ -37,5 +37,7 @@ class EarlyStop(EarlyStopping):
             if isinstance(pl_module, Steps):
                 self.monitor, self.mode = pl_module.monitor
                 self.min_delta = abs(self.min_delta) * (1 if self.monitor_op is torch.gt else -1)
+            if not trainer.global_step:  # what an earlier fit has seen counts no more in a new one
                 self.best_score = torch.tensor(-torch.inf if self.mode == "max" else torch.inf)
+                self.wait_count = self.stopped_epoch = 0
         super().setup(trainer, pl_module, stage)

@@ -35,6 +35,12 @@ class Throughput(Callback):
         self._steps = self._tokens = self._padded = self._sequences = 0
         self._seconds = 0.0
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Count a new fit anew."""
+        if stage == "fit" and not trainer.global_step:
+            self._close_window()
+            self.tokens, self.seconds = 0, 0.0
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Start the clock."""
         self._since = time.perf_counter()

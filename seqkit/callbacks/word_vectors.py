@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from seqkit.batch import Batch
@@ -18,9 +18,9 @@ from seqkit.tasks.language_model import LanguageModel
 class WordVectors(Callback):
     """Start an embedding from a file of word vectors when a fit begins.
 
-    The file is not needed again: neither to go on from a checkpoint, nor to test or predict from one. It is said
-    once how many words of the training vocabulary have a vector; the others, and the unknown word, are learned from
-    the start.
+    The file is not needed again: neither to go on from a checkpoint, nor to test or predict from one. A fit that
+    goes on from a checkpoint that was made without it keeps its embedding, and warns. It is said once how many
+    words of the training vocabulary have a vector; the others, and the unknown word, are learned from the start.
 
     Args:
         path: The file; see :func:`seqkit.data.read_vectors`.
@@ -56,15 +56,31 @@ class WordVectors(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on: the vectors are in the model."""
-        self._known, self._restored = state_dict["known"], True
+        self._known = state_dict["known"]
+
+    def on_load_checkpoint(
+        self,
+        trainer: Trainer,  # noqa: ARG002
+        pl_module: LightningModule,  # noqa: ARG002
+        checkpoint: dict[str, Any],  # noqa: ARG002
+    ) -> None:
+        """Leave the embedding as the checkpoint has it, also where that was made without this callback."""
+        self._restored = True
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
-        """What was restored before counts no more; Lightning restores after this."""
+        """What was read or restored before counts no more in a new fit; Lightning restores after this."""
         self._restored = False
+        if stage == "fit" and not trainer.global_step:
+            self.vectors = self._known = self._kept = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Read the file, unless the fit goes on."""
         if self._restored or trainer.global_step:
+            if self._known is None:
+                rank_zero_warn(
+                    f"WordVectors: the checkpoint was made without word vectors; its embedding stays as it is, and "
+                    f"{self.path} is not read. Begin a new fit to start from the file"
+                )
             return
         embedding, words = self._embedding(pl_module)
         self.vectors = read_vectors(self.path, words, fold_case=self.fold_case)
@@ -101,7 +117,9 @@ class WordVectors(Callback):
 
     def _freeze(self, trainer: Trainer, pl_module: LightningModule) -> None:
         embedding, _ = self._embedding(pl_module)
-        frozen = self.frozen_epochs == -1 or trainer.current_epoch < self.frozen_epochs
+        frozen = self._known is not None and (
+            self.frozen_epochs == -1 or trainer.current_epoch < self.frozen_epochs
+        )
         embedding.freeze(self._known if frozen else None)
         decays = any(
             group.get("weight_decay") for optimizer in trainer.optimizers for group in optimizer.param_groups

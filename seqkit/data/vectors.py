@@ -1,5 +1,6 @@
 """Pre-trained word vectors from text files: those of GloVe, of word2vec and of fastText."""
 
+import codecs
 import gzip
 import math
 import zlib
@@ -39,7 +40,7 @@ class Vectors(NamedTuple):
         """Put the vectors into an embedding's weight, in place, and bring its other rows to their spread.
 
         Args:
-            weight: (V, D), drawn with a standard deviation of one.
+            weight: (V, D), whatever spread it was drawn with.
 
         Raises:
             ValueError: The sizes differ, or no word has a vector.
@@ -55,7 +56,7 @@ class Vectors(NamedTuple):
                 "no word has a vector; is the file one of another language, or are the words lower-cased?"
             )
         found = self.values[known]
-        weight *= found.std(correction=0).to(weight)
+        weight *= found.std(correction=0).to(weight) / weight.std(correction=0).clamp(min=1e-12)
         weight[known.to(weight.device)] = found.to(weight)
 
     def describe(self, words: Sequence[str]) -> str:
@@ -76,7 +77,7 @@ def read_vectors(path: str | Path, words: Sequence[str], *, fold_case: bool = Tr
     word2vec and fastText (``.vec``) write it. Of several lines for one word the first counts.
 
     Args:
-        path: The file, plain or gzip, UTF-8.
+        path: The file, plain or gzip, UTF-8 with or without a byte-order mark.
         words: V unlike words.
         fold_case: Whether a word that is not there may have the vector of the first that differs in case only.
 
@@ -135,7 +136,7 @@ def _lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
         file = cast(BinaryIO, gzip.GzipFile(fileobj=plain) if packed else plain)
         try:
             for number, line in enumerate(file, start=1):
-                if stripped := line.rstrip():
+                if stripped := (line.removeprefix(codecs.BOM_UTF8) if number == 1 else line).rstrip():
                     yield number, stripped
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise ValueError(f"{path} is broken after line {number}: {error}; fetch it again") from error

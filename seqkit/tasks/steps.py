@@ -194,9 +194,13 @@ class Steps(LightningModule, ABC):
             self._rng_state = None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the task's name and the state of the CPU's random numbers."""
+        """Keep the task's name and the state of the CPU's random numbers on each rank, (ranks, bytes)."""
         checkpoint["seqkit_task"] = f"{type(self).__module__}.{type(self).__qualname__}"
-        checkpoint["seqkit_rng_state"] = torch.get_rng_state()
+        states = [torch.get_rng_state()]
+        if self._trainer is not None and self.trainer.world_size > 1:
+            states *= self.trainer.world_size
+            torch.distributed.all_gather_object(states, states[self.trainer.global_rank])
+        checkpoint["seqkit_rng_state"] = torch.stack(states)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse the checkpoint of another task.
@@ -210,7 +214,9 @@ class Steps(LightningModule, ABC):
             raise ValueError(f"the checkpoint is one of {saved}, but the model is {own}; load it with {saved}")
         # Only a fit goes on: neither a model that was loaded to be fitted anew, nor one that is tested.
         if self._trainer is not None and self._trainer.state.fn == "fit":
-            self._rng_state = checkpoint.get("seqkit_rng_state")
+            states = checkpoint.get("seqkit_rng_state", torch.empty(0, 0, dtype=torch.uint8))
+            rank = self.trainer.global_rank
+            self._rng_state = states[rank] if rank < len(states) else None
 
     # Private.
 

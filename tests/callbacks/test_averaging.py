@@ -96,16 +96,17 @@ def test_the_model_ends_as_the_mean_of_the_steps_since_the_trigger(fit):
 
 @pytest.mark.filterwarnings("ignore:.*exists and is not empty")
 def test_a_checkpoint_has_the_average_and_resumes_with_both(fit, tmp_path):
-    def averaging():
-        made = NonMonotonicAveraging(patience=100)
-        made.triggered = True
-        return made
+    class Averaging(NonMonotonicAveraging):
+        state_key = NonMonotonicAveraging().state_key
+
+        def on_train_start(self, trainer, pl_module):
+            self.triggered = True
 
     def keep(name):
         return ModelCheckpoint(tmp_path, save_top_k=-1, filename=name + "-{epoch}")
 
-    whole = fit(averaging(), keep("one"), enable_checkpointing=True)
-    half = fit(averaging(), max_epochs=2)
+    whole = fit(Averaging(100), keep("one"), enable_checkpointing=True)
+    half = fit(Averaging(100), max_epochs=2)
     saved = torch.load(tmp_path / "one-epoch=1.ckpt", weights_only=True)["state_dict"]
     for name, weight in half.state_dict().items():
         torch.testing.assert_close(saved[name], weight)
@@ -149,3 +150,11 @@ def test_after_the_fit_a_checkpoint_is_tested_with_its_average():
 def test_negative_patience():
     with pytest.raises(ValueError, match="patience=-1; give a number of validations"):
         NonMonotonicAveraging(-1)
+
+
+def test_another_fit_begins_anew(fit):
+    averaging = NonMonotonicAveraging(patience=0)
+    averaging.history, averaging.triggered, averaging._latest_update_step = [0.0], True, 10_000  # an earlier fit's
+    torch.testing.assert_close(flat(fit(averaging, max_epochs=1)), flat(fit(max_epochs=1)), rtol=0, atol=0)
+    assert len(averaging.history) == 1
+    assert not averaging.triggered

@@ -47,6 +47,18 @@ def test_a_resumed_run_remembers_how_long_it_has_waited(splits, trainer, tmp_pat
     assert again.current_epoch == 3
 
 
+def test_the_same_trainers_fit_goes_on(splits, trainer, tmp_path):
+    stop, best = EarlyStop(patience=5), BestCheckpoint(tmp_path)
+    model, data = build(splits, optimizer=partial(torch.optim.SGD, lr=0.0))
+    run = trainer(max_epochs=2, callbacks=[stop, best], enable_checkpointing=True)
+    run.fit(model, data)
+    path = best.best_model_path
+    run.fit_loop.max_epochs = 3
+    run.fit(model, data)
+    assert stop.wait_count == 2
+    assert path
+
+
 def test_without_validation_there_is_nothing_to_watch(splits, trainer):
     with pytest.raises(ValueError, match="EarlyStop watches the validation split, but there is none; name one"):
         trainer(max_epochs=1, callbacks=[EarlyStop()], limit_val_batches=0).fit(*build(splits))
@@ -62,3 +74,17 @@ def test_a_data_module_without_a_validation_split_has_nothing_to_watch(splits):
     assert not validates(run)
     assert validates(SimpleNamespace(enable_validation=True, datamodule=build(splits)[1]))
     assert validates(SimpleNamespace(enable_validation=True))  # loaders of one's own
+
+
+@pytest.mark.filterwarnings("ignore:.*exists and is not empty")
+def test_another_fit_begins_anew(splits, trainer, tmp_path):
+    stop, best = EarlyStop(patience=2), BestCheckpoint(tmp_path)
+    build_still = partial(build, splits, optimizer=partial(torch.optim.SGD, lr=0.0))
+    for _ in range(2):
+        run = trainer(max_epochs=20, callbacks=[stop, best], enable_checkpointing=True)
+        run.fit(*build_still())
+        assert run.current_epoch == 3
+        # The first fit's score would never be beaten.
+        assert best.best_model_score == run.callback_metrics["val_accuracy"]
+        stop.best_score, best.best_model_score = torch.tensor(2.0), torch.tensor(2.0)
+        best.best_k_models = dict.fromkeys(best.best_k_models, torch.tensor(2.0))

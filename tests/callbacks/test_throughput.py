@@ -20,6 +20,15 @@ def test_counts_every_token_and_logs_pace_and_waste(splits, trainer):
     assert 0 <= run.logged_metrics["waste"] < 0.5
 
 
+def test_another_fit_is_counted_anew(splits, trainer):
+    data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
+    throughput = Throughput()
+    for _ in range(2):
+        model = Tagger(data.spec, partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=4))
+        trainer(max_epochs=1, callbacks=[throughput]).fit(model, data)
+        assert throughput.tokens == data.rows("train").lengths.sum()
+
+
 def test_needs_a_step():
     with pytest.raises(ValueError, match="every=0; give a number of steps of at least 1"):
         Throughput(every=0)

@@ -7,8 +7,8 @@ import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.demos.boring_classes import DemoModel
 
-from seqkit import Classifier, SequenceDataModule, Tagger
-from seqkit.callbacks import WordVectors
+from seqkit import Classifier, LanguageModel, SequenceDataModule, Tagger
+from seqkit.callbacks import NonMonotonicAveraging, WordVectors
 from seqkit.data import Characters, WordCharacters, Words
 from seqkit.nn import LSTM, CharacterLSTM, Embedding
 
@@ -89,6 +89,69 @@ def test_goes_on_from_a_checkpoint_without_the_file(splits, trainer, path, tmp_p
     run = trainer(max_epochs=4, callbacks=[callback, watch], limit_val_batches=0)
     run.fit(model, data, ckpt_path=tmp_path / "part.ckpt", weights_only=True)
     torch.testing.assert_close(watch.weights[1:], whole[1 + stop :], rtol=0, atol=0)
+
+
+def test_a_checkpoint_made_without_vectors_keeps_its_embedding(splits, trainer, path, tmp_path):
+    class Nothing(Callback):
+        pass
+
+    model, _, run, _ = fit(splits, trainer, Nothing(), epochs=1)
+    run.save_checkpoint(tmp_path / "plain.ckpt")
+    trained = model.embeddings[0].weight.detach().clone()
+    model, data = build(splits)
+    watch = Watch()
+    run = trainer(max_epochs=2, callbacks=[WordVectors(path, frozen_epochs=-1), watch], limit_val_batches=0)
+    with pytest.warns(
+        UserWarning, match=r"made without word vectors; its embedding stays as it is, and .*vectors.txt"
+    ):
+        run.fit(model, data, ckpt_path=tmp_path / "plain.ckpt", weights_only=True)
+    torch.testing.assert_close(watch.weights[0], trained, rtol=0, atol=0)
+    assert moved(watch.weights[0], watch.weights[1]).all()  # and learns
+
+
+def test_a_tied_language_model_has_words_without_a_vector_of_the_same_spread(splits, trainer, path):
+    data = SequenceDataModule(splits.select_columns("words"), {"words": Words()}, max_tokens=32)
+    torch.manual_seed(0)
+    parts = partial(LSTM, hidden_size=SIZE), partial(Embedding, embedding_dim=SIZE)
+    model = LanguageModel(data.spec, *parts, tied=True)
+    callback, watch = WordVectors(path), Watch()
+    trainer(max_epochs=1, callbacks=[callback, watch], limit_val_batches=0).fit(model, data)
+    known = callback.vectors.known
+    spread = watch.weights[0][~known].std() / watch.weights[0][known].std()
+    assert 0.7 < spread < 1.4  # eight rows; 0.06 with vectors that are taken for normal ones
+
+
+def test_frozen_vectors_and_an_average_of_the_weights(splits, trainer, path):
+    """The average pairs weights with weights, though the model gets a buffer (the frozen rows) in the fit."""
+
+    class Trigger(Callback):
+        def on_train_start(self, trainer, pl_module):
+            averaging.triggered = True
+
+    class Normed(LSTM):
+        """With statistics of the data, which are no weights."""
+
+        def __init__(self, input_size, hidden_size):
+            super().__init__(input_size, hidden_size)
+            self.norm = torch.nn.BatchNorm1d(input_size)
+
+        def forward(self, packed):
+            return super().forward(packed._replace(data=self.norm(packed.data)))
+
+    model, data = build(splits)
+    model.encoder = Normed(SIZE, 4)
+    averaging, watch = NonMonotonicAveraging(), Watch()
+    callback = WordVectors(path, frozen_epochs=-1)
+    run = trainer(max_epochs=3, callbacks=[callback, Trigger(), averaging, watch])
+    run.fit(model, data)
+    known = callback.vectors.known
+    torch.testing.assert_close(model.embeddings[0].weight[known], callback.vectors.values[known])
+    torch.testing.assert_close(model.embeddings[0].weight[~known], averaging._pairs(model)[0][0][~known])
+    assert int(model.encoder.norm.num_batches_tracked) == run.global_step  # the model's own
+    checkpoint = {"state_dict": model.state_dict()}
+    averaging.on_save_checkpoint(run, model, checkpoint)
+    saved = checkpoint["state_dict"]
+    torch.testing.assert_close(saved["encoder.norm.running_mean"], model.encoder.norm.running_mean)
 
 
 def test_a_second_fit_goes_on_and_another_begins_anew(splits, trainer, path):

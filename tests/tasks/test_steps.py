@@ -37,7 +37,29 @@ def test_only_a_fit_goes_on_with_a_checkpoints_random_numbers(splits):
     model.on_train_batch_start(None, 0)
     assert torch.equal(torch.get_rng_state(), before)
     for fn, goes_on in (("test", False), ("fit", True)):
-        model._trainer = SimpleNamespace(state=SimpleNamespace(fn=fn))
+        model._trainer = SimpleNamespace(state=SimpleNamespace(fn=fn), global_rank=0)
         model.on_load_checkpoint(checkpoint)
         model.on_train_batch_start(None, 0)
-        assert torch.equal(torch.get_rng_state(), checkpoint["seqkit_rng_state"]) is goes_on
+        assert torch.equal(torch.get_rng_state(), checkpoint["seqkit_rng_state"][0]) is goes_on
+
+
+def test_each_rank_goes_on_with_its_own_random_numbers(splits, monkeypatch):
+    data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
+    model = Tagger(data.spec, partial(LSTM, hidden_size=8), partial(Embedding, embedding_dim=8))
+    states = [torch.manual_seed(seed).get_state() for seed in (1, 2)]
+    torch.set_rng_state(states[0])
+
+    def gather(held, own):
+        assert torch.equal(own, states[0])
+        held[:] = states
+
+    monkeypatch.setattr(torch.distributed, "all_gather_object", gather)
+    run = SimpleNamespace(state=SimpleNamespace(fn="fit"), world_size=2, global_rank=0)
+    model._trainer, checkpoint = run, {}
+    model.on_save_checkpoint(checkpoint)
+    for rank, state in enumerate([*states, torch.manual_seed(3).get_state()]):
+        torch.manual_seed(3)  # what a rank that was not there before goes on with
+        run.global_rank = rank
+        model.on_load_checkpoint(checkpoint)
+        model.on_train_batch_start(None, 0)
+        assert torch.equal(torch.get_rng_state(), state)
