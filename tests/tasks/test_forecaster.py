@@ -84,6 +84,16 @@ def test_gradients_reach_every_parameter(waves):
         assert parameter.grad.abs().sum() > 0, name
 
 
+def test_overfits_eight_rows(trainer):
+    """Noise, of which nothing can be foreseen but by heart."""
+    random = np.random.default_rng(0)
+    rows = datasets.Dataset.from_dict({"series": [random.normal(size=(6, 1)).tolist() for _ in range(8)]})
+    model, data = build({"train": rows, "validation": rows}, optimizer=partial(torch.optim.Adam, lr=0.03))
+    trainer(max_epochs=200, limit_val_batches=0).fit(model, data)
+    (scores,) = trainer().validate(model, data, verbose=False)
+    assert scores["val_rmse"] < 0.2
+
+
 def test_learns_waves_and_predicts_what_follows(waves, trainer, tmp_path):
     model, data = build(waves, optimizer=partial(torch.optim.Adam, lr=0.02))
     run = trainer(max_epochs=60, limit_val_batches=0, callbacks=[Report(worst=2, folder=str(tmp_path))])
