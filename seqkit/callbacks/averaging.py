@@ -2,11 +2,25 @@
 
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from seqkit.tasks.steps import Steps
+
+
+class _Average(AveragedModel):
+    """The mean of a model's weights; torch's pairs buffers, too, of which the model may have got some since."""
+
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """Take in the weights as they are."""
+        self.n_averaged += 1
+        share = 1 / int(self.n_averaged)
+        for averaged, own in zip(self.module.parameters(), model.parameters(), strict=True):
+            averaged.lerp_(own.to(averaged.device), share)
 
 
 class NonMonotonicAveraging(WeightAveraging):
@@ -64,7 +78,8 @@ class NonMonotonicAveraging(WeightAveraging):
         if stage == "fit" and not trainer.global_step:
             self.history, self.triggered = [], False
             self._latest_update_step, self._latest_update_epoch = 0, -1
-        super().setup(trainer, pl_module, stage)
+        if stage == "fit":
+            self._average_model = _Average(pl_module, pl_module.device)
 
     # What Lightning's callback does from the first step on begins with the average, and with parameters alone: it
     # pairs buffers by their order, and a model may get some in a fit (WordVectors' frozen rows).

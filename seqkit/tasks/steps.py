@@ -216,7 +216,8 @@ class Steps(LightningModule, ABC):
         if self._trainer is not None and self._trainer.state.fn == "fit":
             states = checkpoint.get("seqkit_rng_state", torch.empty(0, 0, dtype=torch.uint8))
             rank = self.trainer.global_rank
-            self._rng_state = states[rank] if rank < len(states) else None
+            # A copy: torch sets a state from the beginning of its memory, whatever part of it the tensor is.
+            self._rng_state = states[rank].clone() if rank < len(states) else None
 
     # Private.
 

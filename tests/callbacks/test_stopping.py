@@ -47,6 +47,7 @@ def test_a_resumed_run_remembers_how_long_it_has_waited(splits, trainer, tmp_pat
     assert again.current_epoch == 3
 
 
+@pytest.mark.filterwarnings("ignore:.*exists and is not empty")
 def test_the_same_trainers_fit_goes_on(splits, trainer, tmp_path):
     stop, best = EarlyStop(patience=5), BestCheckpoint(tmp_path)
     model, data = build(splits, optimizer=partial(torch.optim.SGD, lr=0.0))
