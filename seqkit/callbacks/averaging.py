@@ -20,7 +20,7 @@ class _Average(AveragedModel):
         self.n_averaged += 1
         share = 1 / int(self.n_averaged)
         for averaged, own in zip(self.module.parameters(), model.parameters(), strict=True):
-            averaged.lerp_(own.to(averaged.device), share)
+            averaged.lerp_(torch.empty_like(averaged).copy_(own), share)  # the average may be on another device
 
 
 class NonMonotonicAveraging(WeightAveraging):
