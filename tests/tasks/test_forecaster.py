@@ -87,7 +87,7 @@ def test_gradients_reach_every_parameter(waves):
 def test_overfits_eight_rows(trainer):
     """Noise, of which nothing can be foreseen but by heart."""
     random = np.random.default_rng(0)
-    rows = datasets.Dataset.from_dict({"series": [random.normal(size=(6, 1)).tolist() for _ in range(8)]})
+    rows = datasets.Dataset.from_dict({"series": [random.normal(size=(3 + i % 4, 1)).tolist() for i in range(8)]})
     model, data = build({"train": rows, "validation": rows}, optimizer=partial(torch.optim.Adam, lr=0.03))
     trainer(max_epochs=200, limit_val_batches=0).fit(model, data)
     (scores,) = trainer().validate(model, data, verbose=False)

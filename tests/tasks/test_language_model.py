@@ -451,7 +451,7 @@ class TestRegularisation:
         ]
         expected = sum(2.0 * h.square().mean(-1).sum() + (h[1:] - h[:-1]).square().mean(-1).sum() for h in hidden)
         torch.testing.assert_close(penalty, expected)
-        _, penalty, _ = model.eval()._loss(ids, target, model.encoder, None)
+        _, penalty, _ = model.eval()._nats(ids, target, model.encoder, None)
         assert penalty == 0
 
     def test_dropouts_act_in_training_alone(self, rows):
