@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from rich.table import Table
@@ -95,6 +96,8 @@ def _run(options: Sequence[str], seed: int, *, test: bool) -> tuple[str, int, di
     trainer: Any = cli.trainer
     if trainer.checkpoint_callback is None:
         raise ValueError("sweep scores the best checkpoint; leave out --trainer.enable_checkpointing=false")
+    # Of a checkpoint it would load the last step's weights in place of the average.
+    trainer.callbacks = [c for c in trainer.callbacks if not isinstance(c, WeightAveraging)]
     scores: dict[str, float] = {}
     for verb in ("validate", "test"):
         if validates(trainer) if verb == "validate" else test:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from lightning.pytorch.utilities import rank_zero_only
 
+from seqkit.cli import main as seqkit
 from seqkit.sweep import main
 
 pytestmark = [
@@ -41,6 +42,15 @@ def test_scores_are_those_of_the_best_checkpoint(folder):
     assert result["scores"]["test_accuracy"] == [pytest.approx(float(tested["test_accuracy"]))]
     with pytest.raises(ValueError, match="sweep scores the best checkpoint; leave out"):
         main(["--seeds", "5", *options, "--trainer.enable_checkpointing=false"])
+
+
+@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")  # without the callback, on purpose
+def test_averaged_weights_are_scored(folder):
+    averaging = ["--trainer.callbacks+=lightning.pytorch.callbacks.EMAWeightAveraging"]
+    result = main(["--seeds", "3", "--config", "config.yaml", *averaging, *QUIET])
+    (checkpoint,) = Path().rglob("best*.ckpt")
+    alone = seqkit(["validate", "--ckpt_path", str(checkpoint), *QUIET]).trainer.callback_metrics["val_loss"]
+    assert result["scores"]["val_loss"] == [pytest.approx(float(alone), rel=1e-5)]
 
 
 def test_one_rank_writes(tmp_path, monkeypatch):

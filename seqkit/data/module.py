@@ -1,5 +1,6 @@
 """From a source to loaders of packed batches: the Lightning data module."""
 
+import math
 from collections.abc import Sequence
 from copy import copy
 from functools import partial
@@ -136,7 +137,11 @@ class SequenceDataModule(LightningDataModule):
 
     @property
     def splits(self) -> dict[str, Any]:
-        """The source's splits, with those that it lacks held out of its training rows."""
+        """The source's splits, with those that it lacks held out of its training rows.
+
+        Raises:
+            ValueError: No training row would be left.
+        """
         if self._splits is None:
             loaded: Any = self.source
             if isinstance(self.source, Source):
@@ -146,6 +151,12 @@ class SequenceDataModule(LightningDataModule):
                 splits = dict(streamed(splits))
             for split, fraction in (("test", self.test_fraction), ("validation", self.validation_fraction)):
                 if split not in splits and isinstance(splits.get("train"), Dataset) and fraction > 0:
+                    count = splits["train"].num_rows
+                    if count <= math.ceil(count * fraction):
+                        raise ValueError(
+                            f"{split}_fraction={fraction} of {count} training rows leaves none to train on; set it "
+                            f"to 0, or have the source give a {split} split"
+                        )
                     parts = splits["train"].train_test_split(
                         test_size=fraction, seed=self.seed, shuffle=self.continuous is None
                     )

@@ -44,6 +44,10 @@ class TestSplits:
         assert sorted(n for split in made.values() for n in split["number"]) == list(range(60))
         assert [made[name].num_rows for name in ("train", "validation", "test")] == [43, 11, 6]
 
+    def test_rows_that_cannot_be_divided_are_counted(self, splits):
+        with pytest.raises(ValueError, match=r"validation_fraction=0.1 of 1 training rows leaves none to train on"):
+            make(splits["train"].select([0]), validation_fraction=0.1).splits  # noqa: B018 -- a property
+
     def test_given_splits_stay(self, splits):
         assert make(splits, test_fraction=0.5).splits["test"].num_rows == 20
 
