@@ -194,6 +194,35 @@ def crf() -> str:
     )
 
 
+QUALITY = {
+    "ewt_upos": ["accuracy"],
+    "wnut17_ner": ["span_f1"],
+    "japanese_vowels": ["accuracy"],
+    "cmapss_rul": ["rmse_last", "phm_score_last"],
+    "shakespeare_char": ["loss"],
+    "cmudict_g2p": ["label_error_rate", "sequence_error_rate"],
+}
+
+
+def quality() -> str:
+    """The shipped configs."""
+    rows = []
+    for config, names in QUALITY.items():
+        found = load(f"quality-{config}")
+        for name in names:
+            cells = []
+            for split in ("val", "test"):
+                values = found["scores"].get(f"{split}_{name}")
+                spread = "" if values is None else f"{statistics.mean(values):.4g} ± {statistics.stdev(values):.2g}"
+                cells.append(spread)
+            rows.append([config, name, *cells, str(len(found["seeds"])), f"{found['parameters']:,}"])
+    return (
+        "## Quality of the shipped configs\n\n`quality.py CONFIG --test`: mean and standard deviation over the "
+        "seeds; no pre-trained vectors. Where there is no validation score the fit has all rows but the test's.\n\n"
+        + table(["config", "score", "validation", "test", "seeds", "parameters"], rows)
+    )
+
+
 def versions(found: dict[str, Any]) -> str:
     """Packages and their versions."""
     return ", ".join(f"{name} {version}" for name, version in found["versions"].items() if version)
@@ -205,7 +234,7 @@ def main() -> None:
         "# Measured\n\nTwo cores of an AMD EPYC (Zen 4, AVX-512) unless a section says otherwise; written by "
         "`report.py` from the JSON files in `results/`. Not measured on a GPU."
     )
-    sections = [head, pipeline(), parts(), engine(), crf(), collate(), sampler(), batches(), curves(), stream()]
+    sections = [head, pipeline(), parts(), engine(), crf(), quality(), collate(), sampler(), batches(), curves(), stream()]
     (HERE / "RESULTS.md").write_text("\n\n".join(sections) + "\n")
 
 
