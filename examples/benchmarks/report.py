@@ -234,8 +234,8 @@ def main() -> None:
         "# Measured\n\nTwo cores of an AMD EPYC (Zen 4, AVX-512) unless a section says otherwise; written by "
         "`report.py` from the JSON files in `results/`. Not measured on a GPU."
     )
-    sections = [head, pipeline(), parts(), engine(), crf(), quality(), collate(), sampler(), batches(), curves(), stream()]
-    (HERE / "RESULTS.md").write_text("\n\n".join(sections) + "\n")
+    sections = [pipeline, parts, engine, crf, quality, collate, sampler, batches, curves, stream]
+    (HERE / "RESULTS.md").write_text("\n\n".join([head, *(section() for section in sections)]) + "\n")
 
 
 if __name__ == "__main__":
