@@ -1,3 +1,4 @@
+import socket
 from pathlib import Path
 
 import datasets
@@ -36,6 +37,18 @@ def datasets_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets.config, "HF_DATASETS_CACHE", folder)
         yield folder
+
+
+@pytest.fixture(scope="session")
+def loopback():
+    """For tests of several processes: skips them where these cannot talk to each other."""
+    try:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+    except OSError:
+        pytest.skip("no loopback interface here")
+    if not torch.distributed.is_available():
+        pytest.skip("this torch has no torch.distributed")
 
 
 @pytest.fixture

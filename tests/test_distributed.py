@@ -1,7 +1,6 @@
 """Two processes against one, each run as a user would: a script with default flags."""
 
 import json
-import socket
 import subprocess
 import sys
 from functools import partial
@@ -75,22 +74,11 @@ def run(folder, devices, accumulate, max_tokens, precision="64-true", *, streami
 
 
 @pytest.fixture(scope="module")
-def runs(splits, tmp_path_factory):
-    if not torch.distributed.is_available() or not _loopback():
-        pytest.skip("no torch.distributed over loopback here")
+def runs(splits, tmp_path_factory, loopback):
     folder = tmp_path_factory.mktemp("distributed")
     splits.save_to_disk(folder / "splits")
     # One step on all rows in both: one batch, or two ranks with two micro-batches each.
     return run(folder, 1, 1, 10_000), run(folder, 2, 2, 150), run(folder, 2, 1, 40, streaming=True)
-
-
-def _loopback():
-    try:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-    except OSError:
-        return False
-    return True
 
 
 def test_two_ranks_with_two_micro_batches_step_as_one_process_with_one_batch(runs):

@@ -3,7 +3,6 @@
 import itertools
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -341,15 +340,6 @@ def run(folder, devices, *jobs):
     subprocess.run(arguments, check=True, timeout=240, cwd=folder, env=os.environ | here)
 
 
-def loopback():
-    try:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-    except OSError:
-        return False
-    return True
-
-
 def planned(splits, ranks):
     lengths = make(splits).rows("train").lengths
     return len(LengthBucketSampler(lengths, max_tokens=32, num_replicas=ranks, rank=0))
@@ -364,10 +354,8 @@ def cuts(splits, ranks):
 
 
 @pytest.fixture(scope="module")
-def folder(splits, tmp_path_factory):
+def folder(splits, tmp_path_factory, loopback):
     """Runs of two processes and of one, gone on with by one and two from several places."""
-    if not torch.distributed.is_available() or not loopback():
-        pytest.skip("no torch.distributed over loopback here")
     folder = tmp_path_factory.mktemp("processes")
     splits.save_to_disk(folder / "splits")
     two, one = cuts(splits, 2), cuts(splits, 1)

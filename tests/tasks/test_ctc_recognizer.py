@@ -1,5 +1,4 @@
 import json
-import socket
 import subprocess
 import sys
 from functools import partial
@@ -328,9 +327,7 @@ if trainer.is_global_zero:
 """
 
 
-def test_two_ranks_give_the_step_and_the_metrics_of_one(words, tmp_path):
-    if not torch.distributed.is_available() or not _loopback():
-        pytest.skip("no torch.distributed over loopback here")
+def test_two_ranks_give_the_step_and_the_metrics_of_one(words, tmp_path, loopback):
     rows = {split: part.to_dict() for split, part in words.items()}
     for part in rows.values():
         for row in range(0, 20, 2):
@@ -354,12 +351,3 @@ def test_two_ranks_give_the_step_and_the_metrics_of_one(words, tmp_path):
         assert two[name] == pytest.approx(one[name], rel=1e-6), name
     for name, weight in alone.items():
         torch.testing.assert_close(torch.tensor(together[name]), torch.tensor(weight), rtol=1e-6, atol=1e-9)
-
-
-def _loopback():
-    try:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-    except OSError:
-        return False
-    return True

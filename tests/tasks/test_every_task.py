@@ -2,7 +2,6 @@
 
 import json
 import math
-import socket
 import subprocess
 import sys
 from functools import partial
@@ -238,9 +237,7 @@ if trainer.is_global_zero:
 """
 
 
-def test_two_ranks_give_the_metrics_of_one(rows, trainer, tmp_path):
-    if not torch.distributed.is_available() or not _loopback():
-        pytest.skip("no torch.distributed over loopback here")
+def test_two_ranks_give_the_metrics_of_one(rows, trainer, tmp_path, loopback):
     rows.save_to_disk(tmp_path / "rows")
     (tmp_path / "ranks.py").write_text(_RANKS)
     command = [sys.executable, "ranks.py", str(Path(__file__).parent)]
@@ -250,12 +247,3 @@ def test_two_ranks_give_the_metrics_of_one(rows, trainer, tmp_path):
         model, data = build(kind, rows)
         (scores,) = trainer(precision="64-true").test(model, data, verbose=False)
         assert found[kind] == pytest.approx(scores, rel=1e-6), kind
-
-
-def _loopback():
-    try:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-    except OSError:
-        return False
-    return True

@@ -3,7 +3,6 @@
 import json
 import math
 import random
-import socket
 import subprocess
 import sys
 from functools import partial
@@ -107,18 +106,7 @@ def made(kind, folder):
     return LanguageModel(data.spec, *parts, tied=True, optimizer=optimizer), data
 
 
-def _loopback():
-    try:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-    except OSError:
-        return False
-    return True
-
-
-def test_two_ranks_learn_and_measure_as_one(lines, tmp_path, trainer):
-    if not torch.distributed.is_available() or not _loopback():
-        pytest.skip("no torch.distributed over loopback here")
+def test_two_ranks_learn_and_measure_as_one(lines, tmp_path, trainer, loopback):
     datasets.Dataset.from_dict({"text": lines}).save_to_disk(tmp_path / "rows")
     (tmp_path / "run.py").write_text(_SCRIPT)
     here = str(Path(__file__).parent)

@@ -1,7 +1,6 @@
 """Two processes against one, as in tests/test_distributed.py: several targets, and what a report says of them."""
 
 import json
-import socket
 import subprocess
 import sys
 
@@ -54,12 +53,7 @@ def run(folder, devices, accumulate, max_tokens):
 
 
 @pytest.fixture(scope="module")
-def runs(splits, tmp_path_factory):
-    try:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-    except OSError:
-        pytest.skip("no torch.distributed over loopback here")
+def runs(splits, tmp_path_factory, loopback):
     folder = tmp_path_factory.mktemp("distributed")
     splits.save_to_disk(folder / "splits")
     # One step on all rows in both: one batch, or two ranks with two micro-batches each.
