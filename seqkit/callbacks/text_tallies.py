@@ -118,25 +118,36 @@ class EditTally(Tally):
         ]
 
 
-class PlaceTally(Tally):
+class _NatsTally(Tally):
+    """Nats and numbers of tokens, (size,) each."""
+
+    def __init__(self, size: int) -> None:
+        self.nats, self.tokens = torch.zeros(size, dtype=torch.float64), torch.zeros(size, dtype=torch.long)
+
+    def add(self, groups: Tensor, nats: Tensor) -> None:
+        """Count tokens (N,), each in its group."""
+        self.nats.index_add_(0, groups, nats.detach().cpu().double())
+        self.tokens += groups.bincount(minlength=len(self.tokens))
+
+    def merge(self, others: "Iterable[_NatsTally]") -> None:
+        """Add what the other ranks counted."""
+        for other in others:
+            self.nats += other.nats
+            self.tokens += other.tokens
+
+
+class PlaceTally(_NatsTally):
     """Perplexity by a token's place in its row: what a language model makes of the tokens before."""
 
     def __init__(self) -> None:
-        self.nats, self.tokens = torch.zeros(63, dtype=torch.float64), torch.zeros(63, dtype=torch.long)
+        super().__init__(63)
 
     def update(self, outcome: Outcome) -> None:
         """Count a batch of rows; a piece of continuous text has no places."""
         if isinstance(outcome.output, PackedSequence):
             places = packed.positions(outcome.output).cpu() + 1
             octaves = torch.frexp(places.double()).exponent.long() - 1  # 1, 2 to 3, 4 to 7, ...
-            self.nats.index_add_(0, octaves, outcome.output.data.detach().cpu().double())
-            self.tokens += octaves.bincount(minlength=len(self.tokens))
-
-    def merge(self, others: "Iterable[PlaceTally]") -> None:
-        """Add what the other ranks counted."""
-        for other in others:
-            self.nats += other.nats
-            self.tokens += other.tokens
+            self.add(octaves, outcome.output.data)
 
     def table(self) -> Table:
         """A line for each doubling of the place."""
@@ -156,7 +167,7 @@ class PlaceTally(Tally):
         return {"by_place": places}
 
 
-class TokenTally(Tally):
+class TokenTally(_NatsTally):
     """Which tokens a language model finds hard.
 
     Args:
@@ -164,21 +175,12 @@ class TokenTally(Tally):
     """
 
     def __init__(self, head: LanguageModel) -> None:
+        super().__init__(head.boundary + 1)
         self._head = head
-        size = head.boundary + 1
-        self.nats, self.tokens = torch.zeros(size, dtype=torch.float64), torch.zeros(size, dtype=torch.long)
 
     def update(self, outcome: Outcome) -> None:
         """Count a batch."""
-        ids = data(outcome.target).cpu()
-        self.nats.index_add_(0, ids, data(outcome.output).detach().cpu().double())
-        self.tokens += ids.bincount(minlength=len(self.tokens))
-
-    def merge(self, others: "Iterable[TokenTally]") -> None:
-        """Add what the other ranks counted."""
-        for other in others:
-            self.nats += other.nats
-            self.tokens += other.tokens
+        self.add(data(outcome.target).cpu(), data(outcome.output))
 
     def table(self) -> Table:
         """The tokens that most of the loss comes from, and all together."""

@@ -62,11 +62,12 @@ def forward(
     output = data.new_empty(tokens, directions * units)
     gates, cells, normal = None, None, []
     products: tuple[Tensor, ...] = ()
-    if keep:
-        gates = data.new_empty(directions, tokens, SLOTS[mode] * units)
-        cells = data.new_empty(directions, tokens, units) if mode == "LSTM" else None
     if extras.input_gain is not None:  # torch normalises, and the library gets the gates instead of the data
         gates, products = project(mode, data, weights, extras.input_gain)
+    elif keep:
+        gates = data.new_empty(directions, tokens, SLOTS[mode] * units)
+    if keep and mode == "LSTM":
+        cells = data.new_empty(directions, tokens, units)
     if keep and extras.hidden_gain is not None:
         normal = [data.new_empty(directions, tokens, n) for n in (extras.hidden_gain.size(1), 1)]
     arguments = [
@@ -85,8 +86,8 @@ def forward(
         *_pair(normal),
     ]
     _call("forward", mode, steps, state[0], arguments)
-    saved = (gates, cells, *normal) if keep else ()
-    return output, final, (*products, *(t for t in saved if t is not None))
+    saved = (*products, gates, cells, *normal) if keep else ()
+    return output, final, tuple(t for t in saved if t is not None)
 
 
 def backward(
