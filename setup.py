@@ -32,8 +32,8 @@ setup(
     ]
     + [
         Extension(
-            "seqkit.data._gather",
-            ["seqkit/data/gather.cpp"],
+            "seqkit.data.rows._gather",
+            ["seqkit/data/rows/gather.cpp"],
             extra_compile_args=["-O3", "-std=c++17"],
             language="c++",
             optional=True,

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from seqkit.batch import Batch
-    from seqkit.data.collate import PackCollate
-    from seqkit.data.module import SequenceDataModule
-    from seqkit.data.sampler import LengthBucketSampler
+    from seqkit.data.batching.sampler import LengthBucketSampler
+    from seqkit.data.lightning.datamodule import SequenceDataModule
+    from seqkit.data.rows.collate import PackCollate
     from seqkit.tasks import (
         Classifier,
         CTCRecognizer,
@@ -40,11 +40,11 @@ _HOMES = {
     "Classifier": "seqkit.tasks",
     "Forecaster": "seqkit.tasks",
     "LanguageModel": "seqkit.tasks",
-    "LengthBucketSampler": "seqkit.data.sampler",
+    "LengthBucketSampler": "seqkit.data",
     "MultiTask": "seqkit.tasks",
-    "PackCollate": "seqkit.data.collate",
+    "PackCollate": "seqkit.data",
     "Regressor": "seqkit.tasks",
-    "SequenceDataModule": "seqkit.data.module",
+    "SequenceDataModule": "seqkit.data.lightning",
     "Tagger": "seqkit.tasks",
     "Task": "seqkit.tasks",
 }

@@ -10,7 +10,7 @@ import torch
 import yaml
 from datasets import Dataset
 
-from seqkit.cli import main
+from seqkit.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

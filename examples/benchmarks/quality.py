@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from seqkit.sweep import main as sweep
+from seqkit.cli.sweep import main as sweep
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:

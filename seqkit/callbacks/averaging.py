@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from seqkit.tasks.steps import Steps
+from seqkit.tasks.module import SequenceModule
 
 
 class _Average(AveragedModel):
@@ -64,7 +64,7 @@ class NonMonotonicAveraging(WeightAveraging):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look whether to begin."""
-        metric, mode = pl_module.monitor if isinstance(pl_module, Steps) else ("val_loss", "min")
+        metric, mode = pl_module.monitor if isinstance(pl_module, SequenceModule) else ("val_loss", "min")
         if trainer.sanity_checking or trainer.state.fn != "fit" or metric not in trainer.callback_metrics:
             return
         value = float(trainer.callback_metrics[metric])

@@ -5,7 +5,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
-from seqkit.tasks.steps import Steps
+from seqkit.tasks.module import SequenceModule
 
 
 def validates(trainer: Trainer) -> bool:
@@ -36,7 +36,7 @@ class BestCheckpoint(ModelCheckpoint):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Ask the task what to watch."""
-        if isinstance(pl_module, Steps) and validates(trainer):
+        if isinstance(pl_module, SequenceModule) and validates(trainer):
             self.monitor, self.mode = pl_module.monitor
         if (
             stage == "fit" and not trainer.global_step

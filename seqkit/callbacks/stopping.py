@@ -5,7 +5,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 
 from seqkit.callbacks.checkpoint import validates
-from seqkit.tasks.steps import Steps
+from seqkit.tasks.module import SequenceModule
 
 
 class EarlyStop(EarlyStopping):
@@ -34,7 +34,7 @@ class EarlyStop(EarlyStopping):
                     "EarlyStop watches the validation split, but there is none; name one, or hold rows out of the "
                     "training split with data.validation_fraction"
                 )
-            if isinstance(pl_module, Steps):
+            if isinstance(pl_module, SequenceModule):
                 self.monitor, self.mode = pl_module.monitor
                 self.min_delta = abs(self.min_delta) * (1 if self.monitor_op is torch.gt else -1)
             if not trainer.global_step:  # what an earlier fit has seen counts no more in a new one

@@ -15,7 +15,7 @@ class Throughput(Callback):
     1 - N / (B x T), summed over the batches of a window.
 
     Args:
-        every: Steps between two values.
+        every: SequenceModule between two values.
 
     Attributes:
         tokens: Tokens seen by this rank in the whole fit.

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from seqkit.batch import Batch
 from seqkit.data.encoders import vocabulary
-from seqkit.data.vectors import Vectors, read_vectors
+from seqkit.data.word_vectors import Vectors, read_vectors
 from seqkit.nn.embedding import Embedding
-from seqkit.tasks.encoding import EncoderTask
+from seqkit.tasks.encoder_task import EncoderTask
 from seqkit.tasks.language_model import LanguageModel
 
 

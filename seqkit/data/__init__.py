@@ -1,7 +1,7 @@
 """From rows to packed batches: sources, encoders, lengths, the sampler, collation."""
 
-from seqkit.data.buckets import StepCost
-from seqkit.data.collate import PackCollate
+from seqkit.data.batching.plan import StepCost
+from seqkit.data.batching.sampler import LengthBucketSampler
 from seqkit.data.continuous import Continuous, PieceSampler, TextStreams
 from seqkit.data.encoders import (
     Characters,
@@ -21,9 +21,9 @@ from seqkit.data.encoders import (
     learn_spec,
     target_encoder,
 )
-from seqkit.data.lengths import lengths
-from seqkit.data.ragged import RaggedRows
-from seqkit.data.sampler import LengthBucketSampler
+from seqkit.data.rows.collate import PackCollate
+from seqkit.data.rows.lengths import lengths
+from seqkit.data.rows.packed_rows import RaggedRows
 from seqkit.data.sources import (
     CMAPSS,
     CMUdict,
@@ -36,9 +36,9 @@ from seqkit.data.sources import (
     Text,
     TimeSeries,
 )
-from seqkit.data.stream import PackedStream
-from seqkit.data.stream_loader import StreamLoader
-from seqkit.data.vectors import Vectors, read_vectors
+from seqkit.data.streaming.loader import StreamLoader
+from seqkit.data.streaming.stream import PackedStream
+from seqkit.data.word_vectors import Vectors, read_vectors
 
 __all__ = [
     "CMAPSS",

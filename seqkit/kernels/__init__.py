@@ -16,10 +16,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from seqkit.kernels import operator, reference
-from seqkit.kernels.choice import SWEEPS, Backend, available, choose
-from seqkit.kernels.layer_function import LayerFunction
-from seqkit.kernels.layout import PLAIN, Extras, Mode, Steps, is_projected, sequences, zeros
+from seqkit.kernels import compile_op, reference
+from seqkit.kernels.autograd import LayerFunction
+from seqkit.kernels.cells import PLAIN, Extras, Mode, Steps, is_projected, sequences, zeros
+from seqkit.kernels.dispatch import SWEEPS, Backend, available, choose
 
 __all__ = ["Backend", "Extras", "Mode", "Steps", "available", "choose", "layer", "sequences"]
 
@@ -59,7 +59,7 @@ def layer(
         if state is not None:
             state = [s.to(dtype) for s in state]
         if torch.compiler.is_compiling() and backend != "reference":
-            return operator.layer(mode, data, steps, state, weights, extras, backend)
+            return compile_op.layer(mode, data, steps, state, weights, extras, backend)
         if state is None:
             state = zeros(mode, steps, weights)
         backend = choose(data.device, dtype, projected=is_projected(mode, weights), forced=backend)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from seqkit.kernels.layout import EPSILON, PLAIN, SLOTS, Extras, Gradients, Mode, Steps, Weights
+from seqkit.kernels.cells import EPSILON, PLAIN, SLOTS, Extras, Gradients, Mode, Steps, Weights
 from seqkit.kernels.projection import project
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from seqkit.kernels.layout import GATES, PLAIN, SLOTS, Extras, Gradients, Mode, Steps, Weights
+from seqkit.kernels.cells import GATES, PLAIN, SLOTS, Extras, Gradients, Mode, Steps, Weights
 from seqkit.kernels.projection import project
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from seqkit.kernels.layout import EPSILON, Mode, Weights
+from seqkit.kernels.cells import EPSILON, Mode, Weights
 
 
 def input_blocks(mode: Mode, height: int) -> list[tuple[slice, slice]]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seqkit.kernels.layout import EPSILON, PLAIN, Extras, Mode, Steps, Weights, by_direction
+from seqkit.kernels.cells import EPSILON, PLAIN, Extras, Mode, Steps, Weights, by_direction
 
 
 def layer(

@@ -1,14 +1,14 @@
 """Modules on packed data: what torch.nn has for padded tensors, without the padding."""
 
-from seqkit.nn.characters import CharacterCNN, CharacterLSTM
+from seqkit.nn.char_encoders import CharacterCNN, CharacterLSTM
 from seqkit.nn.crf import CRF
 from seqkit.nn.dropout import Dropout, EmbeddingDropout, LockedDropout
 from seqkit.nn.embedding import Embedding, Projection
 from seqkit.nn.pooling import AttentionPool, LastPool, MaxPool, MeanPool
-from seqkit.nn.recurrent import GRU, LSTM, RNN
 from seqkit.nn.resample import Downsample, Stack, Upsample
+from seqkit.nn.rnn.layers import GRU, LSTM, RNN
+from seqkit.nn.rnn.swap import restore_recurrent, swap_recurrent
 from seqkit.nn.softmax import AdaptiveSoftmax, OutputSoftmax, Softmax
-from seqkit.nn.swap import restore_recurrent, swap_recurrent
 
 __all__ = [
     "CRF",

@@ -1,29 +1,16 @@
 """A linear-chain conditional random field on packed data (Lafferty, McCallum and Pereira 2001)."""
 
 import math
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from seqkit.kernels import crf as kernels
+from seqkit.labels import Allowed
 
 _NEVER = -1e30  # next to any score; sums of it stay finite
-
-
-class Allowed(NamedTuple):
-    """What may stand where; of a tag scheme, `seqkit.spans.allowed_transitions` gives it.
-
-    Attributes:
-        start: (C,), whether a sequence may begin with a tag.
-        transitions: (C, C), whether a tag (row) may be followed by another (column).
-        end: (C,), whether a sequence may end with a tag.
-    """
-
-    start: Tensor
-    transitions: Tensor
-    end: Tensor
 
 
 class CRF(nn.Module):

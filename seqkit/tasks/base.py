@@ -13,8 +13,8 @@ from torchmetrics import MetricCollection
 from seqkit import packed
 from seqkit.batch import Batch
 from seqkit.losses import Loss, Values
-from seqkit.tasks.encoding import Encoded, EncoderTask
-from seqkit.tasks.steps import Outcome, Part, Predictions, Schedule
+from seqkit.tasks.encoder_task import Encoded, EncoderTask
+from seqkit.tasks.module import Part, Predictions, Schedule, TaskOutput
 
 __all__ = ["Part", "Predictions", "Schedule", "Task"]
 
@@ -32,21 +32,21 @@ class Task(EncoderTask, ABC):
     2017, https://aclanthology.org/D17-1070).
 
     Args:
-        spec: See :class:`~seqkit.tasks.encoding.EncoderTask`.
-        encoder: See :class:`~seqkit.tasks.encoding.EncoderTask`.
-        embedding: See :class:`~seqkit.tasks.encoding.EncoderTask`.
-        embeddings: See :class:`~seqkit.tasks.encoding.EncoderTask`.
+        spec: See :class:`~seqkit.tasks.encoder_task.EncoderTask`.
+        encoder: See :class:`~seqkit.tasks.encoder_task.EncoderTask`.
+        embedding: See :class:`~seqkit.tasks.encoder_task.EncoderTask`.
+        embeddings: See :class:`~seqkit.tasks.encoder_task.EncoderTask`.
         pooling: For a target per sequence: the pooling, without its ``input_size``.
         loss: The loss, without arguments still to come.
         dropout: Probability of dropping a feature of the encoder's input and of its output.
-        optimizer: See :class:`~seqkit.tasks.encoding.EncoderTask`.
-        lr_scheduler: See :class:`~seqkit.tasks.encoding.EncoderTask`.
-        causal: See :class:`~seqkit.tasks.encoding.EncoderTask`.
+        optimizer: See :class:`~seqkit.tasks.encoder_task.EncoderTask`.
+        lr_scheduler: See :class:`~seqkit.tasks.encoder_task.EncoderTask`.
+        causal: See :class:`~seqkit.tasks.encoder_task.EncoderTask`.
         attention: Whether predictions hold, as ``INPUT_attention``, the weight that pooling gives each token.
 
     Raises:
         ValueError: The spec has not exactly one target, or one of another kind; a pair without pooling;
-            ``attention`` of a pooling without weights; see also :class:`~seqkit.tasks.encoding.EncoderTask`.
+            ``attention`` of a pooling without weights; see also :class:`~seqkit.tasks.encoder_task.EncoderTask`.
     """
 
     def __init__(
@@ -111,10 +111,10 @@ class Task(EncoderTask, ABC):
 
     @abstractmethod
     def build_metrics(self) -> list[MetricCollection]:
-        """The metrics of one stage: one collection for each pair that :meth:`measured` gives."""
+        """The metrics of one stage: one collection for each pair that :meth:`metric_inputs` gives."""
 
     @abstractmethod
-    def measured(self, output: Values, target: Values) -> Sequence[tuple[Values, Values]]:
+    def metric_inputs(self, output: Values, target: Values) -> Sequence[tuple[Values, Values]]:
         """What the metrics compare: predictions and targets, one unit a row, or packed."""
 
     @abstractmethod
@@ -122,14 +122,14 @@ class Task(EncoderTask, ABC):
         """Turn outputs into predictions in the terms of the target: class ids, multi-hot labels or values."""
 
     @abstractmethod
-    def plain(self, predicted: Tensor) -> list[Any]:
+    def to_python(self, predicted: Tensor) -> list[Any]:
         """The predictions of some units in plain types: label names or numbers, one a unit."""
 
     def compute_loss(self, output: Values, target: Values) -> tuple[Tensor, Tensor]:
         """The loss summed over the units that count, and their number."""
         return self.loss.total(output, target)
 
-    def sequence_losses(self, outcome: Outcome) -> Tensor:
+    def sequence_losses(self, outcome: TaskOutput) -> Tensor:
         """The mean loss a unit of each sequence, (B,); 0 where no unit counts."""
         each = zip(_sequences(outcome.output), _sequences(outcome.target), strict=True)
         sums = [self.compute_loss(output, target) for output, target in each]
@@ -162,27 +162,27 @@ class Task(EncoderTask, ABC):
         """Compute a batch's loss and log it with the metrics of the stage.
 
         Returns:
-            In training, the :meth:`~seqkit.tasks.steps.Steps.objective`. Otherwise the mean.
+            In training, the :meth:`~seqkit.tasks.module.SequenceModule.objective`. Otherwise the mean.
         """
         if not len(batch.rows):
             return self.no_objective()
-        loss, values = self.learn(self.outcome(self(batch.inputs), batch), stage)
+        loss, values = self.loss_and_update(self.outcome(self(batch.inputs), batch), stage)
         self._log_values(values)
         return loss
 
-    def test_step(self, batch: Batch, _: int) -> dict[str, Outcome]:
+    def test_step(self, batch: Batch, _: int) -> dict[str, TaskOutput]:
         """One batch of the test split; callbacks get what came of it."""
         if not len(batch.rows):
             return {}
         outcome = self.outcome(self(batch.inputs), batch)
-        self.learn(outcome, "test")
+        self.loss_and_update(outcome, "test")
         return {self.target_column: outcome}
 
-    def outcome(self, output: Values, batch: Batch) -> Outcome:
+    def outcome(self, output: Values, batch: Batch) -> TaskOutput:
         """A batch's output beside its target."""
-        return Outcome(output, batch.targets[self.target_column])
+        return TaskOutput(output, batch.targets[self.target_column])
 
-    def learn(self, outcome: Outcome, stage: str) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss_and_update(self, outcome: TaskOutput, stage: str) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute a batch's loss and take it into the metrics.
 
         Returns:
@@ -191,7 +191,7 @@ class Task(EncoderTask, ABC):
         output, target = outcome
         total, units = self.compute_loss(output, target)
         with torch.no_grad():
-            values = self._taken(stage, total.detach(), units, lambda: self.measured(output, target))
+            values = self._taken(stage, total.detach(), units, lambda: self.metric_inputs(output, target))
         return self.objective(total, units) if stage == "train" else total / units.clamp(min=1), values
 
     def predict_step(self, batch: Batch, _: int) -> Predictions:
@@ -212,8 +212,8 @@ class Task(EncoderTask, ABC):
     def listed(self, predicted: Values) -> list[Any]:
         """Predictions in plain types, one a sequence."""
         if isinstance(predicted, PackedSequence):
-            return [self.plain(values) for values in packed.unpack(predicted)]
-        return self.plain(predicted)
+            return [self.to_python(values) for values in packed.unpack(predicted)]
+        return self.to_python(predicted)
 
 
 def _sequences(values: Values) -> list[Any]:

@@ -12,12 +12,12 @@ from torchmetrics import MetricCollection
 
 from seqkit import packed
 from seqkit.batch import Batch
-from seqkit.ctc import CTC, beam_search, best_path, steps_needed
-from seqkit.losses import Values
+from seqkit.decoding import beam_search, best_path
+from seqkit.labels import END, split
+from seqkit.losses import CTC, Values, steps_needed
 from seqkit.metrics import ErrorRates
 from seqkit.tasks.base import Part, Schedule, Task
-from seqkit.tasks.steps import Outcome
-from seqkit.transcripts import END, split
+from seqkit.tasks.module import TaskOutput
 
 _NEVER = torch.iinfo(torch.int64).max
 
@@ -31,7 +31,7 @@ class CTCRecognizer(Task):
     character error rate) and the sequence error rate (the share of rows that are not exactly right; of words, the
     word error rate), against the nearest reference.
 
-    A row with fewer steps than its labels need (:func:`seqkit.ctc.steps_needed`) cannot be learned. Give the
+    A row with fewer steps than its labels need (:func:`seqkit.losses.ctc.steps_needed`) cannot be learned. Give the
     encoder more steps then, by :class:`seqkit.nn.Upsample` in a :class:`seqkit.nn.Stack`.
 
     Args:
@@ -102,27 +102,27 @@ class CTCRecognizer(Task):
         """Label and sequence error rate."""
         return [MetricCollection({"errors": ErrorRates()})]
 
-    def measured(self, output: Values, target: Values) -> list[tuple[Values, Values]]:
+    def metric_inputs(self, output: Values, target: Values) -> list[tuple[Values, Values]]:
         """Found and true label sequences."""
         return [(self.decode(output), target)]
 
     def decode(self, output: Values) -> PackedSequence:
-        """The likeliest label sequence of each row; see :mod:`seqkit.transcripts`."""
+        """The likeliest label sequence of each row; see :mod:`seqkit.labels`."""
         scores = cast(PackedSequence, output)
         if self.beam_width == 1:
             return best_path(scores)
         return beam_search(scores, self.beam_width).transcripts[0]
 
-    def plain(self, predicted: Tensor) -> list[Any]:
+    def to_python(self, predicted: Tensor) -> list[Any]:
         """The names of a row's labels."""
         return [self.names[i] for i in predicted.tolist() if i != END]
 
-    def outcome(self, output: Values, batch: Batch) -> Outcome:
+    def outcome(self, output: Values, batch: Batch) -> TaskOutput:
         """A batch's output beside its target."""
         self._rows = batch.rows
         return super().outcome(output, batch)
 
-    def learn(self, outcome: Outcome, stage: str) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss_and_update(self, outcome: TaskOutput, stage: str) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute a batch's loss over the rows that can be aligned, and take it into the metrics.
 
         Raises:
@@ -131,7 +131,7 @@ class CTCRecognizer(Task):
         self._leave_out(*outcome, stage)
         return super().learn(outcome, stage)
 
-    def sequence_losses(self, outcome: Outcome) -> Tensor:
+    def sequence_losses(self, outcome: TaskOutput) -> Tensor:
         """The loss of each row, (B,); 0 of one that cannot be aligned."""
         losses = cast(CTC, self.loss).each(
             cast(PackedSequence, outcome.output), cast(PackedSequence, outcome.target)

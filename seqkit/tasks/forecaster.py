@@ -12,11 +12,11 @@ from torchmetrics import MetricCollection
 
 from seqkit import packed
 from seqkit.batch import Batch
-from seqkit.losses import MSE, Loss, Quantile, Values, data
+from seqkit.losses import MSE, Loss, Quantile, Values, unit_values
 from seqkit.metrics import regression_metrics
 from seqkit.tasks.base import Task
-from seqkit.tasks.encoding import check_steps_kept
-from seqkit.tasks.steps import Outcome, Part, Schedule
+from seqkit.tasks.encoder_task import check_steps_kept
+from seqkit.tasks.module import Part, Schedule, TaskOutput
 
 
 class Forecaster(Task):
@@ -106,9 +106,9 @@ class Forecaster(Task):
         each = range(1, self.horizon + 1) if self.per_horizon else ()
         return [regression_metrics(), *(regression_metrics().clone(postfix=f"_{ahead}") for ahead in each)]
 
-    def outcome(self, output: Values, batch: Batch) -> Outcome:
+    def outcome(self, output: Values, batch: Batch) -> TaskOutput:
         """A batch's output beside the series."""
-        return Outcome(output, batch.inputs[self.target_column])
+        return TaskOutput(output, batch.inputs[self.target_column])
 
     def plan_units(self, plan: Any) -> float:
         """The mean number of steps ahead of a step by the training loader's plan, sequences' ends not taken off."""
@@ -119,7 +119,7 @@ class Forecaster(Task):
         pairs = self._pairs(output, target)
         return self.loss.total(*(torch.cat(side) for side in zip(*pairs, strict=True)))
 
-    def measured(self, output: Values, target: Values) -> list[tuple[Tensor, Tensor]]:
+    def metric_inputs(self, output: Values, target: Values) -> list[tuple[Tensor, Tensor]]:
         """Predicted and true values, flat, of all steps ahead, and of each."""
         pairs = [
             tuple((values * self.std + self.mean).reshape(-1) for values in pair)
@@ -130,16 +130,16 @@ class Forecaster(Task):
 
     def decode(self, output: Values) -> Values:
         """Values at each step ahead (N, horizon, D), in the column's own units."""
-        values = data(output).reshape(-1, self.horizon, int(self.target["size"])) * self.std + self.mean
+        values = unit_values(output).reshape(-1, self.horizon, int(self.target["size"])) * self.std + self.mean
         return cast(PackedSequence, output)._replace(data=values)
 
-    def plain(self, predicted: Tensor) -> list[Any]:
+    def to_python(self, predicted: Tensor) -> list[Any]:
         """Lists of steps ahead, each a number, or a list of one number a channel."""
         return (predicted.squeeze(-1) if predicted.shape[-1] == 1 else predicted).tolist()
 
     def listed(self, predicted: Values) -> list[Any]:
         """What follows each sequence's last step."""
-        return self.plain(packed.last(cast(PackedSequence, predicted)))
+        return self.to_python(packed.last(cast(PackedSequence, predicted)))
 
     def _pairs(self, output: Values, target: Values) -> list[tuple[Tensor, Tensor]]:
         """By steps ahead: what was predicted and what came, (P, D) each."""

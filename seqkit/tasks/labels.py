@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 from torchmetrics import MetricCollection
 
-from seqkit.losses import BinaryCrossEntropy, CrossEntropy, Loss, Values, data
+from seqkit.losses import BinaryCrossEntropy, CrossEntropy, Loss, Values, unit_values
 from seqkit.metrics import classification_metrics, multilabel_metrics
 from seqkit.tasks.base import Part, Schedule, Task
 
@@ -85,17 +85,17 @@ class LabelTask(Task, ABC):
         ignore_index = self.loss.ignore_index if isinstance(self.loss, CrossEntropy) else -100
         return [classification_metrics(self.names, per_class=self.per_class, ignore_index=ignore_index)]
 
-    def measured(self, output: Values, target: Values) -> list[tuple[Values, Values]]:
+    def metric_inputs(self, output: Values, target: Values) -> list[tuple[Values, Values]]:
         """Predicted and true class ids (N,) or multi-hot labels (N, C)."""
-        return [(data(self.decode(output)), data(target).long())]
+        return [(unit_values(self.decode(output)), unit_values(target).long())]
 
     def decode(self, output: Values) -> Values:
         """The likeliest class, or the labels likelier than not."""
-        logits = data(output)
+        logits = unit_values(output)
         predicted = (logits > 0).long() if self.multilabel else logits.argmax(-1)
         return output._replace(data=predicted) if isinstance(output, PackedSequence) else predicted
 
-    def plain(self, predicted: Tensor) -> list[Any]:
+    def to_python(self, predicted: Tensor) -> list[Any]:
         """The label's name, or the list of names, of each unit."""
         if self.multilabel:
             return [[self.names[i] for i, hit in enumerate(row) if hit] for row in predicted.tolist()]

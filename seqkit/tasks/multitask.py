@@ -13,9 +13,9 @@ from torchmetrics import MetricCollection
 from seqkit.batch import Batch
 from seqkit.tasks.base import Task
 from seqkit.tasks.classifier import Classifier
-from seqkit.tasks.encoding import Encoded, EncoderTask
+from seqkit.tasks.encoder_task import Encoded, EncoderTask
+from seqkit.tasks.module import Part, Predictions, Schedule, TaskOutput
 from seqkit.tasks.regressor import Regressor
-from seqkit.tasks.steps import Outcome, Part, Predictions, Schedule
 from seqkit.tasks.tagger import Tagger
 
 Head = Callable[[dict[str, Any], Part], Task]
@@ -48,22 +48,22 @@ class MultiTask(EncoderTask):
 
     Args:
         spec: What the data decides; ``SequenceDataModule.spec``, with one target or more.
-        encoder: See :class:`~seqkit.tasks.encoding.EncoderTask`.
-        embedding: See :class:`~seqkit.tasks.encoding.EncoderTask`.
-        embeddings: See :class:`~seqkit.tasks.encoding.EncoderTask`.
+        encoder: See :class:`~seqkit.tasks.encoder_task.EncoderTask`.
+        embedding: See :class:`~seqkit.tasks.encoder_task.EncoderTask`.
+        embeddings: See :class:`~seqkit.tasks.encoder_task.EncoderTask`.
         heads: By target column, its head, whose ``spec`` and ``encoder`` are left out. By default a Tagger for
             labels per token, a Classifier for labels per sequence, a Regressor for values.
         weights: By target column, the weight of its loss; 1 by default.
         main: The target column whose own monitor says which checkpoint is best; by default the weighted sum of the
             losses says it.
         dropout: Probability of dropping a feature of the encoder's input. A head has its own for its output.
-        optimizer: See :class:`~seqkit.tasks.encoding.EncoderTask`.
-        lr_scheduler: See :class:`~seqkit.tasks.encoding.EncoderTask`.
-        causal: See :class:`~seqkit.tasks.encoding.EncoderTask`.
+        optimizer: See :class:`~seqkit.tasks.encoder_task.EncoderTask`.
+        lr_scheduler: See :class:`~seqkit.tasks.encoder_task.EncoderTask`.
+        causal: See :class:`~seqkit.tasks.encoder_task.EncoderTask`.
 
     Raises:
         ValueError: There is no target; a head, a weight or ``main`` is for a column that is no target; a weight is
-            negative; see also :class:`~seqkit.tasks.encoding.EncoderTask` and the heads.
+            negative; see also :class:`~seqkit.tasks.encoder_task.EncoderTask` and the heads.
     """
 
     def __init__(
@@ -130,14 +130,14 @@ class MultiTask(EncoderTask):
         """
         if not len(batch.rows):
             return self.no_objective()
-        return self._learn(self._outcomes(batch), stage)
+        return self._loss_and_update(self._outcomes(batch), stage)
 
-    def test_step(self, batch: Batch, _: int) -> dict[str, Outcome]:
+    def test_step(self, batch: Batch, _: int) -> dict[str, TaskOutput]:
         """One batch of the test split; callbacks get what came of it."""
         if not len(batch.rows):
             return {}
         outcomes = self._outcomes(batch)
-        self._learn(outcomes, "test")
+        self._loss_and_update(outcomes, "test")
         return outcomes
 
     def predict_step(self, batch: Batch, _: int) -> Predictions:
@@ -167,15 +167,15 @@ class MultiTask(EncoderTask):
 
     # Private.
 
-    def _outcomes(self, batch: Batch) -> dict[str, Outcome]:
+    def _outcomes(self, batch: Batch) -> dict[str, TaskOutput]:
         outputs = self(batch.inputs)
         return {column: head.outcome(outputs[column], batch) for column, head in self.heads.items()}
 
-    def _learn(self, outcomes: dict[str, Outcome], stage: str) -> Tensor:
+    def _loss_and_update(self, outcomes: dict[str, TaskOutput], stage: str) -> Tensor:
         losses: list[Tensor] = []
         values: dict[str, Tensor] = {}
         for column, head in self.heads.items():
-            loss, found = head.learn(outcomes[column], stage)
+            loss, found = head.loss_and_update(outcomes[column], stage)
             losses.append(loss)
             values |= {_renamed(name, column): value for name, value in found.items()}
         if stage == "train":

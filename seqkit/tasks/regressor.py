@@ -11,7 +11,7 @@ from torch.optim import Adam
 from torchmetrics import Metric, MetricCollection
 
 from seqkit import packed
-from seqkit.losses import MSE, Loss, Quantile, Values, data
+from seqkit.losses import MSE, Loss, Quantile, Values, unit_values
 from seqkit.metrics import regression_metrics
 from seqkit.nn.pooling import LastPool
 from seqkit.tasks.base import Part, Schedule, Task
@@ -98,24 +98,24 @@ class Regressor(Task):
 
     def compute_loss(self, output: Values, target: Values) -> tuple[Tensor, Tensor]:
         """The loss of the standardised values, summed over units, and the number of units."""
-        truth = data(target).reshape(len(data(target)), -1)  # (N, K)
-        return self.loss.total(data(output), (truth - self.mean) / self.std)
+        truth = unit_values(target).reshape(len(unit_values(target)), -1)  # (N, K)
+        return self.loss.total(unit_values(output), (truth - self.mean) / self.std)
 
-    def measured(self, output: Values, target: Values) -> list[tuple[Tensor, Tensor]]:
+    def metric_inputs(self, output: Values, target: Values) -> list[tuple[Tensor, Tensor]]:
         """Predicted and true values, flat, of all steps, then of the last ones."""
         point = self.decode(output)
         if isinstance(self.loss, Quantile):
-            point = _replace(point, data(point)[:, self.loss.output_size // 2])
+            point = _replace(point, unit_values(point)[:, self.loss.output_size // 2])
         pairs = [(point, target)]
         if isinstance(point, PackedSequence) and isinstance(target, PackedSequence):
             pairs.append((packed.last(point), packed.last(target)))
-        return [(data(values).reshape(-1), data(truth).reshape(-1)) for values, truth in pairs]
+        return [(unit_values(values).reshape(-1), unit_values(truth).reshape(-1)) for values, truth in pairs]
 
     def decode(self, output: Values) -> Values:
         """Values (N, K), or quantiles (N, Q), in the target's own units."""
-        return _replace(output, data(output) * self.std + self.mean)
+        return _replace(output, unit_values(output) * self.std + self.mean)
 
-    def plain(self, predicted: Tensor) -> list[Any]:
+    def to_python(self, predicted: Tensor) -> list[Any]:
         """One number a unit, or a list of numbers where there are several values or quantiles."""
         return (predicted.squeeze(-1) if predicted.shape[-1] == 1 else predicted).tolist()
 

@@ -10,18 +10,19 @@ from torch.optim import Adam
 from torchmetrics import MetricCollection
 
 from seqkit import packed
-from seqkit.losses import Loss, Values, data
+from seqkit.labels import Scheme, allowed_transitions, detect_scheme
+from seqkit.losses import Loss, Values, unit_values
+from seqkit.metrics import SpanF1
 from seqkit.nn.crf import CRF
-from seqkit.spans import Scheme, SpanF1, allowed_transitions, detect_scheme
 from seqkit.tasks.base import Part, Schedule
 from seqkit.tasks.labels import LabelTask
-from seqkit.tasks.steps import Outcome
+from seqkit.tasks.module import TaskOutput
 
 
 class Tagger(LabelTask):
     """Label every token: parts of speech, named entities, kinds of characters, events in a series.
 
-    Tags that follow a scheme of spans are measured by span F1, too, and that says which checkpoint is best. With
+    Tags that follow a scheme of spans are metric_inputs by span F1, too, and that says which checkpoint is best. With
     a ``decoder`` the loss is the negative log-likelihood of whole sequences of tags, and predictions are the best
     sequences. That loss, too, is counted a token: the sum over sequences is divided by the number of their tokens.
     Tokens without a label (a null in the data) count nowhere; a CRF sums over what they may be.
@@ -38,7 +39,7 @@ class Tagger(LabelTask):
         causal: See :class:`~seqkit.tasks.base.Task`.
         per_class: Report each class's F1, too, and each type's where tags follow a scheme.
         decoder: :class:`seqkit.nn.CRF`, without its number of tags; by default each token is labelled by itself.
-        scheme: How tags write spans (see :mod:`seqkit.spans`). ``auto`` looks at their names, which cannot tell
+        scheme: How tags write spans (see :mod:`seqkit.labels`). ``auto`` looks at their names, which cannot tell
             IOB1 from BIO and are taken for BIO; ``none``: they write no spans.
         constrained: Whether the decoder gives probability to what the scheme allows only. Data that breaks its
             scheme trains without.
@@ -108,10 +109,10 @@ class Tagger(LabelTask):
             metrics.append(MetricCollection({"spans": spans}))
         return metrics
 
-    def measured(self, output: Values, target: Values) -> list[tuple[Values, Values]]:
+    def metric_inputs(self, output: Values, target: Values) -> list[tuple[Values, Values]]:
         """Predicted and true labels, flat, and packed where their order matters."""
         decoded = self.decode(output)
-        pairs: list[tuple[Values, Values]] = [(data(decoded), data(target).long())]
+        pairs: list[tuple[Values, Values]] = [(unit_values(decoded), unit_values(target).long())]
         return pairs if self.scheme is None else [*pairs, (decoded, target)]
 
     def compute_loss(self, output: Values, target: Values) -> tuple[Tensor, Tensor]:
@@ -122,7 +123,7 @@ class Tagger(LabelTask):
         total = -self.decoder(scores, tags).sum()
         return total, (tags.data != self.decoder.ignore_index).sum()
 
-    def sequence_losses(self, outcome: Outcome) -> Tensor:
+    def sequence_losses(self, outcome: TaskOutput) -> Tensor:
         """The mean loss a token of each sequence, (B,); 0 where no token counts."""
         if self.decoder is None:
             return super().sequence_losses(outcome)

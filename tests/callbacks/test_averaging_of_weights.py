@@ -35,7 +35,7 @@ def moving(states, decay):
     return found
 
 
-class Steps(Callback):
+class SequenceModule(Callback):
     def __init__(self):
         self.states = []
 
@@ -46,7 +46,7 @@ class Steps(Callback):
 @pytest.mark.parametrize("averaging", [WeightAveraging, partial(EMAWeightAveraging, decay=0.8)])
 def test_the_averages_are_those_of_the_weights_after_each_step(averaging, splits, trainer, tmp_path):
     model, data = build(splits)
-    steps = Steps()
+    steps = SequenceModule()
     best = BestCheckpoint(tmp_path)
     run = trainer(max_epochs=2, callbacks=[steps, averaging(), best], enable_checkpointing=True)
     run.fit(model, data)

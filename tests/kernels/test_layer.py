@@ -7,7 +7,7 @@ from torch.nn.utils.rnn import pack_sequence
 
 from seqkit import kernels
 from seqkit.kernels import Steps
-from seqkit.kernels.layout import GATES
+from seqkit.kernels.cells import GATES
 
 MODES = list(GATES)
 BACKENDS = [b for b in ("closed_form", "native") if b in kernels.available()]

@@ -7,7 +7,7 @@ from torch.nn.utils.rnn import pack_sequence
 
 from seqkit import kernels
 from seqkit.kernels import Steps, native
-from seqkit.kernels.layout import GATES, STATES, Weights
+from seqkit.kernels.cells import GATES, STATES, Weights
 
 from .test_layer import assert_same, problem
 from .test_layer import run as layer_run

@@ -22,7 +22,7 @@ MODELS = {
                 },
                 "weights": {"value": 0.5},
                 "main": "tags",
-                "lr_scheduler": {"class_path": "seqkit.schedules.WarmupCosine", "init_args": {"warmup": 2}},
+                "lr_scheduler": {"class_path": "seqkit.optim.WarmupCosine", "init_args": {"warmup": 2}},
             },
         },
         {"inputs": "words", "targets": ["tags", "value"]},
@@ -34,7 +34,7 @@ MODELS = {
             "init_args": {
                 "encoder": ENCODER,
                 "horizon": 2,
-                "lr_scheduler": {"class_path": "seqkit.schedules.Plateau", "init_args": {"patience": 1}},
+                "lr_scheduler": {"class_path": "seqkit.optim.Plateau", "init_args": {"patience": 1}},
             },
         },
         {"inputs": "series"},

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from seqkit import CTCRecognizer, SequenceDataModule, packed
-from seqkit.ctc import CTC
 from seqkit.data import LabelSequences
+from seqkit.labels import split
+from seqkit.losses import CTC
 from seqkit.nn import GRU, LSTM, Downsample, Embedding, Stack, Upsample
-from seqkit.transcripts import split
 
 EMBEDDING = partial(Embedding, embedding_dim=8)
 ENCODER = partial(

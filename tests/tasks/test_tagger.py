@@ -8,7 +8,7 @@ import torch
 from seqkit import SequenceDataModule, Tagger, packed
 from seqkit.losses import CrossEntropy
 from seqkit.nn import CRF, LSTM, Embedding
-from seqkit.tasks.steps import Outcome
+from seqkit.tasks.module import TaskOutput
 
 EMBEDDING = partial(Embedding, embedding_dim=8)
 ENCODER = partial(LSTM, hidden_size=8, bidirectional=True)
@@ -71,7 +71,7 @@ def test_untrained_predictions_follow_the_scheme_unless_told_otherwise(entities)
         with torch.no_grad():
             model.decoder.start[model.names.index("I-person")] = 100.0
         batch = data.rows("train")[[0, 1, 2, 3]]
-        first = model.plain(packed.first(model.decode(model(batch.inputs))))
+        first = model.to_python(packed.first(model.decode(model(batch.inputs))))
         assert ("I-person" in first) is not constrained
 
 
@@ -100,7 +100,7 @@ def test_tokens_without_a_label_count_nowhere(trainer):
     total.backward()
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
     with torch.no_grad():
-        found = model.sequence_losses(Outcome(model(batch.inputs), target))
+        found = model.sequence_losses(TaskOutput(model(batch.inputs), target))
         each = [data.rows("train")[[int(row)]] for row in batch.rows]
         alone = [model.compute_loss(model(one.inputs), one.targets["tags"]) for one in each]
     torch.testing.assert_close(found, torch.stack([total / max(int(units), 1) for total, units in alone]))

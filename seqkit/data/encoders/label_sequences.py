@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from seqkit.data.encoders.base import Encoder, RowError, flat, is_list, ragged, read, require
 from seqkit.data.encoders.labels import check_labels, label_name
 from seqkit.data.encoders.text import is_text
-from seqkit.transcripts import END, UNKNOWN
+from seqkit.labels import END, UNKNOWN
 
 
 class LabelSequences(Encoder):
@@ -20,7 +20,7 @@ class LabelSequences(Encoder):
 
     Reads a column of strings, whose characters are the labels; of lists of labels (strings, `ClassLabel` ids or
     whole numbers); or of lists of such lists, several *references* for a row, any of which is right. -1 closes each
-    of them, and a label that training did not have becomes -2; see :mod:`seqkit.transcripts`.
+    of them, and a label that training did not have becomes -2; see :mod:`seqkit.labels`.
 
     Args:
         names: The labels, in the order of their ids; learned if None: those that a `ClassLabel` declares, else the

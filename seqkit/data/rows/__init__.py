@@ -1,0 +1,1 @@
+"""From rows to packed batches: collation, and gathering straight from Arrow."""

@@ -1,0 +1,1 @@
+"""Packed batches from a stream of rows."""

@@ -1,0 +1,204 @@
+"""One recurrent layer as operators of torch, so that `torch.compile` keeps it in its graph.
+
+Eager code calls `seqkit.kernels.autograd` directly: an operator written in Python costs more per call.
+
+Without an initial state the number of sequences stands in the batch sizes alone, so the final states are of a size
+that no graph knows beforehand. ``torch.compile(fullgraph=True)`` takes that; by default Dynamo breaks the graph
+there, unless ``torch._dynamo.config.capture_dynamic_output_shape_ops`` is set or there are ``unsorted_indices``.
+"""
+
+# ruff: noqa: ARG001 -- fakes take all that their operators take
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, library
+
+from seqkit.kernels import autograd
+from seqkit.kernels.cells import (
+    LEARNED,
+    SLOTS,
+    STATES,
+    Extras,
+    Mode,
+    Steps,
+    by_direction,
+    is_projected,
+    shape,
+    zeros,
+)
+from seqkit.kernels.dispatch import SWEEPS, Backend, choose
+
+
+def layer(
+    mode: Mode,
+    data: Tensor,
+    steps: Steps,
+    state: Sequence[Tensor] | None,
+    weights: Sequence[Tensor],
+    extras: Extras,
+    backend: Backend | None,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Runs one layer; arguments and returns are those of `seqkit.kernels.layer`."""
+    present = {name: e for name, e in zip(Extras._fields, extras, strict=True) if e is not None}
+    found = recurrent_layer(
+        data,
+        steps.batch_sizes,
+        list(state or []),
+        list(weights),
+        list(present.values()),
+        mode,
+        ",".join(present),
+        backend,
+    )
+    return found[0], tuple(found[1 : 1 + STATES[mode]])
+
+
+@library.custom_op("seqkit::recurrent_layer", mutates_args=())
+def recurrent_layer(
+    data: Tensor,
+    batch_sizes: Tensor,
+    state: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    extras: Sequence[Tensor],
+    mode: str,
+    names: str,
+    backend: str | None,
+) -> list[Tensor]:
+    """The output, the final states, and what the backward needs besides.
+
+    `state` may be empty, for zeros; `extras` are those of the `names`, which commas separate.
+    """
+    kind, steps, more = cast(Mode, mode), Steps(batch_sizes), _extras(extras, names)
+    start = zeros(kind, steps, weights)
+    if state and [s.shape for s in state] != [s.shape for s in start]:
+        raise RuntimeError(
+            f"Expected hidden states of sizes {[tuple(s.shape) for s in start]} for each layer, "
+            f"got {[tuple(s.shape) for s in state]}"
+        )
+    sweeps = _sweeps(backend, kind, weights)
+    output, final, saved = sweeps.forward(kind, data, steps, state or start, by_direction(weights), more, keep=True)
+    return [output, *final, *saved]
+
+
+@recurrent_layer.register_fake
+def _(
+    data: Tensor,
+    batch_sizes: Tensor,
+    state: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    extras: Sequence[Tensor],
+    mode: str,
+    names: str,
+    backend: str | None,
+) -> list[Tensor]:
+    kind, more = cast(Mode, mode), _extras(extras, names)
+    directions, units, size = shape(kind, weights)
+    tokens, height = data.size(0), weights[0].size(0)
+    sequences = state[0].size(1) if state else library.get_ctx().new_dynamic_size()
+    shapes: list[tuple[int | torch.SymInt, ...]] = [(tokens, directions * size)]
+    shapes += [(directions, sequences, width) for width in (size, units)[: STATES[kind]]]
+    if more.input_gain is not None:
+        shapes += [(directions, tokens, width) for width in (height, 1, 1)]
+    shapes += [(directions, tokens, SLOTS[kind] * units)]
+    if kind == "LSTM":
+        shapes += [(directions, tokens, units)]
+    if more.hidden_gain is not None:
+        shapes += [(directions, tokens, width) for width in (height, 1)]
+    return [data.new_empty(s) for s in shapes]
+
+
+@library.custom_op("seqkit::recurrent_layer_backward", mutates_args=())
+def recurrent_layer_backward(
+    gradients: Sequence[Tensor],
+    data: Tensor,
+    batch_sizes: Tensor,
+    state: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    extras: Sequence[Tensor],
+    output: Tensor,
+    saved: Sequence[Tensor],
+    mode: str,
+    names: str,
+    backend: str | None,
+) -> list[Tensor]:
+    """The gradients of data, states, weights and those extras that are learned."""
+    kind, steps, more = cast(Mode, mode), Steps(batch_sizes), _extras(extras, names)
+    found = autograd.backward(
+        _sweeps(backend, kind, weights),
+        kind,
+        steps,
+        data,
+        state or zeros(kind, steps, weights),
+        weights,
+        more,
+        output,
+        [s.clone() for s in saved],  # which the sweeps may overwrite, but an operator not
+        gradients,
+        of_data=True,
+        of_weights=True,
+    )
+    return [gradient for gradient in found if gradient is not None]
+
+
+@recurrent_layer_backward.register_fake
+def _(
+    gradients: Sequence[Tensor],
+    data: Tensor,
+    batch_sizes: Tensor,
+    state: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    extras: Sequence[Tensor],
+    output: Tensor,
+    saved: Sequence[Tensor],
+    mode: str,
+    names: str,
+    backend: str | None,
+) -> list[Tensor]:
+    learned = [e for e, name in zip(extras, names.split(","), strict=False) if name in LEARNED]
+    return [
+        torch.empty_like(t, memory_format=torch.contiguous_format)
+        for t in (data, *gradients[1:], *weights, *learned)
+    ]
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    data, batch_sizes, state, weights, extras, ctx.mode, ctx.names, ctx.backend = inputs
+    final = 1 + STATES[ctx.mode]
+    ctx.counts = len(state), len(weights), len(extras)
+    ctx.shapes = [o.shape for o in output[:final]]
+    ctx.save_for_backward(data, batch_sizes, output[0], *state, *weights, *extras, *output[final:])
+
+
+def _differentiate(ctx: Any, gradients: list[Tensor | None]) -> tuple[Any, ...]:
+    data, batch_sizes, output, *rest = ctx.saved_tensors
+    state, weights, extras = (_take(rest, count) for count in ctx.counts)
+    above = [
+        data.new_zeros(shape) if gradient is None else gradient
+        for gradient, shape in zip(gradients, ctx.shapes, strict=False)
+    ]
+    of_data, *found = recurrent_layer_backward(
+        above, data, batch_sizes, state, weights, extras, output, rest, ctx.mode, ctx.names, ctx.backend
+    )
+    of_state = _take(found, STATES[ctx.mode])
+    of_weights = _take(found, len(weights))
+    of_extras = [found.pop(0) if name in LEARNED else None for name in ctx.names.split(",") if name]
+    return of_data, None, of_state if state else [], of_weights, of_extras, None, None, None
+
+
+recurrent_layer.register_autograd(_differentiate, setup_context=_keep)
+
+
+def _take(tensors: list[Tensor], count: int) -> list[Tensor]:
+    """Takes the first ones away."""
+    taken, tensors[:] = tensors[:count], tensors[count:]
+    return taken
+
+
+def _extras(extras: Sequence[Tensor], names: str) -> Extras:
+    return Extras(**dict(zip(names.split(","), extras, strict=True))) if names else Extras()
+
+
+def _sweeps(backend: str | None, mode: Mode, weights: Sequence[Tensor]) -> autograd.Sweeps:
+    first, projected = weights[0], is_projected(mode, weights)
+    return SWEEPS[choose(first.device, first.dtype, projected=projected, forced=cast(Backend | None, backend))]

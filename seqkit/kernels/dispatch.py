@@ -1,0 +1,45 @@
+"""Which implementation runs a recurrent layer."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+
+from seqkit.kernels import closed_form, native
+from seqkit.kernels.autograd import Sweeps
+
+Backend = Literal["native", "closed_form", "reference"]
+
+SWEEPS: Mapping[Backend, Sweeps] = {"native": native, "closed_form": closed_form}
+
+
+def available() -> tuple[Backend, ...]:
+    """The backends that are present on this machine, the fastest first."""
+    everywhere: tuple[Backend, ...] = ("closed_form", "reference")
+    return everywhere if native.compiled() is None else ("native", *everywhere)
+
+
+def choose(
+    device: torch.device, dtype: torch.dtype, *, projected: bool = False, forced: Backend | None = None
+) -> Backend:
+    """The fastest backend that can run a layer with weights of this device and dtype, or the forced one.
+
+    Args:
+        device: Of the weights.
+        dtype: Of the weights.
+        projected: Whether the layer has a projection.
+        forced: The one to take if it can.
+
+    Raises:
+        ValueError: The forced one is unknown or cannot run this layer.
+    """
+    native_can = device.type == "cpu" and dtype == torch.float32
+    if forced is None:
+        return "native" if native_can and not projected and "native" in available() else "closed_form"
+    if forced not in available():
+        raise ValueError(f"backend is {forced!r}; it is one of {available()}")
+    if forced == "native" and projected:
+        raise ValueError("backend 'native' has no proj_size; leave it open or take 'closed_form'")
+    if forced == "native" and not native_can:
+        raise ValueError(f"backend 'native' is for float32 on a CPU, not {dtype} on {device}; leave it open")
+    return forced

@@ -1,0 +1,19 @@
+"""Losses on packed data. Each sums over its units, so that every token, or every sequence, weighs the same."""
+
+from seqkit.losses.base import Loss, Values, unit_values
+from seqkit.losses.ctc import CTC, steps_needed
+from seqkit.losses.pointwise import L1, MSE, BinaryCrossEntropy, CrossEntropy, Huber, Quantile
+
+__all__ = [
+    "CTC",
+    "L1",
+    "MSE",
+    "BinaryCrossEntropy",
+    "CrossEntropy",
+    "Huber",
+    "Loss",
+    "Quantile",
+    "Values",
+    "steps_needed",
+    "unit_values",
+]

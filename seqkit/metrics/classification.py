@@ -1,0 +1,53 @@
+"""Metrics of classes and of sets of labels."""
+
+from collections.abc import Sequence
+
+from torchmetrics import Metric, MetricCollection
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MulticlassF1Score,
+    MultilabelExactMatch,
+    MultilabelF1Score,
+)
+from torchmetrics.wrappers import ClasswiseWrapper
+
+
+def classification_metrics(
+    names: Sequence[str], *, per_class: bool = False, ignore_index: int = -100
+) -> MetricCollection:
+    """Accuracy per unit and macro F1, for logits (N, C) against class ids (N,).
+
+    Args:
+        names: The C class names.
+        per_class: Report the F1 of each class, too, as ``f1_NAME``.
+        ignore_index: A target that does not count.
+    """
+    classes = len(names)
+    metrics: dict[str, Metric | MetricCollection] = {
+        "accuracy": MulticlassAccuracy(classes, average="micro", ignore_index=ignore_index),
+        "f1": MulticlassF1Score(classes, average="macro", ignore_index=ignore_index),
+    }
+    if per_class:
+        each = MulticlassF1Score(classes, average="none", ignore_index=ignore_index)
+        metrics["per_class"] = ClasswiseWrapper(each, labels=list(names), prefix="f1_")
+    # Groups share states, but not with a metric inside a wrapper.
+    return MetricCollection(metrics, compute_groups=not per_class)
+
+
+def multilabel_metrics(names: Sequence[str], *, per_class: bool = False) -> MetricCollection:
+    """Share of units with all labels right, and macro F1, for logits (N, C) against multi-hot targets (N, C).
+
+    Args:
+        names: The C label names.
+        per_class: Report the F1 of each label, too, as ``f1_NAME``.
+    """
+    labels = len(names)
+    metrics: dict[str, Metric | MetricCollection] = {
+        "accuracy": MultilabelExactMatch(labels),
+        "f1": MultilabelF1Score(labels, average="macro"),
+    }
+    if per_class:
+        each = MultilabelF1Score(labels, average="none")
+        metrics["per_class"] = ClasswiseWrapper(each, labels=list(names), prefix="f1_")
+    # Groups share states, but not with a metric inside a wrapper.
+    return MetricCollection(metrics, compute_groups=not per_class)

@@ -1,0 +1,213 @@
+import json
+import sys
+from collections import Counter
+from functools import partial
+from types import SimpleNamespace
+
+import datasets
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from seqkit import Classifier, Forecaster, Regressor, SequenceDataModule, Tagger
+from seqkit.callbacks import Report
+from seqkit.callbacks.report.tallies import ClassTally
+from seqkit.callbacks.report.worst_rows import WorstRows
+from seqkit.data import MultiLabels
+from seqkit.losses import CrossEntropy
+from seqkit.nn import CRF, GRU, LSTM, Embedding
+from seqkit.tasks.module import TaskOutput
+
+ENCODER, EMBEDDING = partial(LSTM, hidden_size=8), partial(Embedding, embedding_dim=8)
+
+
+def run_on(task, splits, target, trainer, *, loggers, epochs=1, **options):
+    data = SequenceDataModule(splits, inputs="words", targets=target, max_tokens=32)
+    torch.manual_seed(0)
+    model = task(data.spec, ENCODER, EMBEDDING, **options)
+    trainer(max_epochs=epochs).fit(model, data)
+    run = trainer(callbacks=[Report(worst=5)], logger=loggers)
+    (scores,) = run.test(model, data, verbose=False)
+    return model, data, run, scores
+
+
+@pytest.fixture
+def loggers(tmp_path):
+    return [CSVLogger(tmp_path, name=None, version=0), TensorBoardLogger(tmp_path, name=None, version=0)]
+
+
+def by_hand(model, data, column):
+    """Row by row in the dataset's order: prediction, truth, mean loss."""
+    rows, model = data.rows("test"), model.eval()
+    found = []
+    for row in range(len(rows)):
+        batch = rows[[row]]
+        with torch.no_grad():
+            output = model(batch.inputs)
+            total, units = model.compute_loss(output, batch.targets[column])
+        found.append((model.decode(output), batch.targets[column], float(total / units)))
+    return found
+
+
+def test_classes_of_tokens(splits, trainer, loggers, tmp_path, capsys):
+    model, data, _, scores = run_on(Tagger, splits, "tags", trainer, loggers=loggers)
+    folder = tmp_path / "version_0"
+    report = json.loads((folder / "test_tags.json").read_text())
+    alone = by_hand(model, data, "tags")
+    pairs = Counter(
+        pair
+        for predicted, true, _ in alone
+        for pair in zip(true.data.tolist(), predicted.data.tolist(), strict=True)
+    )
+    assert report["confusion"] == [[pairs[i, j] for j in range(2)] for i in range(2)]
+    for i, name in enumerate(model.names):
+        of = report["by_class"][name]
+        assert of["support"] == pairs[i, 0] + pairs[i, 1]
+        assert of["recall"] == pytest.approx(pairs[i, i] / of["support"])
+        assert of["precision"] == pytest.approx(pairs[i, i] / max(pairs[0, i] + pairs[1, i], 1))
+    assert report["means"]["micro"]["f1"] == pytest.approx(scores["test_accuracy"])
+    assert report["means"]["macro"]["f1"] == pytest.approx(scores["test_f1"])
+    printed = capsys.readouterr().out
+    assert "precision" in printed
+    assert "even" in printed
+    assert (folder / "test_tags.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_worst_rows_are_those_with_the_largest_loss_a_token(splits, trainer, loggers, tmp_path):
+    model, data, _, _ = run_on(Tagger, splits, "tags", trainer, loggers=loggers)
+    losses = [loss for _, _, loss in by_hand(model, data, "tags")]
+    worst = sorted(range(len(losses)), key=lambda row: -losses[row])[:5]
+    lines = [
+        json.loads(line) for line in (tmp_path / "version_0" / "test_tags_worst.jsonl").read_text().splitlines()
+    ]
+    assert [line["row"] for line in lines] == worst
+    assert [line["loss"] for line in lines] == pytest.approx([losses[row] for row in worst], rel=1e-5)
+    for line in lines:
+        assert line["columns"] == splits["test"][line["row"]]
+        assert line["true"] == splits["test"][line["row"]]["tags"]
+        assert len(line["predicted"]) == len(line["true"])
+
+
+def test_tensorboard_gets_the_picture(splits, trainer, loggers, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run_on(Tagger, splits, "tags", trainer, loggers=loggers)
+    events = EventAccumulator(str(tmp_path / "version_0")).Reload()
+    assert events.Tags()["images"] == ["test_tags"]
+
+
+def test_values(splits, trainer, loggers, tmp_path):
+    _, _, _, scores = run_on(Regressor, splits, "values", trainer, loggers=loggers)
+    report = json.loads((tmp_path / "version_0" / "test_values.json").read_text())
+    values = report["values"]
+    assert values["all"]["rmse"] == pytest.approx(scores["test_rmse"], rel=1e-5)
+    assert values["last steps"]["mae"] == pytest.approx(scores["test_mae_last"], rel=1e-5)
+    assert values["last steps"]["count"] == 20
+    assert values["all"]["count"] == sum(map(len, splits["test"]["values"]))
+    assert values["all"]["r2"] < 1
+    assert (tmp_path / "version_0" / "test_values.png").exists()
+
+
+@pytest.mark.filterwarnings("ignore:all 6 rows have length")
+@pytest.mark.parametrize("steps", [1, 3])
+def test_forecasts_of_rows_of_one_step_have_no_errors(steps, trainer, tmp_path):
+    rows = datasets.Dataset.from_dict({"series": [[[float(i), 1.0]] * steps for i in range(6)]})
+    data = SequenceDataModule(datasets.DatasetDict(train=rows, validation=rows, test=rows), "series", max_tokens=8)
+    model = Forecaster(data.spec, partial(GRU, hidden_size=4))
+    trainer(callbacks=[Report(folder=str(tmp_path))]).test(model, data, verbose=False)
+    values = json.loads((tmp_path / "test_series.json").read_text())["values"]
+    assert bool(values) == (steps > 1)
+
+
+def test_labels_of_sequences(splits, trainer, loggers, tmp_path):
+    _, _, _, scores = run_on(Classifier, splits, {"labels": MultiLabels()}, trainer, loggers=loggers, epochs=5)
+    report = json.loads((tmp_path / "version_0" / "test_labels.json").read_text())
+    assert set(report["by_label"]) == {"odd", "high"}
+    assert report["confusion"] is None
+    assert report["means"]["macro"]["f1"] == pytest.approx(scores["test_f1"], rel=1e-5)
+    worst = json.loads((tmp_path / "version_0" / "test_labels_worst.jsonl").read_text().splitlines()[0])
+    assert sorted(worst["true"]) == sorted(splits["test"][worst["row"]]["labels"])
+
+
+def test_spans_by_type(trainer, loggers, tmp_path):
+    import datasets
+
+    words = [["Ann", "sat"], ["in", "New", "York"], ["York"]] * 4
+    tags = [["B-person", "O"], ["O", "B-place", "I-place"], ["B-place"]] * 4
+    rows = datasets.Dataset.from_dict({"words": words, "tags": tags})
+    splits = {"train": rows, "validation": rows, "test": rows}
+    _, _, _, scores = run_on(
+        Tagger,
+        datasets.DatasetDict(splits),
+        "tags",
+        trainer,
+        loggers=loggers,
+        epochs=8,
+        decoder=CRF,
+        optimizer=partial(torch.optim.Adam, lr=0.05),
+    )
+    report = json.loads((tmp_path / "version_0" / "test_tags.json").read_text())
+    assert {name: found["support"] for name, found in report["by_span_type"].items()} == {"person": 4, "place": 8}
+    f1 = [found["f1"] for found in report["by_span_type"].values()]
+    assert sum(f1) / 2 == pytest.approx(scores["test_span_f1_macro"])
+
+
+def test_targets_that_do_not_count_are_left_out(splits):
+    data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
+    model = Tagger(data.spec, ENCODER, EMBEDDING, loss=partial(CrossEntropy, ignore_index=1))
+    batch = data.rows("test")[[0, 1, 2]]
+    output, target = model(batch.inputs), batch.targets["tags"]
+    tally = ClassTally(model)
+    tally.update(TaskOutput(output, target))
+    assert tally.matrix.sum() == tally.actual.sum() == (target.data == 0).sum()
+    losses = model.sequence_losses(TaskOutput(output, target))
+    for row in range(3):
+        alone = data.rows("test")[[int(batch.rows[row])]]
+        total, units = model.compute_loss(model(alone.inputs), alone.targets["tags"])
+        torch.testing.assert_close(losses[row], total / max(int(units), 1))
+
+
+def test_nothing_is_written_without_a_logger(splits, trainer, tmp_path, capsys):
+    run_on(Classifier, splits, "label", trainer, loggers=False)
+    assert not list(tmp_path.rglob("*.png"))
+    assert "worst rows" in capsys.readouterr().out
+
+
+def test_a_folder_of_ones_own(splits, trainer, tmp_path):
+    data = SequenceDataModule(splits, inputs="words", targets="label", max_tokens=32)
+    model = Classifier(data.spec, ENCODER, EMBEDDING)
+    trainer(callbacks=[Report(worst=0, folder=str(tmp_path / "here"))]).test(model, data, verbose=False)
+    assert {file.name for file in (tmp_path / "here").iterdir()} == {"test_label.json", "test_label.png"}
+
+
+def test_says_what_is_missing_without_matplotlib(splits, trainer, loggers, tmp_path, monkeypatch):
+    for name in [*sys.modules]:
+        if name == "matplotlib" or name.startswith("matplotlib."):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.warns(UserWarning, match="matplotlib, which is not installed: pip install"):
+        run_on(Classifier, splits, "label", trainer, loggers=loggers)
+    assert not (tmp_path / "version_0" / "test_label.png").exists()
+    assert np.sum(json.loads((tmp_path / "version_0" / "test_label.json").read_text())["confusion"]) == 20
+
+
+def test_words_that_look_like_markup_are_printed_as_they_are(capsys):
+    report = Report()
+    worst = WorstRows(None, 5)
+    worst.lines = [{"row": 0, "loss": 1.0, "predicted": ["[/b]"], "true": ["[red]"]}]
+    tally = ClassTally(SimpleNamespace(names=["[/b]", "[red]"], multilabel=False))
+    report._tallies, report._worst = {"tags": [tally]}, {"tags": worst}
+    split = datasets.Dataset.from_dict({"words": [["[/quote]"]]})
+    trainer = SimpleNamespace(
+        world_size=1, is_global_zero=True, loggers=[], datamodule=SimpleNamespace(splits={"test": split})
+    )
+    report.on_test_epoch_end(trainer, SimpleNamespace(spec={"inputs": {"words": {}}}))
+    printed = capsys.readouterr().out
+    assert "[/quote]: [red] → [/b]" in printed
+    assert printed.count("[/b]") == 2
+
+
+def test_refuses_a_negative_number_of_rows():
+    with pytest.raises(ValueError, match="Report got worst=-1; give a number of rows, 0 for none"):
+        Report(worst=-1)

@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+
+from seqkit.data.batching.plan import Budget, Histogram, StepCost, plan_buckets
+from seqkit.data.batching.plan_report import LocalBatches, alternatives
+
+
+def test_local_batches_by_hand():
+    batches = LocalBatches.of(np.array([[3, 1], [2, 2], [4, 4], [1, 1]]), ranks=2)
+    assert batches.sequences.tolist() == [[2, 2], [2, 2]]
+    assert batches.tokens.tolist() == [[4, 4], [8, 2]]
+    assert batches.longest.tolist() == [[3, 2], [4, 1]]
+    assert batches.waste == pytest.approx(1 - 18 / 20)
+    assert batches.imbalance == pytest.approx(0.6, abs=0.01)
+    assert batches.correlation == 0.0
+    assert batches.cost(StepCost(1.0, 0.5, 10.0)) == (3 + 2 + 10) + (4 + 4 + 10)
+
+
+def test_alternatives_waste_what_they_do():
+    lengths = np.repeat(np.arange(1, 101), 50)
+    values, counts = np.unique(lengths, return_counts=True)
+    histogram, budget, cost = Histogram.of(values[::-1], counts[::-1]), Budget(400, None), StepCost()
+    plan = plan_buckets(histogram, budget, cost)
+    found = alternatives(histogram, budget, cost, plan)
+    assert set(found) == {"random", "sorted pool", "fixed width", "quantiles"}
+    assert 0.3 < found["random"]["waste"] < 0.5
+    assert found["sorted pool"]["waste"] < 0.1
+    assert found["sorted pool"]["correlation"] > 0.5 > abs(found["random"]["correlation"])
+    mine = plan.cost(histogram, cost) / histogram.num_tokens
+    assert mine < min(found["fixed width"]["cost"], found["quantiles"]["cost"])
+
+
+def test_alternatives_of_fewer_rows_than_a_batch():
+    histogram = Histogram.of(np.array([5, 2]), np.array([1, 1]))
+    plan = plan_buckets(histogram, Budget(10, None), StepCost(), world=3)
+    found = alternatives(histogram, Budget(10, None), StepCost(), plan)
+    assert set(found) == {"fixed width", "quantiles"}

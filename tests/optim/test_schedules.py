@@ -1,0 +1,140 @@
+import math
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from seqkit.optim import Plateau, WarmupConstant, WarmupCosine, WarmupLinear
+
+
+def rates(schedule, steps, **options):
+    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=2.0)
+    scheduler = schedule(optimizer, steps, **options)
+    found = []
+    for _ in range(steps):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return found, optimizer.param_groups[0]["lr"]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "after"),
+    [
+        (WarmupCosine, lambda x: (1 + math.cos(math.pi * x)) / 2),
+        (WarmupLinear, lambda x: 1 - x),
+        (WarmupConstant, lambda x: 1.0),
+    ],
+)
+@pytest.mark.parametrize("warmup", [0.2, 20])
+def test_rise_and_fall(schedule, after, warmup):
+    found, end = rates(schedule, 100, warmup=warmup)
+    assert found[:20] == pytest.approx([2 * (step + 1) / 21 for step in range(20)])
+    assert found[20] == pytest.approx(2.0)
+    assert found[20:] == pytest.approx([2 * after((step - 20) / 80) for step in range(20, 100)])
+    assert end == pytest.approx(2 * after(1.0))
+
+
+def test_without_a_rise_it_is_torchs_cosine():
+    ours, _ = rates(WarmupCosine, 50, warmup=0)
+    torchs, _ = rates(torch.optim.lr_scheduler.CosineAnnealingLR, 50)
+    assert ours == pytest.approx(torchs)
+
+
+@pytest.mark.parametrize("schedule", [WarmupCosine, WarmupLinear])
+def test_the_floor_is_where_it_ends(schedule):
+    found, end = rates(schedule, 40, warmup=4, floor=0.25)
+    assert end == pytest.approx(0.5)
+    assert min(found[4:]) > 0.5
+
+
+def test_refuses_what_makes_no_schedule():
+    with pytest.raises(ValueError, match=r"WarmupCosine got warmup=10, 10 of the fit's 10 steps; give fewer steps"):
+        rates(WarmupCosine, 10, warmup=10)
+    with pytest.raises(
+        ValueError, match=r"WarmupLinear got floor=1.5; give a share of the learning rate in \[0, 1\]"
+    ):
+        rates(WarmupLinear, 10, floor=1.5)
+
+
+# In a task: see also tests/tasks/test_base.py.
+
+
+class _Worse(torch.optim.SGD):
+    """Learns nothing: nothing ever improves."""
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        return closure()
+
+
+def test_plateau_follows_the_tasks_monitor(splits, trainer):
+    from seqkit import SequenceDataModule, Tagger
+    from seqkit.nn import LSTM, Embedding
+
+    data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=64)
+    model = Tagger(
+        data.spec,
+        partial(LSTM, hidden_size=4),
+        partial(Embedding, embedding_dim=4),
+        optimizer=partial(_Worse, lr=0.8),
+        lr_scheduler=partial(Plateau, factor=0.5, patience=1),
+    )
+    run = trainer(max_epochs=5)
+    run.fit(model, data)
+    scheduler = run.lr_scheduler_configs[0].scheduler
+    assert run.lr_scheduler_configs[0].monitor == "val_accuracy"
+    assert scheduler.mode == "max"
+    # The first epoch is the best; of the four that follow each second is one too many.
+    assert run.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.2)
+
+
+def test_plateau_takes_the_first_value_for_the_best(splits):
+    from seqkit import SequenceDataModule, Tagger
+    from seqkit.nn import LSTM, Embedding
+
+    data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=64)
+    parts = partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=4)
+    model = Tagger(data.spec, *parts, optimizer=partial(torch.optim.SGD, lr=0.8), lr_scheduler=Plateau)
+    model._trainer = SimpleNamespace(estimated_stepping_batches=10)
+    scheduler = model.configure_optimizers()["lr_scheduler"]["scheduler"]
+    for accuracy in (0.5, 0.6, 0.7, 0.8, 0.9):
+        scheduler.step(accuracy)
+        assert scheduler.best == accuracy
+    assert scheduler.optimizer.param_groups[0]["lr"] == 0.8
+
+
+def test_plateau_needs_no_number_of_steps(splits, trainer):
+    from seqkit import SequenceDataModule, Tagger
+    from seqkit.nn import LSTM, Embedding
+
+    def fit(schedule):
+        data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=64, streaming=True)
+        parts = partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=4)
+        trainer(max_epochs=1).fit(Tagger(data.spec, *parts, lr_scheduler=schedule), data)
+
+    fit(Plateau)
+    with pytest.raises(
+        ValueError, match="lr_scheduler needs the number of steps of the fit, which a stream does not"
+    ):
+        fit(WarmupCosine)
+
+
+def test_warmup_of_a_whole_fit(splits, trainer):
+    from seqkit import SequenceDataModule, Tagger
+    from seqkit.nn import LSTM, Embedding
+
+    data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
+    model = Tagger(
+        data.spec,
+        partial(LSTM, hidden_size=4),
+        partial(Embedding, embedding_dim=4),
+        lr_scheduler=partial(WarmupCosine, warmup=0.25),
+    )
+    run = trainer(max_epochs=2)
+    run.fit(model, data)
+    scheduler = run.lr_scheduler_configs[0].scheduler
+    assert scheduler.total_steps == run.global_step == scheduler.last_epoch
+    assert scheduler.get_last_lr()[0] == pytest.approx(0, abs=1e-9)
