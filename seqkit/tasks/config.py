@@ -3,6 +3,8 @@
 from functools import partial
 from typing import Any
 
+from seqkit.class_paths import public_path
+
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -26,7 +28,7 @@ def as_config(name: str, value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [as_config(f"{name}[{i}]", item) for i, item in enumerate(value)]
     if isinstance(value, type):
-        return {"class_path": f"{value.__module__}.{value.__qualname__}"}
+        return {"class_path": public_path(value)}
     if isinstance(value, partial):
         # jsonargparse, which builds a model from a checkpoint, hands in partials with the class as last argument.
         parsed = value.func.__module__.startswith("jsonargparse.")

@@ -129,7 +129,7 @@ class CTCRecognizer(Task):
             ValueError: A row cannot be aligned, and ``infeasible`` is ``raise``.
         """
         self._leave_out(*outcome, stage)
-        return super().learn(outcome, stage)
+        return super().loss_and_update(outcome, stage)
 
     def sequence_losses(self, outcome: TaskOutput) -> Tensor:
         """The loss of each row, (B,); 0 of one that cannot be aligned."""

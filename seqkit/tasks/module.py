@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics import MetricCollection
 
 from seqkit.batch import Batch
+from seqkit.class_paths import public_path
 from seqkit.losses import Values
 from seqkit.metrics import MeanLoss
 from seqkit.tasks.config import as_config
@@ -195,7 +196,7 @@ class SequenceModule(LightningModule, ABC):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the task's name and the state of the CPU's random numbers on each rank, (ranks, bytes)."""
-        checkpoint["seqkit_task"] = f"{type(self).__module__}.{type(self).__qualname__}"
+        checkpoint["seqkit_task"] = public_path(type(self))
         states = [torch.get_rng_state()]
         if self._trainer is not None and self.trainer.world_size > 1:
             states *= self.trainer.world_size
@@ -208,7 +209,7 @@ class SequenceModule(LightningModule, ABC):
         Raises:
             ValueError: The checkpoint is another task's.
         """
-        own = f"{type(self).__module__}.{type(self).__qualname__}"
+        own = public_path(type(self))
         saved = checkpoint.get("seqkit_task", own)
         if saved != own:
             raise ValueError(f"the checkpoint is one of {saved}, but the model is {own}; load it with {saved}")
@@ -292,7 +293,7 @@ class SequenceModule(LightningModule, ABC):
         self.hparams.clear()
         self.hparams.update(
             plain,
-            _class_path=f"{type(self).__module__}.{type(self).__qualname__}",
+            _class_path=public_path(type(self)),
             _instantiator="lightning.pytorch.cli.instantiate_module",
         )
 

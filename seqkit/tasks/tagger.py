@@ -22,7 +22,7 @@ from seqkit.tasks.module import TaskOutput
 class Tagger(LabelTask):
     """Label every token: parts of speech, named entities, kinds of characters, events in a series.
 
-    Tags that follow a scheme of spans are metric_inputs by span F1, too, and that says which checkpoint is best. With
+    Tags that follow a scheme of spans are scored by span F1, too, and that says which checkpoint is best. With
     a ``decoder`` the loss is the negative log-likelihood of whole sequences of tags, and predictions are the best
     sequences. That loss, too, is counted a token: the sum over sequences is divided by the number of their tokens.
     Tokens without a label (a null in the data) count nowhere; a CRF sums over what they may be.

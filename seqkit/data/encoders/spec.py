@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets.fingerprint import Hasher
 
+from seqkit.class_paths import public_path
 from seqkit.data.encoders.base import Encoder, RowError, is_list
 from seqkit.data.encoders.label_sequences import LabelSequences
 from seqkit.data.encoders.labels import Labels, MultiLabels
@@ -71,7 +72,7 @@ def learn_spec(
             known = shared.get(column) if group == "inputs" else None
             learned = known if known is not None else _fitted(train, encoder, [source])
             entry = {
-                "class_path": _class_path(type(learned)),
+                "class_path": public_path(type(learned)),
                 "init_args": learned.init_args(),
                 "kind": learned.kind,
                 "size": learned.size,
@@ -257,13 +258,6 @@ def _built(entry: str) -> Encoder:
     if not isinstance(built, Encoder):
         raise TypeError(f"{content['class_path']} is not a seqkit.data.encoders.Encoder")
     return built
-
-
-def _class_path(encoder: type[Encoder]) -> str:
-    # Our own by the package, so that checkpoints outlive a move between its files.
-    package = __name__.rpartition(".")[0]
-    module = package if encoder.__module__.startswith(f"{package}.") else encoder.__module__
-    return f"{module}.{encoder.__qualname__}"
 
 
 def _check_columns(dataset: datasets.Dataset, columns: list[str], split: str) -> None:

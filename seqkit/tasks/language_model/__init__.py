@@ -176,7 +176,7 @@ class LanguageModel(SequenceModule):
         """Compute a batch's loss and log it with the metrics of the stage.
 
         Returns:
-            In training, the :meth:`~seqkit.tasks.module.SequenceModule.objective` of nats and penalties; otherwise the mean
+            In training, :meth:`SequenceModule.objective` of nats and penalties; otherwise the mean
             of the nats.
         """
         if not len(batch.rows):

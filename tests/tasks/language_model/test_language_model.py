@@ -121,7 +121,7 @@ class TestSentences:
         assert scores["test_bits_per_character"] == pytest.approx(math.log2(classes), rel=1e-5)
 
     def test_every_token_weighs_the_same_in_every_batch(self, rows, trainer):
-        """SequenceModule of plain SGD at rate 0 sum to one on all rows: the loss is a sum over a constant, ends included."""
+        """Steps of plain SGD at rate 0 sum to one on all rows: the loss is a sum over a constant, ends included."""
         model, data = build(rows, optimizer=partial(torch.optim.SGD, lr=0.0))
         found = []
 
