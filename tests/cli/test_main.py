@@ -11,7 +11,7 @@ import yaml
 
 from seqkit.cli.main import main
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 QUICK = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 
 # Calls of Lightning that the pinned jsonargparse deprecates.

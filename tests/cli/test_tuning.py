@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from seqkit import SequenceDataModule, Tagger, tuning
+from seqkit import SequenceDataModule, Tagger
+from seqkit.cli import tuning
 from seqkit.cli.main import main
 from seqkit.cli.tuning import find_lr, find_max_tokens
 from seqkit.data import Continuous

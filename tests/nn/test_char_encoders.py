@@ -9,7 +9,8 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 from torch.testing import assert_close
 
-from seqkit.nn import CharacterCNN, CharacterLSTM, characters
+from seqkit.nn import CharacterCNN, CharacterLSTM
+from seqkit.nn import char_encoders as characters
 from seqkit.nn.char_encoders import distinct
 from seqkit.packed import pack, unpack
 

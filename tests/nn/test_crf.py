@@ -9,8 +9,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from seqkit import packed
 from seqkit.kernels import crf as kernels
-from seqkit.labels import Allowed, _by_logarithms, allowed_transitions
+from seqkit.labels import Allowed, allowed_transitions
 from seqkit.nn import CRF
+from seqkit.nn.crf import _by_logarithms
 
 LENGTHS = st.lists(st.integers(1, 5), min_size=1, max_size=5)
 
