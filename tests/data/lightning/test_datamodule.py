@@ -247,7 +247,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 sys.path.insert(0, sys.argv[1])
-from test_module import make, model_for  # noqa: E402
+from test_datamodule import make, model_for  # noqa: E402
 
 
 class Slow(Callback):

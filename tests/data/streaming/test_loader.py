@@ -101,7 +101,7 @@ class TestResume:
 RANKS = """
 import sys, json, torch, torch.distributed as dist
 sys.path.insert(0, {tests!r})
-from test_stream_loader import lengths_like_sentences, rows_of
+from test_loader import lengths_like_sentences, rows_of
 from datasets import IterableDataset
 from seqkit.data import PackedStream, StreamLoader
 rank, shuffle = int(sys.argv[1]), sys.argv[2] == "train"

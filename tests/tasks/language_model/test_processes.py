@@ -79,7 +79,7 @@ import torch
 from lightning.pytorch import Trainer, seed_everything
 
 sys.path.insert(0, sys.argv[2])
-from test_language_model_processes import made
+from test_processes import made
 
 folder = Path(sys.argv[1])
 for kind in ("sentences", "continuous"):
