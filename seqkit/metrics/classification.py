@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import torch
+from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import (
     MulticlassAccuracy,
@@ -51,3 +53,22 @@ def multilabel_metrics(names: Sequence[str], *, per_class: bool = False) -> Metr
         metrics["per_class"] = ClasswiseWrapper(each, labels=list(names), prefix="f1_")
     # Groups share states, but not with a metric inside a wrapper.
     return MetricCollection(metrics, compute_groups=not per_class)
+
+
+def precision_recall_f1(correct: Tensor, predicted: Tensor, actual: Tensor) -> Tensor:
+    """Compute precision, recall and F1 from counts; 0/0 is 0.
+
+    Args:
+        correct: Number of correct predictions, of any shape (...).
+        predicted: Number of predictions, (...).
+        actual: Number of true units, (...).
+
+    Returns:
+        (..., 3): precision, recall and F1.
+    """
+    scores = [
+        correct / predicted.clamp(min=1),
+        correct / actual.clamp(min=1),
+        2 * correct / (predicted + actual).clamp(min=1),
+    ]
+    return torch.stack(scores, dim=-1)

@@ -9,6 +9,7 @@ from torchmetrics import Metric
 
 from seqkit import packed
 from seqkit.labels import Scheme, parse_tags
+from seqkit.metrics.classification import precision_recall_f1
 
 
 class SpanF1(Metric):
@@ -87,8 +88,8 @@ class SpanF1(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """All scores, in [0, 1]."""
-        precision, recall, f1 = _scores(self.correct.sum(), self.predicted.sum(), self.actual.sum())
-        each = _scores(self.correct, self.predicted, self.actual)[2]
+        precision, recall, f1 = precision_recall_f1(self.correct.sum(), self.predicted.sum(), self.actual.sum())
+        each = precision_recall_f1(self.correct, self.predicted, self.actual)[:, 2]
         occurs = (self.predicted + self.actual) > 0
         values = {
             "span_precision": precision,
@@ -155,9 +156,3 @@ def _sequence_after_sequence(values: PackedSequence) -> tuple[Tensor, Tensor]:
     place = packed.sequences(values) * len(values.batch_sizes) + packed.positions(values)
     order = place.argsort()
     return order, packed.positions(values)[order] == 0
-
-
-def _scores(correct: Tensor, predicted: Tensor, actual: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    precision = correct / predicted.clamp(min=1)
-    recall = correct / actual.clamp(min=1)
-    return precision, recall, 2 * correct / (predicted + actual).clamp(min=1)
