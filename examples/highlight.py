@@ -94,7 +94,7 @@ def kinds(model: Tagger, texts: Sequence[str]) -> list[list[str]]:
         with torch.inference_mode():
             predicted = packed.unpack(cast(PackedSequence, model.decode(model(batch.inputs))))
         for row, tags in zip(batch.rows.tolist(), predicted, strict=True):
-            found[row] = model.plain(tags)
+            found[row] = model.to_python(tags)
     return found
 
 

@@ -7,16 +7,16 @@ from torch.nn.utils.rnn import PackedSequence
 
 
 class Batch(NamedTuple):
-    """B sequences of N tokens in all, sorted by length once and packed.
+    """B sequences with N tokens in total, sorted by length once and packed.
 
-    Sequences stand longest first (a stable sort), so the packed columns carry no permutation of their own
+    The sort is stable and descending, so the packed columns need no permutation of their own
     (``sorted_indices is None``); ``rows`` is the only one. All columns along the sequence share one
-    ``batch_sizes``: element *i* of one column's ``.data`` belongs to the same token as element *i* of another's.
+    ``batch_sizes``: element *i* of one column's ``.data`` and element *i* of another's belong to the same token.
 
     Attributes:
         rows: (B,) int64, the dataset row of each sequence, longest first.
         inputs: By column, packed values with data (N, ...).
-        targets: By column; per token: packed, data (N, ...); per sequence: a tensor (B, ...) in the order of
+        targets: By column. Per token: packed, data (N, ...). Per sequence: a tensor (B, ...) in the order of
             ``rows``. Empty when predicting.
     """
 

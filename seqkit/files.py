@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Write a file completely or not at all."""
 
 import os
 from collections.abc import Iterator
@@ -7,17 +7,20 @@ from pathlib import Path
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """Gives a path to write to, of the same ending, which takes the file's place once the block has ended well.
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` and rename it to ``path`` when the block ends without an error.
+
+    If the block raises, the temporary file is removed and ``path`` keeps its old content. The parent folder is
+    created. The temporary path has the same suffix, so that libraries that choose a format by suffix work.
 
     Args:
-        path: The file; its folder is made. What it held stays until then, and for good if the block raises.
+        path: The file to write or replace.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.stem}.whole{path.suffix}")
+    temporary = path.with_name(f"{path.stem}.partial{path.suffix}")
     try:
-        yield beside
-        os.replace(beside, path)
+        yield temporary
+        os.replace(temporary, path)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise

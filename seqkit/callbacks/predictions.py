@@ -11,7 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from seqkit.batch import Batch
 from seqkit.data.sources import CoNLL
-from seqkit.files import written_whole
+from seqkit.files import atomic_write
 from seqkit.tasks.base import Predictions
 
 _CONLL = (".conll", ".conllu")
@@ -78,7 +78,7 @@ class PredictionWriter(Callback):
         if trainer.is_global_zero:
             parts = [self._part(rank) for rank in range(trainer.world_size)]
             lines = sorted(_read(parts), key=lambda line: line["row"])
-            with written_whole(self.path) as whole:
+            with atomic_write(self.path) as whole:
                 if self.path.suffix in _CONLL:
                     module = trainer.datamodule  # type: ignore[attr-defined]
                     column = next(iter(module.spec["targets"]))

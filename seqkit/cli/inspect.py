@@ -10,7 +10,7 @@ from rich.table import Table
 
 from seqkit.callbacks.report.figures import new_figure
 from seqkit.data.lightning.datamodule import SequenceDataModule
-from seqkit.files import written_whole
+from seqkit.files import atomic_write
 
 QUANTILES = (0, 25, 50, 75, 95, 100)
 _FORMS = {"waste": ".1%", "correlation": ".3f", "cost": ".3f"}
@@ -94,5 +94,5 @@ def _draw(lengths: npt.NDArray[np.int64], report: dict[str, Any], picture: Path)
     right.set_title("Waste: share of padding if padded", fontsize=10, loc="left")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
-    with written_whole(picture) as whole:
+    with atomic_write(picture) as whole:
         figure.savefig(whole, dpi=120)

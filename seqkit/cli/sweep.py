@@ -18,7 +18,7 @@ from rich.table import Table
 from seqkit.callbacks import Throughput
 from seqkit.callbacks.checkpoint import validates
 from seqkit.cli.main import main as seqkit
-from seqkit.files import written_whole
+from seqkit.files import atomic_write
 
 
 def sweep(options: Sequence[str], seeds: Sequence[int], *, test: bool = False) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def main(words: Sequence[str]) -> dict[str, Any]:
         return result  # the first rank prints and writes
     Console().print(table(result))
     if given.output is not None:
-        with written_whole(given.output) as whole:
+        with atomic_write(given.output) as whole:
             whole.write_text(json.dumps(result, indent=1))
     return result
 

@@ -17,7 +17,7 @@ from seqkit.batch import Batch
 from seqkit.callbacks.report.figures import new_figure
 from seqkit.data.lightning.datamodule import SequenceDataModule
 from seqkit.data.lightning.loaders import as_it_is
-from seqkit.files import written_whole
+from seqkit.files import atomic_write
 from seqkit.tasks.module import SequenceModule
 
 _EPOCHS = 1000  # of a learning rate's test, which ends after a hundred steps
@@ -63,7 +63,7 @@ def find_lr(trainer: Trainer, model: LightningModule, data: SequenceDataModule, 
     axes.set_xlabel("learning rate")
     axes.set_ylabel("loss, smoothed")
     axes.legend(frameon=False)
-    with written_whole(picture) as whole:
+    with atomic_write(picture) as whole:
         figure.savefig(whole)
     return float(rate)
 

@@ -7,16 +7,16 @@ from seqkit.tasks.config import as_config
 
 
 def test_classes_and_partials_become_class_paths():
-    assert as_config("pooling", LastPool) == {"class_path": "seqkit.nn.pooling.LastPool"}
+    assert as_config("pooling", LastPool) == {"class_path": "seqkit.nn.LastPool"}
     assert as_config("encoder", partial(LSTM, hidden_size=3)) == {
-        "class_path": "seqkit.nn.rnn.layers.LSTM",
+        "class_path": "seqkit.nn.LSTM",
         "init_args": {"hidden_size": 3},
     }
 
 
 def test_plain_values_stay_and_containers_are_searched():
     given = {"a": [1, 2.0, None], "b": {"c": (True, "x"), "d": LastPool}}
-    expected = {"a": [1, 2.0, None], "b": {"c": [True, "x"], "d": {"class_path": "seqkit.nn.pooling.LastPool"}}}
+    expected = {"a": [1, 2.0, None], "b": {"c": [True, "x"], "d": {"class_path": "seqkit.nn.LastPool"}}}
     assert as_config("given", given) == expected
 
 

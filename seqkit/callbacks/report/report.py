@@ -17,7 +17,7 @@ from seqkit.callbacks.report.figures import pixels
 from seqkit.callbacks.report.tallies import ClassTally, SpanTally, Tally, ValueTally
 from seqkit.callbacks.report.text_tallies import EditTally, PlaceTally, TokenTally
 from seqkit.callbacks.report.worst_rows import Head, WorstRows
-from seqkit.files import written_whole
+from seqkit.files import atomic_write
 from seqkit.tasks.ctc_recognizer import CTCRecognizer
 from seqkit.tasks.forecaster import Forecaster
 from seqkit.tasks.labels import LabelTask
@@ -111,7 +111,7 @@ class Report(Callback):
                 if folder is not None:
                     lines = [line | {"columns": row} for line, row in zip(worst.lines, rows, strict=True)]
                     texts = (json.dumps(line, ensure_ascii=False, default=str) + "\n" for line in lines)
-                    with written_whole(Path(folder) / f"test_{_in_a_path(column)}_worst.jsonl") as whole:
+                    with atomic_write(Path(folder) / f"test_{_in_a_path(column)}_worst.jsonl") as whole:
                         whole.write_text("".join(texts), encoding="utf-8")
 
     def _keep(self, trainer: Trainer, column: str, folder: str | None) -> None:
@@ -122,7 +122,7 @@ class Report(Callback):
         for tally in self._tallies[column]:
             numbers |= tally.to_python()
         path = Path(folder) / f"test_{_in_a_path(column)}.json"
-        with written_whole(path) as whole:
+        with atomic_write(path) as whole:
             whole.write_text(json.dumps(numbers, indent=1, ensure_ascii=False), encoding="utf-8")
         for tally in self._tallies[column]:
             try:
@@ -132,7 +132,7 @@ class Report(Callback):
                 return
             if figure is None:
                 continue
-            with written_whole(path.with_suffix(".png")) as whole:
+            with atomic_write(path.with_suffix(".png")) as whole:
                 figure.savefig(whole)
             for logger in trainer.loggers:
                 if isinstance(logger, TensorBoardLogger):

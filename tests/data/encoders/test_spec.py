@@ -52,7 +52,7 @@ TRAIN = Dataset.from_dict(
 )
 def test_default_input_encoders(column, encoder, kind, size):
     entry = learn_spec(TRAIN, {column: None}, {})["inputs"][column]
-    assert entry["class_path"] == f"seqkit.data.encoders.{encoder}"
+    assert entry["class_path"] == f"seqkit.data.{encoder}"
     assert (entry["kind"], entry["size"]) == (kind, size)
 
 
@@ -68,7 +68,7 @@ def test_default_input_encoders(column, encoder, kind, size):
 )
 def test_default_target_encoders(column, encoder, kind, per, names):
     entry = learn_spec(TRAIN, {"words": None}, {column: None})["targets"][column]
-    assert entry["class_path"] == f"seqkit.data.encoders.{encoder}"
+    assert entry["class_path"] == f"seqkit.data.{encoder}"
     assert (entry["kind"], entry["per"], entry.get("names")) == (kind, per, names)
     assert entry["size"] == (1 if names is None else len(names))
 

@@ -313,7 +313,7 @@ from pathlib import Path
 import datasets
 from lightning.pytorch import Trainer
 
-from tests.data.test_resume import Net, SaveAt, make
+from tests.data.lightning.test_resume import Net, SaveAt, make
 
 folder, devices = Path(sys.argv[1]), int(sys.argv[2])
 splits = datasets.load_from_disk(folder / "splits")
