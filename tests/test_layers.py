@@ -49,7 +49,7 @@ def layer(module):
 
 
 def imports(path, everywhere=False):
-    """Names that a file imports: at import time, or also inside functions; never those for the type checker alone."""
+    """Names that a file imports at import time, or also inside functions; not those for the type checker alone."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     found = []
     for node in ast.walk(tree) if everywhere else tree.body:
@@ -194,7 +194,7 @@ def test_private_attributes_of_other_libraries_are_used_in_upstream_only(path):
         and not name.startswith(("seqkit", "__future__"))
         and any(p.startswith("_") for p in name.split("."))
     ]
-    assert not uses and not private, (
+    assert uses + private == [], (
         f"seqkit.{module} uses private attributes of other libraries: {uses + private}; move each into a function "
         f"of seqkit/upstream, with a test"
     )
