@@ -79,7 +79,7 @@ class Encoder(ABC):
     def encode(self, values: Sequence[Any]) -> list[Any]:
         """Encode values given as Python objects, numpy arrays or tensors, one per row."""
         column = pa.array([value.tolist() if hasattr(value, "tolist") else value for value in values])
-        feature = datasets.features.features.generate_from_arrow_type(column.type)
+        feature = datasets.Features.from_arrow_schema(pa.schema({"value": column.type}))["value"]
         return list(self.encode_array(column, feature).to_pylist())
 
     def decode(self, values: Sequence[Any]) -> list[Any]:

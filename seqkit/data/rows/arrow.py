@@ -204,11 +204,6 @@ def table_column(dataset: Dataset, column: str) -> pa.ChunkedArray:
     return values
 
 
-def table_rows(dataset: Dataset) -> pa.ChunkedArray | None:
-    """The table's row of each row of the dataset; None if the two are the same."""
-    return None if dataset._indices is None else dataset._indices.column(0)  # datasets has no public way
-
-
 class _Part(NamedTuple):
     """One chunk of a column: where its numbers are, and what is wrong with them."""
 

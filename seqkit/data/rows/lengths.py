@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow.compute as pc
 from datasets import Dataset
 
-from seqkit.data.rows.arrow import is_list, is_text, table_column, table_rows
+from seqkit.data.rows.arrow import is_list, is_text, table_column
 from seqkit.data.rows.collate import null_error
+from seqkit.upstream.datasets import fingerprint, view_indices
 
 _MANY = 1 << 20  # rows; of fewer, counting takes no time
 
@@ -46,7 +47,7 @@ def lengths(dataset: Dataset, column: str, *, text: Literal["characters", "bytes
     else:
         counts = pc.utf8_length(values) if text == "characters" else pc.binary_length(values)
     numbers = counts.to_numpy() if not counts.null_count else np.asarray(counts.fill_null(-1))
-    indices = table_rows(dataset)
+    indices = view_indices(dataset)
     if indices is not None:
         numbers = numbers[indices.to_numpy()]
     if counts.null_count and (numbers < 0).any():
@@ -62,7 +63,7 @@ def _kept(dataset: Dataset, column: str, unit: str) -> Path | None:
     files = dataset.cache_files
     if len(dataset) < _MANY or not files:
         return None
-    name = hashlib.blake2b(f"{dataset._fingerprint} {column} {unit}".encode(), digest_size=8).hexdigest()
+    name = hashlib.blake2b(f"{fingerprint(dataset)} {column} {unit}".encode(), digest_size=8).hexdigest()
     return Path(files[0]["filename"]).with_name(f"lengths-{name}.npy")
 
 

@@ -21,7 +21,6 @@ from seqkit.data.rows.arrow import (
     is_list,
     is_text,
     table_column,
-    table_rows,
     text_bytes,
 )
 from seqkit.data.rows.collate import (
@@ -34,6 +33,7 @@ from seqkit.data.rows.collate import (
 )
 from seqkit.data.rows.gather import gather
 from seqkit.data.rows.lengths import lengths as column_lengths
+from seqkit.upstream.datasets import view_indices
 
 
 class RaggedRows(Dataset[Batch]):
@@ -132,7 +132,7 @@ class RaggedRows(Dataset[Batch]):
             self._columns = {}
         flat = [column for column in self._columns.values() if isinstance(column, ArrowColumn)]
         self._in_reach = bool(self._columns) and not any(column.ragged_rows.size for column in flat)
-        indices = table_rows(self.dataset)
+        indices = view_indices(self.dataset)
         self._table_rows = None if indices is None else ArrowColumn(indices)
 
     def _column(self, name: str) -> ArrowColumn | NestedColumn:

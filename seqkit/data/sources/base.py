@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-from datasets.arrow_writer import ArrowWriter
+
+from seqkit.upstream.datasets import cache_folder, write_arrow
 
 SPLITS = ("train", "validation", "test")
 
@@ -76,7 +77,7 @@ def parsed(
     contents = [_digest(path) for path in (inspect.getfile(parse), *paths)]
     key = repr((parse.__name__, contents, sorted(options.items()), features))
     fingerprint = hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
-    folder = Path(datasets.config.HF_DATASETS_CACHE, "seqkit")
+    folder = cache_folder() / "seqkit"
     file = folder / f"{fingerprint}.arrow"
     if not file.exists():
         columns = datasets.Dataset.from_dict(dict(parse(*paths, **options)), features=features)
@@ -84,9 +85,7 @@ def parsed(
         # A second process may parse the same file: each writes its own, the rename is atomic.
         with tempfile.TemporaryDirectory(dir=folder) as temporary:
             partial = Path(temporary, file.name)
-            with ArrowWriter(features=features, path=str(partial), fingerprint=fingerprint) as writer:
-                writer.write_table(columns.data.table)
-                writer.finalize()
+            write_arrow(columns.data.table, features, partial, fingerprint=fingerprint)
             os.replace(partial, file)
     return datasets.Dataset.from_file(str(file), split=datasets.NamedSplit(split))
 

@@ -13,7 +13,6 @@ import pyarrow as pa
 import torch
 import torch.distributed
 from datasets.distributed import split_dataset_by_node
-from datasets.table import InMemoryTable
 from torch.utils.data import IterableDataset, get_worker_info
 
 from seqkit.batch import Batch
@@ -208,7 +207,7 @@ class PackedStream(IterableDataset[Batch]):
 
     def _opened(self, table: pa.Table) -> RaggedRows:
         return RaggedRows(
-            datasets.Dataset(InMemoryTable(table)),
+            datasets.Dataset(table),
             self.inputs,
             self.targets,
             sequence_targets=self.sequence_targets,

@@ -6,7 +6,6 @@ import pyarrow as pa
 import pytest
 import torch
 from datasets import Array2D, Dataset, Features, LargeList, List, Value, concatenate_datasets, load_from_disk
-from datasets.table import InMemoryTable
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils.data import DataLoader
 
@@ -174,7 +173,7 @@ class TestEqualsPackCollate:
         unaligned = pa.py_buffer(b"-" + np.arange(6, dtype=np.int32).tobytes())[1:]
         values = pa.Array.from_buffers(pa.int32(), 6, [None, unaligned])
         column = pa.ListArray.from_arrays(pa.array([0, 1, 3, 6], pa.int32()), values)
-        check(Dataset(InMemoryTable(pa.table({"x": column}))), targets=(), sequence_targets=(), in_reach=False)
+        check(Dataset(pa.table({"x": column})), targets=(), sequence_targets=(), in_reach=False)
 
     def test_empty_rows_between_and_chunks_of_them(self):
         data = Dataset.from_dict({"x": [[], [1], [], [], [2, 3], []]})

@@ -2,6 +2,7 @@ import datasets
 import pytest
 
 from seqkit.data.sources.base import named_splits, parsed
+from seqkit.upstream.datasets import fingerprint
 
 FEATURES = datasets.Features({"x": datasets.Value("int64")})
 calls = []
@@ -30,7 +31,7 @@ class TestParsed:
         assert calls == [path]
         assert first[:] == again[:] == {"x": [6]}
         assert (first.split, again.split) == ("train", "validation")
-        assert first._fingerprint == again._fingerprint
+        assert fingerprint(first) == fingerprint(again)
 
     def test_parses_again_for_other_content_or_options(self, tmp_path):
         path = tmp_path / "number"
