@@ -1,0 +1,71 @@
+"""Undocumented parts of Lightning."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from lightning.pytorch import Callback, Trainer
+
+AnyCallback = TypeVar("AnyCallback", bound=Callback)
+
+
+@contextmanager
+def epoch_limit(trainer: Trainer, epochs: int) -> Iterator[None]:
+    """Set the trainer's ``max_epochs`` while the block runs.
+
+    Lightning's learning-rate test makes a hundred steps, but stops earlier at the end of the trainer's last epoch,
+    which comes too soon on a small data set. Checked with lightning 2.6.6.
+    """
+    before = trainer.fit_loop.max_epochs
+    trainer.fit_loop.max_epochs = epochs
+    try:
+        yield
+    finally:
+        trainer.fit_loop.max_epochs = before
+
+
+def find_callbacks(trainer: Trainer, kind: type[AnyCallback]) -> list[AnyCallback]:
+    """Return the trainer's callbacks of a class, for what one callback reports of another.
+
+    Lightning documents such a look-up for checkpoints, early stopping and progress bars only. Checked with
+    lightning 2.6.6.
+    """
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return [callback for callback in callbacks if isinstance(callback, kind)]
+
+
+def rebuildable(class_path: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the hyper-parameters from which ``load_from_checkpoint`` rebuilds a module and its nested parts.
+
+    A LightningCLI saves them in this form; a module that is made in a script saves them by this function. Checked
+    with lightning 2.6.6.
+
+    Args:
+        class_path: The module's class.
+        arguments: Its constructor's arguments in plain types, parts as ``class_path`` and ``init_args``.
+    """
+    instantiator = "lightning.pytorch.cli.instantiate_module"
+    return {**arguments, "_class_path": class_path, "_instantiator": instantiator}
+
+
+def remove_callbacks(trainer: Trainer, kind: type[Callback]) -> None:
+    """Remove the trainer's callbacks of a class.
+
+    After a fit, Lightning's ``WeightAveraging`` would replace the weights of each checkpoint that is loaded for
+    validation by those of the last step. Checked with lightning 2.6.6.
+    """
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    callbacks[:] = [callback for callback in callbacks if not isinstance(callback, kind)]
+
+
+def saved_arguments(hyper_parameters: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
+    """Return the class path and the arguments in hyper-parameters, or None if they have another form.
+
+    The inverse of :func:`rebuildable`. Checked with lightning 2.6.6.
+    """
+    if "_class_path" not in hyper_parameters or "_instantiator" not in hyper_parameters:
+        return None
+    arguments = {
+        key: value for key, value in hyper_parameters.items() if key not in ("_class_path", "_instantiator")
+    }
+    return str(hyper_parameters["_class_path"]), arguments
