@@ -8,8 +8,8 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from seqkit.callbacks.report.figures import new_figure
 from seqkit.data.lightning.datamodule import SequenceDataModule
+from seqkit.figures import new_figure
 from seqkit.files import atomic_write
 
 QUANTILES = (0, 25, 50, 75, 95, 100)

@@ -14,9 +14,9 @@ from rich.table import Table
 from torch.utils.data import DataLoader
 
 from seqkit.batch import Batch
-from seqkit.callbacks.report.figures import new_figure
 from seqkit.data.lightning.datamodule import SequenceDataModule
 from seqkit.data.lightning.loaders import as_it_is
+from seqkit.figures import new_figure
 from seqkit.files import atomic_write
 from seqkit.tasks.module import SequenceModule
 

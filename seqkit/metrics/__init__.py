@@ -4,18 +4,40 @@ from seqkit.metrics.classification import classification_metrics, multilabel_met
 from seqkit.metrics.error_rates import ErrorRates
 from seqkit.metrics.loss import Bits, MeanLoss, Perplexity, language_metrics
 from seqkit.metrics.regression import PHMScore, regression_metrics
+from seqkit.metrics.report import (
+    ClassReport,
+    EditReport,
+    LabelReport,
+    PositionReport,
+    ReportMetric,
+    ReportTable,
+    SpanReport,
+    TokenReport,
+    ValueReport,
+    readable,
+)
 from seqkit.metrics.span_f1 import SpanF1
 
 __all__ = [
     "Bits",
+    "ClassReport",
+    "EditReport",
     "ErrorRates",
+    "LabelReport",
     "MeanLoss",
     "PHMScore",
     "Perplexity",
+    "PositionReport",
+    "ReportMetric",
+    "ReportTable",
     "SpanF1",
+    "SpanReport",
+    "TokenReport",
+    "ValueReport",
     "classification_metrics",
     "language_metrics",
     "multilabel_metrics",
     "precision_recall_f1",
+    "readable",
     "regression_metrics",
 ]
