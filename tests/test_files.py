@@ -26,3 +26,12 @@ def test_an_interrupted_write_keeps_the_old_content(tmp_path):
         interrupted()
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_writers_of_one_file(tmp_path):
+    path = tmp_path / "out.json"
+    with atomic_write(path) as first, atomic_write(path) as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first"  # the last to finish
+    assert list(tmp_path.iterdir()) == [path]

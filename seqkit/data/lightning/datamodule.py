@@ -30,8 +30,7 @@ from seqkit.data.lightning.loaders import (
 )
 from seqkit.data.rows.lengths import lengths
 from seqkit.data.rows.packed_rows import RaggedRows
-from seqkit.data.sources import Source
-from seqkit.data.sources.base import streamed
+from seqkit.data.sources import Source, to_streams
 from seqkit.data.streaming.stream import PackedStream, first_rows
 
 Columns = str | Sequence[str] | dict[str, Encoder | None]
@@ -155,7 +154,7 @@ class SequenceDataModule(LightningDataModule):
                 loaded = self.source.stream() if self.streaming else self.source.load()
             splits = {"train": loaded} if isinstance(loaded, Dataset | IterableDataset) else dict(loaded)
             if self.streaming and all(isinstance(rows, Dataset) for rows in splits.values()):
-                splits = dict(streamed(splits))
+                splits = dict(to_streams(splits))
             for split, fraction in (("test", self.test_fraction), ("validation", self.validation_fraction)):
                 if split not in splits and isinstance(splits.get("train"), Dataset) and fraction > 0:
                     count = splits["train"].num_rows

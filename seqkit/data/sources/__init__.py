@@ -1,6 +1,6 @@
-"""Sources: where rows come from. One file each; all have ``load() -> DatasetDict``."""
+"""Sources of rows: each class reads one kind of file or hub into a `DatasetDict`."""
 
-from seqkit.data.sources.base import Source
+from seqkit.data.sources.base import Source, to_streams
 from seqkit.data.sources.cmapss import CMAPSS
 from seqkit.data.sources.cmudict import CMUdict
 from seqkit.data.sources.conll import CoNLL
@@ -21,4 +21,5 @@ __all__ = [
     "Source",
     "Text",
     "TimeSeries",
+    "to_streams",
 ]

@@ -1,4 +1,4 @@
-"""NASA's C-MAPSS turbofan engines, run to failure."""
+"""NASA's C-MAPSS turbofan engines."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from seqkit.data.sources.base import Source, named_splits, parsed
+from seqkit.data.sources.base import Source, parse_cached, split_paths
 from seqkit.data.sources.lines import numbered_lines
 
 CHANNELS = 24  # 3 operational settings and 21 sensors
@@ -18,16 +18,16 @@ class CMAPSS(Source):
     """Sensor series of turbofan engines and their remaining useful life (Saxena and others, PHM 2008).
 
     One row per engine: ``unit``, its number; ``channels``, (T, 24) float32, 3 operational settings and 21 sensors
-    per cycle; ``rul``, (T,) float32, how many cycles remain, at most ``cap``. Training engines run to failure. Test
-    engines stop before it, and ``rul`` says how many cycles each still had.
+    per cycle; ``rul``, (T,) float32, the number of remaining cycles, at most ``cap``. Training engines run to
+    failure. Test engines stop earlier; the file ``rul`` gives the number of cycles that each of them had left.
 
-    A net that reads both directions sees how far a training engine is from its end: use one direction.
+    A bidirectional model sees where a training series, and thus the engine's life, ends: use one direction.
 
     Args:
-        train: ``train_FD00x.txt``; gzipped files too.
+        train: ``train_FD00x.txt``, optionally gzipped.
         test: ``test_FD00x.txt``.
         rul: ``RUL_FD00x.txt``, one number per test engine. Without it the test split has no column ``rul``.
-        cap: The largest remaining life to predict, in cycles; wear does not show earlier. None: no cap.
+        cap: The largest remaining life to predict, in cycles, because wear is not visible earlier. None: no cap.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class CMAPSS(Source):
         *,
         cap: int | None = 125,
     ) -> None:
-        self.paths = named_splits(train=train, test=test)
+        self.paths = split_paths(train=train, test=test)
         self.rul = rul
         self.cap = cap
 
@@ -46,8 +46,8 @@ class CMAPSS(Source):
         """Return the splits.
 
         Raises:
-            ValueError: At a line without 26 numbers, a gap in an engine's cycles, or another number of remaining
-                lives than of engines; names file and line.
+            ValueError: If a line does not have 26 numbers, an engine's cycles have a gap, or the number of
+                remaining lives differs from the number of engines; names file and line.
         """
         splits = {}
         for split, path in self.paths.items():
@@ -56,9 +56,8 @@ class CMAPSS(Source):
             if split == "train" or self.rul:
                 features["rul"] = datasets.List(datasets.Value("float32"))
             paths = [path, self.rul] if split == "test" and self.rul else [path]
-            splits[split] = parsed(
-                read_engines, paths, {"cap": self.cap, "run_to_failure": split == "train"}, features, split
-            )
+            options = {"cap": self.cap, "run_to_failure": split == "train"}
+            splits[split] = parse_cached(read_engines, paths, options, features, split)
         return datasets.DatasetDict(splits)
 
 
@@ -72,14 +71,14 @@ def read_engines(
     for number, line in numbered_lines(path):
         if not line.strip():
             continue
-        unit, cycle, *values = _numbers(path, number, line, 2 + CHANNELS)
+        unit, cycle, *values = _parse_numbers(path, number, line, 2 + CHANNELS)
         if not engines or unit != engines[-1]:
             engines.append(int(unit))
             lengths.append(0)
         lengths[-1] += 1
         if cycle != lengths[-1]:
             raise ValueError(
-                f"{path}:{number}: engine {int(unit)} stands at cycle {cycle:g}, expected {lengths[-1]}; lines are"
+                f"{path}:{number}: engine {int(unit)} has cycle {cycle:g}, expected {lengths[-1]}; lines are"
                 " missing or out of order"
             )
         cycles.append(np.array(values, dtype=np.float32))
@@ -91,7 +90,7 @@ def read_engines(
     if rul_path is None and not run_to_failure:
         return columns
 
-    remaining = [0.0] * len(engines) if rul_path is None else _remaining(rul_path, len(engines))
+    remaining = [0.0] * len(engines) if rul_path is None else _read_remaining(rul_path, len(engines))
     rul = np.concatenate(
         [np.arange(steps - 1, -1, -1) + end for steps, end in zip(lengths, remaining, strict=True)]
     )
@@ -99,19 +98,19 @@ def read_engines(
     return {**columns, "rul": pa.ListArray.from_arrays(offsets, pa.array(rul))}
 
 
-def _remaining(path: str | Path, engines: int) -> list[float]:
-    lives = [_numbers(path, number, line, 1)[0] for number, line in numbered_lines(path) if line.strip()]
+def _read_remaining(path: str | Path, engines: int) -> list[float]:
+    lives = [_parse_numbers(path, number, line, 1)[0] for number, line in numbered_lines(path) if line.strip()]
     if len(lives) != engines:
         raise ValueError(
-            f"{path}: {len(lives)} remaining lives for {engines} engines; give the file of the same set"
+            f"{path}: {len(lives)} remaining lives for {engines} engines; use the file of the same set"
         )
     return lives
 
 
-def _numbers(path: str | Path, number: int, line: str, count: int) -> list[float]:
+def _parse_numbers(path: str | Path, number: int, line: str, count: int) -> list[float]:
     fields = line.split()
     if len(fields) != count:
-        raise ValueError(f"{path}:{number}: {len(fields)} columns, expected {count}; is the file cut off here?")
+        raise ValueError(f"{path}:{number}: {len(fields)} columns, expected {count}; is the file truncated here?")
     try:
         return [float(field) for field in fields]
     except ValueError as error:

@@ -6,31 +6,31 @@ from typing import Any
 
 import datasets
 
-from seqkit.data.sources.base import SPLITS, Source, parsed
+from seqkit.data.sources.base import SPLITS, Source, parse_cached
 from seqkit.data.sources.lines import numbered_lines
 
 
 class CMUdict(Source):
-    """The CMU Pronouncing Dictionary, or another in its format: a word and its phones on each line.
+    """The CMU Pronouncing Dictionary, or another one in its format: a word and its phones on each line.
 
-    One row per word: ``word``, a string; ``phones``, all its pronunciations, each a list of phones. A word that
-    comes on several lines, as ``word(2)`` too, is one row. What follows `` #`` is a comment, and so is a line that
-    begins with ``;;;``.
+    One row per word: ``word``, a string; ``phones``, all its pronunciations, each a list of phones. Several lines
+    of one word (``word``, ``word(2)``) make one row. Text after `` #`` and lines that begin with ``;;;`` are
+    comments.
 
-    There is no official split. Words are put in the order of a hash of the seed and the word; the first are the
-    test, the next the validation split, so that all pronunciations of a word are in one, on every machine. Within a
-    split they stand in the order of the file.
+    There is no official split. Words are sorted by a hash of seed and word; the first are the test split, the next
+    the validation split. So all pronunciations of a word are in one split, and the splits are the same on every
+    machine. Within a split, words have the order of the file.
 
     Args:
-        path: ``cmudict.dict``; gzipped files too.
-        stress: Whether vowels keep their stress (``AH0``); otherwise pronunciations that differ in nothing else are
-            one.
-        validation_fraction: Share of the words.
-        test_fraction: Share of the words.
-        seed: Of the split.
+        path: ``cmudict.dict``, optionally gzipped.
+        stress: Whether vowels keep their stress (``AH0``). Without it, pronunciations that differ only in stress
+            are merged.
+        validation_fraction: Share of the words in the validation split.
+        test_fraction: Share of the words in the test split.
+        seed: Seed of the split.
 
     Raises:
-        ValueError: The shares are negative, or leave nothing to train on.
+        ValueError: If a share is negative or the shares leave no words to train on.
     """
 
     def __init__(
@@ -44,8 +44,8 @@ class CMUdict(Source):
     ) -> None:
         if min(validation_fraction, test_fraction) < 0 or validation_fraction + test_fraction >= 1:
             raise ValueError(
-                f"CMUdict got validation_fraction={validation_fraction} and test_fraction={test_fraction}; give "
-                f"shares of the words that leave some to train on"
+                f"validation_fraction={validation_fraction} and test_fraction={test_fraction} must not be negative "
+                f"and must leave words to train on; choose a sum below 1"
             )
         self.path = path
         self.stress = stress
@@ -57,7 +57,7 @@ class CMUdict(Source):
         """Return the splits.
 
         Raises:
-            ValueError: At a line without phones; names file and line.
+            ValueError: If a line has no phones; names file and line.
         """
         text = datasets.Value("string")
         features = datasets.Features({"word": text, "phones": datasets.List(datasets.List(text))})
@@ -67,12 +67,10 @@ class CMUdict(Source):
             "test_fraction": self.test_fraction,
             "seed": self.seed,
         }
-        return datasets.DatasetDict(
-            {
-                split: parsed(read_words, [self.path], options | {"split": split}, features, split)
-                for split in SPLITS
-            }
-        )
+        splits = {}
+        for split in SPLITS:
+            splits[split] = parse_cached(read_words, [self.path], {**options, "split": split}, features, split)
+        return datasets.DatasetDict(splits)
 
 
 def read_words(
@@ -86,7 +84,7 @@ def read_words(
             continue
         word, *phones = entry
         if not phones:
-            raise ValueError(f"{path}:{number}: {word!r} has no phones; is the line cut off?")
+            raise ValueError(f"{path}:{number}: {word!r} has no phones; is the line truncated?")
         if word.endswith(")") and word[:-1].rpartition("(")[2].isdecimal():
             word = word[: word.rindex("(")]
         if not stress:

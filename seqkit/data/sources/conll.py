@@ -1,4 +1,4 @@
-"""CoNLL-U and plain CoNLL columns: one token a line, a blank line after each sentence."""
+"""CoNLL-U and plain CoNLL files: one token a line, a blank line after each sentence."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Literal
 
 import datasets
 
-from seqkit.data.sources.base import Source, named_splits, parsed
+from seqkit.data.sources.base import Source, parse_cached, split_paths
 from seqkit.data.sources.conll_output import write_conll
 from seqkit.data.sources.lines import numbered_lines
 
@@ -15,26 +15,26 @@ CONLLU_COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "depre
 
 
 class CoNLL(Source):
-    """Sentences from CoNLL-U files or from plain CoNLL columns, also gzipped.
+    """Sentences of CoNLL-U files or of plain CoNLL files with columns, optionally gzipped.
 
-    Every column becomes a list of strings, one per token.
+    A row is a sentence; each column is a list of strings, one per token.
 
     Files named ``.conllu`` (``.conllu.gz``) are CoNLL-U (https://universaldependencies.org/format.html): ten
-    columns separated by tabs, comments beginning with ``#``; the lines of multiword tokens (id ``1-2``) and of
+    columns separated by tabs, and comments that begin with ``#``. The lines of multiword tokens (id ``1-2``) and of
     empty nodes (``1.1``) are skipped, so the syntactic words remain.
 
-    Other files need ``columns``. A line with a tab is separated by tabs, another by spaces. A line of
-    spaces and tabs ends a sentence; ``-DOCSTART-`` lines are skipped. As ``#`` can be a word there, a line
-    is a comment only if it begins with ``comment``.
+    Other files need ``columns``. A line that contains a tab is split at tabs, any other line at spaces. A line of
+    spaces and tabs ends a sentence; ``-DOCSTART-`` lines are skipped. Because ``#`` can be a word in these files, a
+    line is a comment only if it begins with ``comment``.
 
     Args:
         train: The training file.
         validation: The validation file.
         test: The test file.
-        columns: The columns' names, from left to right; by default those of CoNLL-U for ``.conllu`` files.
-        comment: What comment lines of plain columns begin with.
-        extra: What a plain line with more columns than ``columns`` is: an error, or (``"drop"``) read as far as it
-            is named, for files with further annotations on the right.
+        columns: The columns' names, from left to right. ``.conllu`` files have the names of CoNLL-U by default.
+        comment: The prefix of comment lines in plain files.
+        extra: What to do with a line that has more columns than ``columns``: ``"raise"`` an error, or ``"drop"``
+            the additional columns on the right.
     """
 
     def __init__(
@@ -47,47 +47,47 @@ class CoNLL(Source):
         comment: str | None = None,
         extra: Literal["raise", "drop"] = "raise",
     ) -> None:
-        self.paths = named_splits(train, validation, test)
+        self.paths = split_paths(train, validation, test)
         self.columns = columns
         self.comment = comment
         self.extra = extra
         if columns is not None and len(set(columns)) != len(columns):
-            raise ValueError(f"columns {columns} name one column twice")
+            raise ValueError(f"columns {columns} contain a name twice; give each column its own name")
         for path in self.paths.values():
             if columns is None and not is_conllu(path):
                 raise ValueError(
-                    f"{path} is not named .conllu, so its columns have no names; give them from left to right,"
+                    f"{path} is not named .conllu, so its columns have no names; name them from left to right,"
                     ' e.g. columns: ["tokens", "tags"]'
                 )
 
     def load(self) -> datasets.DatasetDict:
-        """Return the splits; each column is a list of strings.
+        """Return the splits.
 
         Raises:
-            ValueError: At a line with another number of columns or that is not UTF-8, at a broken gzip file, at a
-                file without a sentence; names file and line.
+            ValueError: If a line has another number of columns or is not UTF-8, if a gzip file is broken, or if a
+                file has no sentence; names file and line.
         """
         splits = {}
         for split, path in self.paths.items():
             options = {"columns": self.columns, "comment": self.comment, "extra": self.extra}
             names = self.columns or CONLLU_COLUMNS
             features = datasets.Features({name: datasets.List(datasets.Value("string")) for name in names})
-            splits[split] = parsed(read_conll, [path], options, features, split)
+            splits[split] = parse_cached(read_conll, [path], options, features, split)
         return datasets.DatasetDict(splits)
 
     def write(self, path: str | Path, split: str, column: str, predictions: Mapping[int, Sequence[str]]) -> None:
-        """Write a split's file back with predictions: comments, ids and all other columns byte for byte.
+        """Copy a split's file with predictions; comments, ids and all other columns stay byte for byte the same.
 
-        In CoNLL-U the column is replaced, in plain columns one is added on the right.
+        In CoNLL-U files the column is replaced; in plain files a column is added on the right.
 
         Args:
-            path: The file to write; not compressed.
-            split: Whose file.
-            column: The column that was predicted.
-            predictions: By row of the split: one value a token. A row without any gets ``_``.
+            path: The file to write, uncompressed.
+            split: The split whose file is copied.
+            column: The predicted column.
+            predictions: One value per token, by row of the split. Tokens of other rows get ``_``.
 
         Raises:
-            ValueError: The file has other sentences than the predictions.
+            ValueError: If a sentence has another number of tokens than predictions.
         """
         source = self.paths[split]
         conllu = is_conllu(source)
@@ -97,43 +97,43 @@ class CoNLL(Source):
 
 
 def is_conllu(path: str | Path) -> bool:
-    """Whether the file's name says CoNLL-U."""
+    """Whether a file has the name of a CoNLL-U file."""
     return str(path).removesuffix(".gz").endswith(".conllu")
 
 
 def read_conll(
     path: str | Path, columns: list[str] | None, comment: str | None, extra: str
 ) -> dict[str, list[list[str]]]:
-    """Return the file's sentences: for each column one list of strings a sentence. See `CoNLL`."""
+    """Return, for each column, one list of strings per sentence. See `CoNLL`."""
     conllu = is_conllu(path)
     names = tuple(columns or CONLLU_COLUMNS)
     comment = "#" if conllu else comment
-    sentences: list[list[list[str]]] = []
-    sentence: list[list[str]] = []
+    sentences: list[list[list[str]]] = [[]]
     for number, line in numbered_lines(path):
         if not line.strip(" \t"):
-            if sentence:
-                sentences.append(sentence)
-                sentence = []
+            if sentences[-1]:
+                sentences.append([])
             continue
         if comment and line.startswith(comment):
             continue
-        # Words of CoNLL-U may hold spaces. str.split() would also part a line at no-break spaces.
+        # Words of CoNLL-U may contain spaces. str.split() would also split at no-break spaces.
         fields = line.split("\t") if conllu or "\t" in line else re.split(" +", line.strip(" "))
         if not conllu and fields[0] == "-DOCSTART-":
             continue
         if len(fields) != len(names) and not (extra == "drop" and len(fields) > len(names)):
             raise ValueError(
                 f"{path}:{number}: {len(fields)} columns, expected {len(names)} ({' '.join(names)}):"
-                f" {line[:60]!r}; {_remedy(conllu, len(fields) > len(names), line)}"
+                f" {line[:60]!r}; {_remedy(line, conllu, too_many=len(fields) > len(names))}"
             )
         if conllu and not fields[0].isdecimal():
             if not re.fullmatch(r"\d+[-.]\d+", fields[0]):
-                raise ValueError(f"{path}:{number}: a token's id is a number, 1-2 or 1.1, not {fields[0]!r}")
+                raise ValueError(
+                    f"{path}:{number}: {fields[0]!r} is not a token's id, such as 1, 1-2 or 1.1; correct the file"
+                )
             continue
-        sentence.append(fields[: len(names)])
-    if sentence:
-        sentences.append(sentence)
+        sentences[-1].append(fields[: len(names)])
+    if not sentences[-1]:
+        sentences.pop()
     if not sentences:
         raise ValueError(f"{path}: no sentence in this file")
     return {
@@ -141,9 +141,11 @@ def read_conll(
     }
 
 
-def _remedy(conllu: bool, more: bool, line: str) -> str:
+def _remedy(line: str, conllu: bool, too_many: bool) -> str:
     if conllu:
-        return "is the file cut off here, or are its tabs spaces?"
+        return "is the file truncated here, or are its tabs spaces?"
     if line.startswith("#"):
-        return "if this is a comment, say what comments begin with (comment: '# ')"
-    return 'name all columns, or extra: "drop" for those on the right' if more else "is the file cut off here?"
+        return "if this is a comment, give the prefix of comments (comment: '# ')"
+    if too_many:
+        return 'name all columns, or drop those on the right (extra: "drop")'
+    return "is the file truncated here?"

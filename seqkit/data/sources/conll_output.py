@@ -1,10 +1,10 @@
-"""CoNLL files written back with a column of predictions: all else stays byte for byte."""
+"""Copy a CoNLL file with a column of predictions; everything else stays byte for byte the same."""
 
-import gzip
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, cast
+
+from seqkit.data.sources.lines import open_binary
 
 
 def write_conll(
@@ -15,54 +15,50 @@ def write_conll(
     comment: str | None,
     replace: int | None,
 ) -> None:
-    """Copy a CoNLL file with one more column, or with one column replaced.
+    """Copy a CoNLL file with one column added or replaced.
 
-    Comments, blank lines, ``-DOCSTART-`` lines of plain columns and, where a column is replaced, the lines of
-    multiword tokens and empty nodes are copied as they are.
+    Comments, blank lines, ``-DOCSTART-`` lines of plain files and, where a column is replaced, the lines of
+    multiword tokens and empty nodes are copied unchanged.
 
     Args:
-        source: The file that was read, as `seqkit.data.CoNLL` reads it.
+        source: The file that was read; see `seqkit.data.CoNLL`.
         path: The file to write.
-        predictions: By sentence, counted from 0: one value a token. A sentence without any gets ``_``.
-        comment: What comment lines begin with.
-        replace: The column that is replaced, counted from 0, as in CoNLL-U; None adds one on the right.
+        predictions: One value per token, by sentence from 0. Tokens of other sentences get ``_``.
+        comment: The prefix of comment lines.
+        replace: The column to replace (of CoNLL-U), from 0; None adds a column on the right.
 
     Raises:
-        ValueError: A sentence has another number of tokens than of predictions: the file is not the one that was
+        ValueError: If a sentence has another number of tokens than predictions: the file is not the one that was
             read.
     """
     sentence, token = 0, 0
-    with _open(source) as lines, open(path, "wb") as file:
+    with open_binary(source) as lines, open(path, "wb") as file:
         for number, raw in enumerate(lines, start=1):
             text = raw.decode("utf-8")
             line = text.rstrip("\n").removesuffix("\r")
-            end = text[len(line) :]
-            bare = line.removeprefix("\ufeff")
-            if not bare.strip(" \t"):
+            line_end = text[len(line) :]
+            content = line.removeprefix("\ufeff")
+            if not content.strip(" \t"):
                 if token:
-                    _check(source, number, predictions, sentence, token, whole=True)
+                    _check_length(source, number, predictions, sentence, token, complete=True)
                     sentence, token = sentence + 1, 0
-            elif not (comment and bare.startswith(comment)) and not _skipped(bare, replace):
-                _check(source, number, predictions, sentence, token + 1, whole=False)
+            elif not (comment and content.startswith(comment)) and not _is_skipped(content, replace):
+                _check_length(source, number, predictions, sentence, token + 1, complete=False)
                 values = predictions.get(sentence)
-                line = _with(line, "_" if values is None else values[token], replace)
+                line = _with_value(line, "_" if values is None else values[token], replace)
                 token += 1
-            file.write((line + end).encode("utf-8"))
+            file.write((line + line_end).encode("utf-8"))
         if token:
-            _check(source, number, predictions, sentence, token, whole=True)
+            _check_length(source, number, predictions, sentence, token, complete=True)
 
 
-def _open(source: str | Path) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(source)) if str(source).endswith(".gz") else open(source, "rb")
-
-
-def _skipped(line: str, replace: int | None) -> bool:
+def _is_skipped(line: str, replace: int | None) -> bool:
     if replace is not None:
         return re.match(r"\d+[-.]", line) is not None
     return re.split("[\t ]", line.lstrip(" "), maxsplit=1)[0] == "-DOCSTART-"
 
 
-def _with(line: str, value: str, replace: int | None) -> str:
+def _with_value(line: str, value: str, replace: int | None) -> str:
     if replace is not None:
         fields = line.split("\t")
         fields[replace] = value
@@ -72,19 +68,20 @@ def _with(line: str, value: str, replace: int | None) -> str:
     return f"{line}{value}" if line.endswith(" ") else f"{line} {value}"
 
 
-def _check(
+def _check_length(
     source: str | Path,
     number: int,
     predictions: Mapping[int, Sequence[str]],
     sentence: int,
     tokens: int,
     *,
-    whole: bool,
+    complete: bool,
 ) -> None:
+    """Compare the tokens of a sentence, read completely or up to line ``number``, with its predictions."""
     values = predictions.get(sentence)
-    if values is not None and (len(values) < tokens or (whole and len(values) != tokens)):
-        more = "" if whole else " or more"
+    if values is not None and (len(values) < tokens or (complete and len(values) != tokens)):
+        or_more = "" if complete else " or more"
         raise ValueError(
-            f"{source}:{number}: sentence {sentence} has {tokens} tokens{more} but {len(values)} predictions; "
-            f"write into the file that was read, unchanged"
+            f"{source}:{number}: sentence {sentence} has {tokens} tokens{or_more} but {len(values)} predictions; "
+            f"use the file that was read, unchanged"
         )

@@ -1,15 +1,16 @@
-"""Parquet, JSON and CSV files by their extension, and folders that ``save_to_disk`` wrote."""
+"""Parquet, JSON and CSV files, and folders written by ``save_to_disk``."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import datasets
 from datasets.exceptions import DatasetGenerationError
 
-from seqkit.data.sources.base import Source, named_splits
+from seqkit.data.sources.base import Source, split_paths
 from seqkit.data.sources.lines import numbered_lines
 
-_READERS = {
+_FORMATS = {
     ".parquet": "parquet",
     ".json": "json",
     ".jsonl": "json",
@@ -20,9 +21,9 @@ _READERS = {
 
 
 class Files(Source):
-    """Rows from parquet, JSON (lines, or one list of objects) and CSV files; the extension says which.
+    """Parquet, JSON (one object a line, or one list of objects) and CSV files; the extension gives the format.
 
-    Text formats may be compressed (``.jsonl.gz``). A ``*`` in a path stands for several files.
+    Text formats may be compressed (``.jsonl.gz``). A path with a ``*`` names several files.
 
     Args:
         train: The training file.
@@ -31,43 +32,39 @@ class Files(Source):
     """
 
     def __init__(self, train: str | None = None, validation: str | None = None, test: str | None = None) -> None:
-        self.paths = named_splits(train, validation, test)
-        self.readers = {split: _reader(path) for split, path in self.paths.items()}
+        self.paths = split_paths(train, validation, test)
+        self.formats = {split: _format(path) for split, path in self.paths.items()}
 
     def load(self) -> datasets.DatasetDict:
         """Return the splits, as ``datasets.load_dataset`` reads them.
 
         Raises:
             FileNotFoundError: If a file is missing.
-            ValueError: If a file cannot be read as its extension says; names the file and what is wrong with it.
+            ValueError: If a file does not have the format of its extension; names the file and what is wrong.
         """
         splits = {}
         for split, path in self.paths.items():
-            # Tabs are the CSV reader's only option here; other formats do not know it.
-            options = {"sep": "\t"} if ".tsv" in Path(path).suffixes else {}
             try:
-                splits[split] = datasets.load_dataset(
-                    self.readers[split], data_files={split: path}, split=split, **options
-                )
+                splits[split] = self._load(split)
             except (DatasetGenerationError, ValueError, StopIteration) as error:
-                reason = _broken_line(path) or f"{error.__cause__ or error}".strip() or "the file is empty"
-                reader = self.readers[split]
-                raise ValueError(f"{path} ({split}) is not readable as {reader}: {reason}") from error
+                reason = _broken_json_line(path) or f"{error.__cause__ or error}".strip() or "the file is empty"
+                raise ValueError(f"{path} ({split}) is not readable as {self.formats[split]}: {reason}") from error
         return datasets.DatasetDict(splits)
 
     def stream(self) -> datasets.IterableDatasetDict:
-        """Return the splits as streams; each file is a shard."""
-        splits = {}
-        for split, path in self.paths.items():
-            options = {"sep": "\t"} if ".tsv" in Path(path).suffixes else {}
-            splits[split] = datasets.load_dataset(
-                self.readers[split], data_files={split: path}, split=split, streaming=True, **options
-            )
-        return datasets.IterableDatasetDict(splits)
+        """Return the splits as iterable datasets; each file is a shard."""
+        return datasets.IterableDatasetDict({split: self._load(split, streaming=True) for split in self.paths})
+
+    def _load(self, split: str, streaming: bool = False) -> Any:
+        path = self.paths[split]
+        options = {"sep": "\t"} if ".tsv" in Path(path).suffixes else {}  # only the CSV reader knows this option
+        return datasets.load_dataset(
+            self.formats[split], data_files={split: path}, split=split, streaming=streaming, **options
+        )
 
 
 class SavedDataset(Source):
-    """The `DatasetDict` (or the `Dataset`, taken as training split) that ``save_to_disk`` wrote into a folder.
+    """A folder written by ``save_to_disk``: a `DatasetDict`, or a `Dataset` that becomes the training split.
 
     Args:
         path: The folder.
@@ -86,15 +83,15 @@ class SavedDataset(Source):
         return saved if isinstance(saved, datasets.DatasetDict) else datasets.DatasetDict(train=saved)
 
 
-def _reader(path: str) -> str:
-    suffixes = [suffix for suffix in Path(path).suffixes if suffix in _READERS]
+def _format(path: str) -> str:
+    suffixes = [suffix for suffix in Path(path).suffixes if suffix in _FORMATS]
     if not suffixes:
-        raise ValueError(f"{path}: the extension is none of {' '.join(_READERS)}, so the format is unknown")
-    return _READERS[suffixes[-1]]
+        raise ValueError(f"{path}: the extension is none of {' '.join(_FORMATS)}, so the format is unknown")
+    return _FORMATS[suffixes[-1]]
 
 
-def _broken_line(path: str) -> str:
-    """Return the first line of a JSON lines file that is no JSON, and why; the library does not say where."""
+def _broken_json_line(path: str) -> str:
+    """Return the first invalid line of a JSON lines file, and why; `datasets` does not name the line."""
     if Path(path.removesuffix(".gz")).suffix in (".jsonl", ".ndjson") and Path(path).is_file():
         for number, line in numbered_lines(path):
             try:

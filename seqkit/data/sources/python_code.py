@@ -1,4 +1,4 @@
-"""Python source code: blocks of it, and the kind of each of their characters."""
+"""Python source code: its blocks, and the kind of each character."""
 
 import ast
 import builtins
@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from seqkit.data.sources.base import SPLITS, Source, parsed
+from seqkit.data.sources.base import SPLITS, Source, parse_cached
 
 KINDS = (
     "whitespace",
@@ -40,11 +40,11 @@ _, _KEYWORD, _NAME, _BUILTIN, _DEFINITION, _DECORATOR, _STRING, _NUMBER, _OPERAT
 _BLANK = {tokenize.NL, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 _BUILTINS = {name for name in dir(builtins) if not name.startswith("_")}
 _SOFT = {"match", "case", "type"}
-# f-strings come in parts since Python 3.12, t-strings exist since 3.14.
+# The tokenizer splits f-strings since Python 3.12; t-strings exist since 3.14.
 _STRING_START = {getattr(token, name) for name in ("FSTRING_START", "TSTRING_START") if hasattr(token, name)}
 _STRING_END = {getattr(token, name) for name in ("FSTRING_END", "TSTRING_END") if hasattr(token, name)}
 
-# Installed packages, tests (some of them broken on purpose), and files that are one large table.
+# Installed packages, tests (some contain invalid code) and files of large tables.
 _SKIPPED_FOLDERS = {
     "__pycache__",
     "dist-packages",
@@ -61,24 +61,22 @@ _log = logging.getLogger(__name__)
 
 
 class PythonCode(Source):
-    """Blocks of Python code in which every character has its kind; by default of the standard library here.
+    """Blocks of Python code with the kind of every character; by default of this interpreter's standard library.
 
     One row per block (see `blocks`): ``text``; ``kinds``, a list of `ClassLabel`, one per character (see
-    `character_kinds`); ``file``, relative to its folder; ``line``, where the block begins, from 1.
+    `character_kinds`); ``file``, the path relative to its folder; ``line``, the first line of the block, from 1.
 
-    Files go into training, validation and test by a hash of their relative path. They are taken in the order of
-    another hash until there are ``max_characters``. Files that this Python cannot parse are left out, with a
-    line in the log.
+    A hash of its relative path assigns each file to a split. Files are read in the order of another hash until
+    ``max_characters`` is reached. Files that this version of Python cannot parse are skipped with a log message.
 
     Args:
-        paths: Files, and folders searched for ``*.py``. By default the standard library of this interpreter,
-            without its tests.
-        max_characters: How much to read, in all splits together; None: everything.
-        min_length: Shorter blocks are left out.
-        max_length: Longer blocks are cut after the last line that fits; left out if not even the first line does.
-        validation: The share of the files that goes into validation.
-        test: The share of the files that goes into test.
-        seed: Another seed draws other files.
+        paths: Files, and folders that are searched for ``*.py``. By default the standard library without its tests.
+        max_characters: The number of characters to read, in all splits together; None reads everything.
+        min_length: Shorter blocks are skipped.
+        max_length: Longer blocks are cut after the last line that fits, or skipped if the first line does not fit.
+        validation: The share of the files in the validation split.
+        test: The share of the files in the test split.
+        seed: Seed of the hashes that select and assign files.
     """
 
     def __init__(
@@ -101,23 +99,23 @@ class PythonCode(Source):
         self.seed = seed
 
     def load(self) -> datasets.DatasetDict:
-        """Return the splits that got a file.
+        """Return the splits that have a file.
 
         Raises:
             FileNotFoundError: If a path does not exist.
-            ValueError: If the folders hold no Python file.
+            ValueError: If there is no Python file.
         """
         files = sorted(_files(self.paths or [sysconfig.get_path("stdlib")]))
         if not files:
-            raise ValueError(f"no *.py file in {self.paths}")
-        drawn = sorted((_uniform(self.seed, "draw", name), name, root) for name, root in files)
+            raise ValueError(f"no *.py file in {self.paths}; name other paths")
+        shuffled = sorted((_hash_fraction(self.seed, "draw", name), name, root) for name, root in files)
         chosen: dict[str, list[tuple[str, str]]] = {split: [] for split in SPLITS}
         characters = 0
-        for _, name, root in drawn:
+        for _, name, root in shuffled:
             if self.max_characters is not None and characters >= self.max_characters:
                 break
             characters += os.path.getsize(os.path.join(root, name))
-            share = _uniform(self.seed, "split", name)
+            share = _hash_fraction(self.seed, "split", name)
             held_out = "test" if share < self.test else "validation"
             chosen[held_out if share < self.test + self.validation else "train"].append((name, root))
 
@@ -135,51 +133,51 @@ class PythonCode(Source):
             if members:
                 paths = [os.path.join(root, name) for name, root in sorted(members)]
                 options = {"names": [name for name, _ in sorted(members)], **lengths}
-                splits[split] = parsed(read_blocks, paths, options, features, split)
+                splits[split] = parse_cached(read_blocks, paths, options, features, split)
         return datasets.DatasetDict(splits)
 
 
 def character_kinds(source: str) -> NDArray[np.uint8]:
     r"""Return the kind of each character of a Python source, (len(source),), as indices into `KINDS`.
 
-    The kinds are those of the `tokenize` module; besides, names are parted into those being defined (after ``def``
-    and ``class``), decorators (with their ``@``), builtins (unless an attribute) and the rest; ``match``, ``case``
-    and ``type`` are keywords where they begin a statement; an f-string is one string, with all that stands in it.
-    Line ends are ``\n`` alone.
+    The kinds are those of the `tokenize` module, with these exceptions: names are divided into definitions (after
+    ``def`` and ``class``), decorators (with their ``@``), builtins (except attributes) and other names; ``match``,
+    ``case`` and ``type`` are keywords where they begin a statement; an f-string is one string with all its parts.
+    Only ``\n`` ends a line.
 
     Raises:
-        tokenize.TokenError, SyntaxError: If this is not Python.
+        tokenize.TokenError, SyntaxError: If the source is not valid Python.
     """
     kinds = np.zeros(len(source), dtype=np.uint8)
     line_starts = [0, *itertools.accumulate(map(len, io.StringIO(source)))]
-    # A backslash at a line's end is no token.
+    # A backslash at the end of a line is not a token.
     kinds[np.frombuffer(source.encode("utf-32-le"), dtype=np.uint32) == ord("\\")] = _OPERATOR
-    for kind, (first_line, first), (last_line, last) in _tagged(source):
+    for kind, (first_line, first), (last_line, last) in _spans_of_kinds(source):
         kinds[line_starts[first_line - 1] + first : line_starts[last_line - 1] + last] = kind
     return kinds
 
 
 def blocks(source: str) -> list[tuple[int, int]]:
-    """Return the blocks of a Python source, (first, end) in characters, in order and disjoint.
+    """Return the blocks of a Python source as disjoint, ordered character ranges (first, end).
 
     A block is a function, a method, a class up to its first method, or a run of other top-level or class-level
-    statements without a blank line between them; with the comments and decorators before it, without the blank
-    lines around it. Every character outside of all blocks is whitespace.
+    statements without a blank line between them. It includes the comments and decorators before it but no blank
+    lines around it. Every character outside the blocks is white space.
 
     Raises:
-        SyntaxError: If this is not Python.
+        SyntaxError: If the source is not valid Python.
     """
     lines = list(io.StringIO(source))
-    spans: list[tuple[int, int]] = []  # lines, from 0; each block takes the comments that lead to it
+    spans: list[tuple[int, int]] = []  # lines, from 0; a block begins where the one before it ends
     previous = ""
-    for first, end, what in _statements(_parsed(source).body, lines):
+    for first, end, kind in _statements(_parse(source).body, lines):
         start = spans[-1][1] if spans else 0
-        joins = what == "statement" and previous in ("statement", "class")
+        joins = kind == "statement" and previous in ("statement", "class")
         if spans and (first < start or (joins and not any(line.isspace() for line in lines[start:first]))):
             spans[-1] = spans[-1][0], max(start, end)
         else:
             spans.append((start, end))
-        previous = what
+        previous = kind
     spans.append((spans[-1][1] if spans else 0, len(lines)))  # comments at the end
 
     line_starts = [0, *itertools.accumulate(map(len, lines))]
@@ -195,7 +193,7 @@ def blocks(source: str) -> list[tuple[int, int]]:
 
 
 def read_blocks(*paths: str | Path, names: list[str], min_length: int, max_length: int) -> dict[str, Any]:
-    """Return the columns of `PythonCode` for these files, which are called ``names`` in them."""
+    """Return the columns of `PythonCode` for some files, whose column ``file`` is ``names``."""
     columns: dict[str, list[Any]] = {"text": [], "file": [], "line": []}
     kinds: list[NDArray[np.uint8]] = []
     for path, name in zip(paths, names, strict=True):
@@ -204,7 +202,7 @@ def read_blocks(*paths: str | Path, names: list[str], min_length: int, max_lengt
                 source = file.read()
             spans, of_source = blocks(source), character_kinds(source)
         except (SyntaxError, ValueError, LookupError, RecursionError, tokenize.TokenError) as error:
-            _log.warning("%s is left out: this Python cannot parse it (%s)", path, error)
+            _log.warning("skipped %s: this version of Python cannot parse it (%s)", path, error)
             continue
         for first, end in spans:
             if end - first > max_length:
@@ -220,12 +218,12 @@ def read_blocks(*paths: str | Path, names: list[str], min_length: int, max_lengt
 
 
 def _files(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield every Python file's name relative to its folder, and that folder."""
+    """Yield the name of every Python file, relative to its folder, and the folder."""
     for path in paths:
         if os.path.isfile(path):
             yield os.path.basename(path), os.path.dirname(path)
         elif not os.path.isdir(path):
-            raise FileNotFoundError(f"{path}: neither a file nor a folder")
+            raise FileNotFoundError(f"{path} is neither a file nor a folder")
         for folder, inner, names in os.walk(path):
             inner[:] = [name for name in inner if name not in _SKIPPED_FOLDERS]
             for name in names:
@@ -233,20 +231,20 @@ def _files(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
                     yield Path(folder, name).relative_to(path).as_posix(), path
 
 
-def _uniform(seed: int, purpose: str, name: str) -> float:
-    """Return a number in [0, 1) that depends on nothing but the arguments."""
+def _hash_fraction(seed: int, purpose: str, name: str) -> float:
+    """Return a hash of the arguments as a number in [0, 1)."""
     digest = hashlib.blake2b(f"{seed}:{purpose}:{name}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 
 
-def _parsed(source: str) -> ast.Module:
-    with warnings.catch_warnings():  # such as invalid escapes in other people's strings
+def _parse(source: str) -> ast.Module:
+    with warnings.catch_warnings():  # such as those of invalid escapes in strings
         warnings.simplefilter("ignore")
         return ast.parse(source)
 
 
 def _statements(body: list[ast.stmt], lines: list[str]) -> Iterator[tuple[int, int, str]]:
-    """Yield first line, end line (from 0) and sort of each statement; a class as its head and what stands in it."""
+    """Yield first line, end line (from 0) and type of each statement; a class yields its head, then its body."""
     for node in body:
         first = _first_line(node)
         if not isinstance(node, ast.ClassDef):
@@ -265,10 +263,10 @@ def _first_line(node: ast.stmt) -> int:
     return min([node.lineno, *(decorator.lineno for decorator in decorators)]) - 1
 
 
-def _tagged(source: str) -> Iterator[tuple[int, tuple[int, int], tuple[int, int]]]:
-    """Yield kind, first position and end position (line from 1, column) of everything that is not whitespace."""
+def _spans_of_kinds(source: str) -> Iterator[tuple[int, tuple[int, int], tuple[int, int]]]:
+    """Yield kind, first position and end position (line from 1, column) of all text that is not white space."""
     tokens = [t for t in tokenize.generate_tokens(io.StringIO(source).readline) if t.type not in _BLANK]
-    begins = True  # a logical line begins here
+    begins = True  # whether the token is the first of a logical line
     decorates = False
     previous = ""
     string_starts: list[tuple[int, int]] = []
@@ -309,7 +307,7 @@ def _name_kind(tokens: list[tokenize.TokenInfo], index: int, begins: bool, previ
 
 
 def _is_keyword_here(tokens: list[tokenize.TokenInfo], index: int) -> bool:
-    """Whether the ``match``, ``case`` or ``type`` that begins a logical line is a keyword there."""
+    """Whether a ``match``, ``case`` or ``type`` at the beginning of a logical line is a keyword."""
     following = tokens[index + 1]
     if tokens[index].string == "type":
         return following.type == tokenize.NAME and not keyword.iskeyword(following.string)

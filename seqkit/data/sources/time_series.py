@@ -9,15 +9,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from seqkit.data.sources.base import Source, named_splits, parsed
+from seqkit.data.sources.base import Source, parse_cached, split_paths
 from seqkit.data.sources.lines import numbered_lines
 
 
 class TimeSeries(Source):
-    """Series of D channels from ``.ts`` files (https://www.aeon-toolkit.org: "Data formats"), also gzipped.
+    """Series of D channels of ``.ts`` files (https://www.aeon-toolkit.org: "Data formats"), optionally gzipped.
 
-    Columns: ``series``, (T, D) float32, missing values (``?``) as NaN; ``label``, a `ClassLabel` of the names that
-    the header declares, or float32 under ``@targetLabel true``, absent where the file has neither.
+    Columns: ``series``, (T, D) float32, with NaN for missing values (``?``); ``label``, a `ClassLabel` with the
+        names
+    of the header, or float32 for ``@targetLabel true``. A file without labels has no column ``label``.
 
     Args:
         train: The training file.
@@ -26,14 +27,14 @@ class TimeSeries(Source):
     """
 
     def __init__(self, train: str | None = None, validation: str | None = None, test: str | None = None) -> None:
-        self.paths = named_splits(train, validation, test)
+        self.paths = split_paths(train, validation, test)
 
     def load(self) -> datasets.DatasetDict:
         """Return the splits.
 
         Raises:
-            ValueError: At a header that is incomplete; at a line with another number of channels, channels of
-                different lengths, something that is no number, or an undeclared label; names file and line.
+            ValueError: If the header is incomplete, or if a line has another number of channels, channels of
+                different lengths, a value that is not a number, or an undeclared label; names file and line.
         """
         splits = {}
         for split, path in self.paths.items():
@@ -44,12 +45,12 @@ class TimeSeries(Source):
                 features["label"] = datasets.ClassLabel(names=header.labels)
             elif header.target:
                 features["label"] = datasets.Value("float32")
-            splits[split] = parsed(read_series, [path], {}, features, split)
+            splits[split] = parse_cached(read_series, [path], {}, features, split)
         return datasets.DatasetDict(splits)
 
 
 class Header:
-    """What the ``@`` tags of a ``.ts`` file declare.
+    """The header of a ``.ts`` file: lines of ``@`` tags.
 
     Attributes:
         labels: The class names, or None.
@@ -58,14 +59,14 @@ class Header:
         length: T of every series, if declared.
 
     Raises:
-        ValueError: If there is no ``@data`` or no series after it, if a tag is malformed, or if the series carry
+        ValueError: If there is no ``@data`` or no series after it, if a tag is malformed, or if the series have
             time stamps; names file and line.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = path
         self._tags: dict[str, tuple[int, list[str]]] = {}
-        for number, line in _content(path):
+        for number, line in _content_lines(path):
             if "data" in self._tags:
                 first = line
                 break
@@ -77,10 +78,10 @@ class Header:
             raise ValueError(f"{path}: " + ("no series after @data" if self._tags.get("data") else "no line @data"))
 
         if self._flag("timeStamps"):
-            raise self._error("timeStamps", "series with time stamps are not read; write plain values")
+            raise self._error("timeStamps", "series with time stamps are not supported; write values only")
         self.labels = self._tags["classlabel"][1][1:] if self._flag("classLabel") else None
         if self.labels == []:
-            raise self._error("classLabel", "true is followed by the labels; none stands here")
+            raise self._error("classLabel", "true must be followed by the labels; none is given")
         self.target = self._flag("targetLabel")
         declared = 1 if self._flag("univariate") else self._count("dimensions") or self._count("dimension")
         self.dimensions = declared or len(self.split(first)[0])
@@ -89,12 +90,12 @@ class Header:
     def series(self) -> Iterator[tuple[int, list[str], str]]:
         """Yield line number, channels and label of each series, as text."""
         data = self._tags["data"][0]
-        for number, line in _content(self.path):
+        for number, line in _content_lines(self.path):
             if number > data:
                 yield number, *self.split(line)
 
     def split(self, line: str) -> tuple[list[str], str]:
-        """Return a line's channels and its label ("" if the file has none)."""
+        """Return a line's channels and its label, which is "" if the file has none."""
         parts = line.split(":")
         return (parts[:-1], parts[-1].strip()) if self.labels is not None or self.target else (parts, "")
 
@@ -128,49 +129,50 @@ def read_series(path: str | Path) -> dict[str, Any]:
                 f"{path}:{number}: {len(channels)} channels, expected {header.dimensions}; channels"
                 " (and the label after them) are separated by ':'"
             )
-        series.append(_values(path, number, channels))
+        series.append(_parse_series(path, number, channels))
         if header.length is not None and len(series[-1]) != header.length:
             raise ValueError(
-                f"{path}:{number}: a series of length {len(series[-1])}, but @seriesLength says {header.length}"
+                f"{path}:{number}: a series of length {len(series[-1])}, but @seriesLength is {header.length}"
             )
         if header.labels is not None:
             if label not in header.labels:
                 known = " ".join(header.labels)
-                raise ValueError(f"{path}:{number}: label {label!r} is not one that @classLabel declares ({known})")
+                raise ValueError(f"{path}:{number}: label {label!r} is not declared by @classLabel ({known})")
             labels.append(header.labels.index(label))
         elif header.target:
-            labels.append(_number(path, number, label))
+            labels.append(_parse_number(path, number, label))
     offsets = np.cumsum([0, *map(len, series)], dtype=np.int32)
     values = pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(series).ravel()), header.dimensions)
     columns: dict[str, Any] = {"series": pa.ListArray.from_arrays(pa.array(offsets), values)}
     return {**columns, "label": labels} if labels else columns
 
 
-def _content(path: str | Path) -> Iterator[tuple[int, str]]:
+def _content_lines(path: str | Path) -> Iterator[tuple[int, str]]:
+    """Yield the number and the text of the lines that are neither empty nor comments."""
     for number, line in numbered_lines(path):
         if line.strip() and not line.startswith("#"):
             yield number, line.strip()
 
 
-def _number(path: str | Path, line: int, text: str) -> float:
+def _parse_number(path: str | Path, line: int, text: str) -> float:
     try:
         return float(text)
     except ValueError:
         raise ValueError(f"{path}:{line}: expected a number, found {text!r}") from None
 
 
-def _values(path: str | Path, line: int, channels: list[str]) -> NDArray[np.float32]:
-    """Return one series, (T, D)."""
+def _parse_series(path: str | Path, line: int, channels: list[str]) -> NDArray[np.float32]:
+    """Parse one series, (T, D), from the text of its channels."""
     rows = []
     for channel, text in enumerate(channels):
         values = text.replace("?", "nan").split(",")
         try:
             rows.append(np.array(values, dtype=np.float32))
         except ValueError:
-            rows.append(np.array([_number(path, line, value) for value in values], dtype=np.float32))
+            rows.append(np.array([_parse_number(path, line, value) for value in values], dtype=np.float32))
         if len(rows[-1]) != len(rows[0]):
             raise ValueError(
                 f"{path}:{line}: channel {channel} has {len(rows[-1])} values, channel 0 has {len(rows[0])}; the"
-                " channels of a series are equally long"
+                " channels of a series must have the same length"
             )
     return np.stack(rows, axis=1)

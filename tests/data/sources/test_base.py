@@ -1,7 +1,7 @@
 import datasets
 import pytest
 
-from seqkit.data.sources.base import named_splits, parsed
+from seqkit.data.sources.base import parse_cached, split_paths
 from seqkit.upstream.datasets import fingerprint
 
 FEATURES = datasets.Features({"x": datasets.Value("int64")})
@@ -21,13 +21,13 @@ def _doubled(row):
     return {"x": 2 * row["x"]}
 
 
-class TestParsed:
+class TestParseCached:
     def test_parses_an_unchanged_file_once(self, tmp_path):
         path = tmp_path / "number"
         path.write_text("3")
         calls.clear()
-        first = parsed(parse, [path], {"factor": 2}, FEATURES, "train")
-        again = parsed(parse, [path], {"factor": 2}, FEATURES, "validation")
+        first = parse_cached(parse, [path], {"factor": 2}, FEATURES, "train")
+        again = parse_cached(parse, [path], {"factor": 2}, FEATURES, "validation")
         assert calls == [path]
         assert first[:] == again[:] == {"x": [6]}
         assert (first.split, again.split) == ("train", "validation")
@@ -36,28 +36,28 @@ class TestParsed:
     def test_parses_again_for_other_content_or_options(self, tmp_path):
         path = tmp_path / "number"
         path.write_text("3")
-        assert parsed(parse, [path], {"factor": 5}, FEATURES, "train")["x"][0] == 15
-        assert parsed(parse, [path], {"factor": 6}, FEATURES, "train")["x"][0] == 18
+        assert parse_cached(parse, [path], {"factor": 5}, FEATURES, "train")["x"][0] == 15
+        assert parse_cached(parse, [path], {"factor": 6}, FEATURES, "train")["x"][0] == 18
         path.write_text("4")
-        assert parsed(parse, [path], {"factor": 5}, FEATURES, "train")["x"][0] == 20
+        assert parse_cached(parse, [path], {"factor": 5}, FEATURES, "train")["x"][0] == 20
 
-    def test_lets_map_cache_on_disk(self, tmp_path):
+    def test_map_is_cached_on_disk(self, tmp_path):
         path = tmp_path / "number"
         path.write_text("7")
-        mapped = [double(parsed(parse, [path], {"factor": 1}, FEATURES, "train")) for _ in range(2)]
+        mapped = [double(parse_cached(parse, [path], {"factor": 1}, FEATURES, "train")) for _ in range(2)]
         assert mapped[0].cache_files
         assert mapped[0].cache_files == mapped[1].cache_files
 
-    def test_leaves_nothing_behind_when_parsing_fails(self, tmp_path, datasets_cache):
+    def test_a_failed_parse_leaves_no_file(self, tmp_path, datasets_cache):
         path = tmp_path / "number"
         path.write_text("not a number")
         before = sorted((datasets_cache / "seqkit").glob("*"))
         with pytest.raises(ValueError, match="invalid literal"):
-            parsed(parse, [path], {"factor": 1}, FEATURES, "train")
+            parse_cached(parse, [path], {"factor": 1}, FEATURES, "train")
         assert sorted((datasets_cache / "seqkit").glob("*")) == before
 
 
-def test_a_source_needs_a_file():
+def test_split_paths():
     with pytest.raises(ValueError, match="no file given: name at least one of train, validation and test"):
-        named_splits()
-    assert named_splits(test="b", train="a") == {"train": "a", "test": "b"}
+        split_paths()
+    assert split_paths(test="b", train="a") == {"train": "a", "test": "b"}

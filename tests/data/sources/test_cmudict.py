@@ -26,7 +26,7 @@ def load(tmp_path, lines=LINES, **options):
     return CMUdict(str(path), **options).load()
 
 
-def test_a_word_is_one_row_with_its_pronunciations_without_stress(tmp_path):
+def test_a_word_is_one_row_with_all_its_pronunciations(tmp_path):
     train = load(tmp_path, validation_fraction=0, test_fraction=0)["train"]
     assert dict(zip(train["word"], train["phones"], strict=True)) == {
         "a": [["AH"], ["EY"]],
@@ -47,7 +47,7 @@ def test_stress_is_kept_on_request(tmp_path):
     ]
 
 
-def test_every_word_is_in_one_split_whatever_the_order_of_lines(tmp_path):
+def test_splits_are_disjoint_and_do_not_depend_on_the_order_of_lines(tmp_path):
     words = [f"w{i}" for i in range(200)]
     lines = [f"{word} P{i % 7}" for i, word in enumerate(words)]
     splits = load(tmp_path, "\n".join(lines))
@@ -65,22 +65,22 @@ def test_gzip_and_errors(tmp_path):
     with gzip.open(path, "wt") as file:
         file.write(LINES)
     assert sum(map(len, CMUdict(str(path)).load().values())) == 6
-    with pytest.raises(ValueError, match=r"cmudict.dict:2: 'b' has no phones; is the line cut off\?"):
+    with pytest.raises(ValueError, match=r"cmudict.dict:2: 'b' has no phones; is the line truncated\?"):
         load(tmp_path, "a AH0\nb\n")
     with pytest.raises(ValueError, match=r"cmudict.dict: no word in this file"):
         load(tmp_path, "\n;;; nothing\n")
     with pytest.raises(
-        ValueError, match=r"validation_fraction=0.5 and test_fraction=0.5; give shares of the words"
+        ValueError, match=r"validation_fraction=0.5 and test_fraction=0.5 must not be negative and must leave words"
     ):
         CMUdict("x", validation_fraction=0.5, test_fraction=0.5)
 
 
 @pytest.mark.data
-def test_the_real_one(data_dir):
+def test_real_file(data_dir):
     splits = CMUdict(str(data_dir / "cmudict/cmudict.dict.gz")).load()
     sizes = {split: len(rows) for split, rows in splits.items()}
     assert sum(sizes.values()) == 126_052
     assert sizes["test"] == sizes["validation"] == 6303
-    assert len({phone for row in splits["train"]["phones"] for said in row for phone in said}) == 39
+    assert len({phone for row in splits["train"]["phones"] for phones in row for phone in phones}) == 39
     several = sum(len(row) > 1 for rows in splits.values() for row in rows["phones"])
     assert several / 126_052 == pytest.approx(0.065, abs=0.001)

@@ -26,7 +26,7 @@ def loaded(path, text, **options):
 
 class TestCoNLLU:
     @pytest.mark.parametrize("name", ["a.conllu", "a.conllu.gz"])
-    def test_keeps_the_words_alone(self, tmp_path, name):
+    def test_keeps_only_syntactic_words(self, tmp_path, name):
         rows = loaded(tmp_path / name, CONLLU)
         assert rows.column_names == [
             "id",
@@ -48,17 +48,17 @@ class TestCoNLLU:
     def test_windows_line_ends(self, tmp_path):
         assert loaded(tmp_path / "a.conllu", CONLLU.replace("\n", "\r\n"))["misc"][1] == ["_", "SpaceAfter=No"]
 
-    def test_a_broken_line(self, tmp_path):
+    def test_truncated_line(self, tmp_path):
         path = tmp_path / "a.conllu"
         message = (
             f"{path}:6: 4 columns, expected 10 (id form lemma upos xpos feats head deprel deps misc): "
-            '"3\\tn\'t\\tnot\\tPA"; is the file cut off here, or are its tabs spaces?'
+            '"3\\tn\'t\\tnot\\tPA"; is the file truncated here, or are its tabs spaces?'
         )
         with pytest.raises(ValueError, match=re.escape(message)):
             loaded(path, CONLLU[: CONLLU.index("PART") + 2])
 
-    def test_an_id_that_is_none(self, tmp_path):
-        with pytest.raises(ValueError, match=r"a\.conllu:1: a token's id is a number, 1-2 or 1\.1, not 'x'"):
+    def test_invalid_id(self, tmp_path):
+        with pytest.raises(ValueError, match=r"a\.conllu:1: 'x' is not a token's id, such as 1, 1-2 or 1\.1"):
             loaded(tmp_path / "a.conllu", CONLLU[CONLLU.index("1\tI") :].replace("1\tI", "x\tI", 1))
 
 
@@ -80,22 +80,24 @@ class TestColumns:
         rows = loaded(tmp_path / "a.txt", "\xa0 O\n\u3000\tO\n", columns=["word", "tag"])
         assert rows["word"][:] == [["\xa0", "\u3000"]]
 
-    def test_comments_where_they_are_declared(self, tmp_path):
+    def test_comments_need_a_prefix(self, tmp_path):
         text = "# id 1\n# O\n"
         assert loaded(tmp_path / "a.txt", text, columns=["w", "t"], comment="# id")["w"][:] == [["#"]]
         message = (
-            r"a\.txt:1: 3 columns, expected 2 \(w t\): '# id 1'; if this is a comment, say what comments begin"
+            r"a\.txt:1: 3 columns, expected 2 \(w t\): '# id 1'; if this is a comment, give the prefix of comments"
         )
         with pytest.raises(ValueError, match=message):
             loaded(tmp_path / "a.txt", text, columns=["w", "t"])
 
-    def test_further_annotations(self, tmp_path):
+    def test_additional_columns(self, tmp_path):
         text = "EU\tB\tB-ORG\tO\nis\tO\tO\n"
-        message = r'a\.txt:1: 4 columns, expected 2 .*; name all columns, or extra: "drop" for those on the right'
+        message = (
+            r'a\.txt:1: 4 columns, expected 2 .*; name all columns, or drop those on the right \(extra: "drop"\)'
+        )
         with pytest.raises(ValueError, match=message):
             loaded(tmp_path / "a.txt", text, columns=["w", "t"])
         assert loaded(tmp_path / "a.txt", text, columns=["w", "t"], extra="drop")["t"][:] == [["B", "O"]]
-        with pytest.raises(ValueError, match=r"a\.txt:2: 3 columns, expected 4 .*; is the file cut off here\?"):
+        with pytest.raises(ValueError, match=r"a\.txt:2: 3 columns, expected 4 .*; is the file truncated here\?"):
             loaded(tmp_path / "a.txt", text, columns=["w", "t", "u", "v"], extra="drop")
 
     def test_not_utf8(self, tmp_path):
@@ -110,11 +112,11 @@ class TestColumns:
     def test_columns_need_names(self):
         with pytest.raises(ValueError, match=r"a\.txt is not named \.conllu, so its columns have no names"):
             CoNLL("a.txt")
-        with pytest.raises(ValueError, match=r"columns \['w', 'w'\] name one column twice"):
+        with pytest.raises(ValueError, match=r"columns \['w', 'w'\] contain a name twice"):
             CoNLL("a.txt", columns=["w", "w"])
 
 
-def test_only_the_splits_that_are_named(tmp_path):
+def test_loads_only_the_named_splits(tmp_path):
     for name in "ab":
         (tmp_path / name).write_text(f"{name} O\n")
     source = CoNLL(validation=str(tmp_path / "a"), test=str(tmp_path / "b"), columns=["w", "t"])

@@ -10,7 +10,7 @@ ROWS = {"words": [["a", "b"], ["c"]], "label": [1, 0]}
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.jsonl", "a.json", "a.ndjson.gz"])
-def test_reads_by_extension(tmp_path, name):
+def test_the_extension_gives_the_format(tmp_path, name):
     path = tmp_path / name
     lines = [json.dumps(dict(zip(ROWS, row, strict=True))) for row in zip(*ROWS.values(), strict=True)]
     if path.suffix == ".parquet":
@@ -31,7 +31,7 @@ def test_reads_tables(tmp_path, name, separator):
     assert Files(str(tmp_path / name)).load()["train"][:] == {"text": ["one", "two"], "label": [1, 2]}
 
 
-def test_several_formats_at_once(tmp_path):
+def test_splits_of_different_formats(tmp_path):
     datasets.Dataset.from_dict(ROWS).to_parquet(tmp_path / "a.parquet")
     (tmp_path / "b.jsonl").write_text(json.dumps({"words": ["z"], "label": 7}))
     splits = Files(str(tmp_path / "a.parquet"), test=str(tmp_path / "b.jsonl")).load()
@@ -53,18 +53,18 @@ def test_several_formats_at_once(tmp_path):
         ),
     ],
 )
-def test_a_broken_file(tmp_path, name, text, message):
+def test_broken_file(tmp_path, name, text, message):
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=message):
         Files(str(tmp_path / name)).load()
 
 
-def test_a_file_that_is_missing(tmp_path):
+def test_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         Files(str(tmp_path / "nowhere.csv")).load()
 
 
-def test_an_unknown_extension():
+def test_unknown_extension():
     with pytest.raises(
         ValueError, match=r"a\.xlsx: the extension is none of \.parquet \.json .*, so the format is unknown"
     ):
@@ -72,14 +72,14 @@ def test_an_unknown_extension():
 
 
 class TestSavedDataset:
-    def test_several_splits(self, tmp_path):
+    def test_dataset_dict(self, tmp_path):
         rows = datasets.Dataset.from_dict(ROWS)
         datasets.DatasetDict(train=rows, test=rows.select([1])).save_to_disk(tmp_path / "saved")
         splits = SavedDataset(str(tmp_path / "saved")).load()
         assert splits["train"][:] == ROWS
         assert splits["test"]["label"][:] == [0]
 
-    def test_one_dataset_is_the_training_split(self, tmp_path):
+    def test_a_dataset_is_the_training_split(self, tmp_path):
         datasets.Dataset.from_dict(ROWS).save_to_disk(tmp_path / "saved")
         assert SavedDataset(str(tmp_path / "saved")).load()["train"][:] == ROWS
 

@@ -5,14 +5,15 @@ import pytest
 from seqkit.data.sources.lines import numbered_lines
 
 
-def test_numbers_lines_and_drops_their_ends(tmp_path):
+def test_numbers_lines_and_removes_their_ends(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes("\ufeffone\r\n\ntwo\u2028half \xa0\nlast".encode())
     assert list(numbered_lines(path)) == [(1, "one"), (2, ""), (3, "two\u2028half \xa0"), (4, "last")]
 
 
-def test_reads_gzip(tmp_path):
-    path = tmp_path / "a.txt.gz"
+@pytest.mark.parametrize("name", ["a.txt.gz", "a.txt"])
+def test_decompresses_gzip_by_name_or_content(tmp_path, name):
+    path = tmp_path / name
     path.write_bytes(gzip.compress("é\nb\n".encode()))
     assert list(numbered_lines(str(path))) == [(1, "é"), (2, "b")]
 
@@ -26,16 +27,16 @@ def test_names_the_line_that_is_not_utf8(tmp_path):
         list(numbered_lines(path))
 
 
-def test_names_the_place_where_a_gzip_file_breaks(tmp_path):
+def test_names_the_line_where_a_gzip_file_breaks(tmp_path):
     path = tmp_path / "a.gz"
     whole = gzip.compress(b"".join(b"%d\n" % n for n in range(100_000)))
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(
-        ValueError, match=r"a\.gz:\d+: the gzip file is broken after \d+ whole lines .*; fetch it again"
+        ValueError, match=r"a\.gz:\d+: the gzip file is broken after \d+ complete lines .*; download it again"
     ):
         list(numbered_lines(path))
     path.write_bytes(b"plain text")
     with pytest.raises(
-        ValueError, match=r"a\.gz:1: the gzip file is broken after 0 whole lines \(Not a gzipped file"
+        ValueError, match=r"a\.gz:1: the gzip file is broken after 0 complete lines \(Not a gzipped file"
     ):
         list(numbered_lines(path))

@@ -12,20 +12,20 @@ def path(tmp_path):
     return str(file)
 
 
-def test_a_row_a_line(path):
+def test_one_row_per_line(path):
     rows = Text(train=path, test=path).load()
     assert rows["test"]["text"][:] == rows["train"]["text"][:] == LINES
     assert rows["train"]["words"][2] == ["second", "one"]
     assert rows["train"]["words"][1] == []
 
 
-def test_a_row_a_file(path):
+def test_one_row_per_file(path):
     rows = Text(train=path, lines=False).load()["train"]
     assert rows["text"][:] == ["\n".join(LINES) + "\n"]
     assert rows.column_names == ["text"]
 
 
-def test_line_ends_and_marks_of_other_systems(tmp_path):
+def test_windows_line_ends_and_byte_order_mark(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfone\r\ntwo")
     assert Text(train=str(tmp_path / "a.txt"), lines=False).load()["train"]["text"][:] == ["one\ntwo\n"]
 
@@ -44,7 +44,7 @@ def test_shares_of_lines_begin_with_a_line(path):
     assert rows["test"]["text"][:] == LINES[3:]
 
 
-def test_files_win_over_shares(path, tmp_path):
+def test_files_and_shares_together(path, tmp_path):
     (tmp_path / "b.txt").write_text("other\n")
     rows = Text(train=path, validation=0.4, test=str(tmp_path / "b.txt")).load()
     assert rows["test"]["text"][:] == ["other"]
@@ -56,17 +56,19 @@ class TestBadInput:
         with pytest.raises(ValueError, match="no file given"):
             Text(validation=0.1)
 
-    def test_no_share(self, path):
-        with pytest.raises(ValueError, match=r"test=1\.5: a share of the training file's characters lies between"):
+    def test_share_out_of_range(self, path):
+        with pytest.raises(ValueError, match=r"test=1\.5: a share of the training file's characters is between"):
             Text(train=path, test=1.5)
 
-    def test_a_share_of_nothing(self, path):
-        with pytest.raises(ValueError, match=r"validation=0\.1: .* needs that file; or name a file"):
+    def test_share_without_a_training_file(self, path):
+        with pytest.raises(ValueError, match=r"validation=0\.1: .* needs a training file; or name a file"):
             Text(test=path, validation=0.1)
 
-    def test_an_empty_split(self, tmp_path):
+    def test_empty_split(self, tmp_path):
         (tmp_path / "a.txt").write_text("one line\n")
-        with pytest.raises(ValueError, match=r"a\.txt: of 9 characters none is left for test; take other shares"):
+        with pytest.raises(
+            ValueError, match=r"a\.txt: of 9 characters, none are left for test; choose other shares"
+        ):
             Text(train=str(tmp_path / "a.txt"), test=0.1).load()
 
     def test_not_utf8(self, tmp_path):

@@ -36,13 +36,13 @@ def test_reads_series_of_different_lengths(tmp_path, name):
     assert rows["label"][:] == [0, 1]
 
 
-def test_numbers_to_predict(tmp_path):
+def test_numeric_targets(tmp_path):
     rows = loaded(tmp_path / "a.ts", "@univariate true\n@targetlabel true\n@data\n1,2:0.5\n3,4:1\n")
     assert rows.features["label"] == datasets.Value("float32")
     assert rows[:] == {"series": [[[1], [2]], [[3], [4]]], "label": [0.5, 1]}
 
 
-def test_no_label_and_channels_counted_in_the_first_series(tmp_path):
+def test_without_labels_and_dimensions(tmp_path):
     rows = loaded(tmp_path / "a.ts", "@timeStamps false\n@data\n1:2:3\n")
     assert rows[:] == {"series": [[[1, 2, 3]]]}
 
@@ -50,19 +50,22 @@ def test_no_label_and_channels_counted_in_the_first_series(tmp_path):
 @pytest.mark.parametrize(
     ("series", "message"),
     [
-        ("1,2:3:up", "a.ts:11: channel 1 has 1 values, channel 0 has 2; the channels of a series are equally long"),
+        (
+            "1,2:3:up",
+            "a.ts:11: channel 1 has 1 values, channel 0 has 2; the channels of a series must have the same length",
+        ),
         (
             "1,2:3,4:5,6:up",
             "a.ts:11: 3 channels, expected 2; channels (and the label after them) are separated by ':'",
         ),
         ("1,2:3,", "a.ts:11: 1 channels, expected 2;"),
-        ("1,2:3,4:left", "a.ts:11: label 'left' is not one that @classLabel declares (up down)"),
-        ("1,2:3,4:", "a.ts:11: label '' is not one that @classLabel declares (up down)"),
+        ("1,2:3,4:left", "a.ts:11: label 'left' is not declared by @classLabel (up down)"),
+        ("1,2:3,4:", "a.ts:11: label '' is not declared by @classLabel (up down)"),
         ("1,2:3,x:up", "a.ts:11: expected a number, found 'x'"),
         ("1,2:3,:up", "a.ts:11: expected a number, found ''"),
     ],
 )
-def test_a_broken_series(tmp_path, series, message):
+def test_broken_series(tmp_path, series, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         loaded(tmp_path / "a.ts", f"{HEADER}1:2:up\n{series}\n")
 
@@ -74,14 +77,17 @@ def test_a_broken_series(tmp_path, series, message):
         ("@univariate true\n@data\n", "a.ts: no series after @data"),
         ("@univariate true\n1,2\n", "a.ts:2: a header line begins with @ or #, not '1,2'"),
         ("@univariate maybe\n@data\n1\n", "a.ts:1: @univariate: expected true or false, found 'maybe'"),
-        ("@timeStamps true\n@data\n(0,1)\n", "a.ts:1: @timeStamps: series with time stamps are not read"),
+        ("@timeStamps true\n@data\n(0,1)\n", "a.ts:1: @timeStamps: series with time stamps are not supported"),
         ("@dimensions many\n@data\n1\n", "a.ts:1: @dimensions: expected a whole number, found 'many'"),
-        ("@classLabel true\n@data\n1:a\n", "a.ts:1: @classLabel: true is followed by the labels; none stands here"),
-        ("@seriesLength 2\n@data\n1,2\n1\n", "a.ts:4: a series of length 1, but @seriesLength says 2"),
+        (
+            "@classLabel true\n@data\n1:a\n",
+            "a.ts:1: @classLabel: true must be followed by the labels; none is given",
+        ),
+        ("@seriesLength 2\n@data\n1,2\n1\n", "a.ts:4: a series of length 1, but @seriesLength is 2"),
         ("@targetLabel true\n@data\n1,2:high\n", "a.ts:3: expected a number, found 'high'"),
     ],
 )
-def test_a_broken_header(tmp_path, text, message):
+def test_broken_header(tmp_path, text, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         loaded(tmp_path / "a.ts", text)
 
