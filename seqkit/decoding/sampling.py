@@ -1,10 +1,10 @@
-"""Drawing the next token."""
+"""Sampling of the next token."""
 
 import torch
 from torch import Tensor
 
 
-def draw(
+def sample(
     log_probs: Tensor,
     generator: torch.Generator,
     *,
@@ -12,21 +12,21 @@ def draw(
     top_k: int | None = None,
     top_p: float | None = None,
 ) -> Tensor:
-    """Draw a class for each row of log-probabilities.
+    """Sample a class for each row of log-probabilities.
 
     Args:
-        log_probs: (B, C); a class of minus infinity is never drawn.
-        generator: Of the random numbers.
-        temperature: What the log-probabilities are divided by; at 0 the likeliest class is taken.
-        top_k: Draw from so many likeliest classes only.
-        top_p: Draw from the fewest likeliest classes that have this probability together, after ``temperature`` and
-            ``top_k`` (nucleus sampling, Holtzman and others 2020, https://arxiv.org/abs/1904.09751).
+        log_probs: (B, C); a class at minus infinity is never sampled.
+        generator: Source of the random numbers.
+        temperature: Divides the log-probabilities; 0 takes the most likely class.
+        top_k: Sample from the k most likely classes only.
+        top_p: Sample from the smallest set of most likely classes whose total probability, after ``temperature``
+            and ``top_k``, reaches p (nucleus sampling, Holtzman et al. 2020, https://arxiv.org/abs/1904.09751).
 
     Returns:
         (B,) int64.
 
     Raises:
-        ValueError: An argument is out of its range.
+        ValueError: ``temperature`` is negative, ``top_k`` is below 1 or ``top_p`` is not in (0, 1].
     """
     if temperature < 0 or (top_k is not None and top_k < 1) or (top_p is not None and not 0 < top_p <= 1):
         raise ValueError(
@@ -40,7 +40,7 @@ def draw(
         scores = scores[:, :top_k]
     probs = scores.softmax(-1)
     if top_p is not None:
-        before = probs.cumsum(-1) - probs  # of the likelier ones; the likeliest class always stays
+        before = probs.cumsum(-1) - probs  # 0 for the most likely class, which is always kept
         probs = probs.masked_fill(before >= top_p, 0.0)
-    places = torch.multinomial(probs, 1, generator=generator)
-    return classes.gather(-1, places).squeeze(-1)
+    ranks = torch.multinomial(probs, 1, generator=generator)
+    return classes.gather(-1, ranks).squeeze(-1)

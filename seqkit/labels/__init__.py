@@ -1,21 +1,13 @@
-"""Labels as data: tag schemes (BIO …), label sequences and their edit distances. Pure functions."""
+"""Tag schemes (BIO …), label sequences and their edit distances, as pure functions."""
 
-from seqkit.labels.sequences import (
-    END,
-    UNKNOWN,
-    Transcripts,
-    align,
-    close,
-    distinct,
-    edit_distances,
-    nearest,
-    split,
-)
+from seqkit.labels.edit_distance import Aligned, align, edit_distances, nearest
+from seqkit.labels.sequences import END, UNKNOWN, Transcripts, close, split, unique_references
 from seqkit.labels.tag_schemes import Allowed, Scheme, allowed_transitions, detect_scheme, parse_tags
 
 __all__ = [
     "END",
     "UNKNOWN",
+    "Aligned",
     "Allowed",
     "Scheme",
     "Transcripts",
@@ -23,9 +15,9 @@ __all__ = [
     "allowed_transitions",
     "close",
     "detect_scheme",
-    "distinct",
     "edit_distances",
     "nearest",
     "parse_tags",
     "split",
+    "unique_references",
 ]

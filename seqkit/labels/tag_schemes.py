@@ -1,7 +1,7 @@
-"""Tag schemes: spans written as tags, and which tags may follow which.
+"""Tag schemes: how tags encode spans, and which tags may follow each other.
 
-Schemes: ``BIO`` (IOB2: a span begins with B), ``IOB1`` (B only where a span follows one of its own type; Ramshaw
-and Marcus 1995, CoNLL-2003) and ``BIOES`` (E ends a span, S is one alone).
+Schemes: ``BIO`` (IOB2: a span begins with B), ``IOB1`` (a span begins with B only if it directly follows a span of
+the same type; Ramshaw and Marcus 1995, CoNLL-2003) and ``BIOES`` (E ends a span, S is a span of one token).
 """
 
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ Scheme = Literal["BIO", "IOB1", "BIOES"]
 
 
 class Allowed(NamedTuple):
-    """What may stand where; of a tag scheme, `seqkit.labels.tag_schemes.allowed_transitions` gives it.
+    """Allowed first tags, transitions and last tags; :func:`allowed_transitions` computes those of a scheme.
 
     Attributes:
-        start: (C,), whether a sequence may begin with a tag.
-        transitions: (C, C), whether a tag (row) may be followed by another (column).
-        end: (C,), whether a sequence may end with a tag.
+        start: (C,), whether a sequence may begin with this tag.
+        transitions: (C, C), whether the tag of the row may be followed by the tag of the column.
+        end: (C,), whether a sequence may end with this tag.
     """
 
     start: Tensor
@@ -28,12 +28,15 @@ class Allowed(NamedTuple):
 
 
 def detect_scheme(names: Sequence[str]) -> Scheme | None:
-    """The scheme that tag names follow, or None.
+    """Detect the scheme that tag names follow.
 
-    The same names serve BIO and IOB1; they are taken for BIO.
+    BIO and IOB1 have the same names; these are detected as BIO.
 
     Args:
         names: The C tag names.
+
+    Returns:
+        The scheme, or None if the names follow none.
     """
     prefixes = {name[0] for name in names if name[1:2] == "-" and len(name) > 2}
     if not prefixes or any(name != "O" and not (name[1:2] == "-" and len(name) > 2) for name in names):
@@ -44,16 +47,16 @@ def detect_scheme(names: Sequence[str]) -> Scheme | None:
 
 
 def allowed_transitions(names: Sequence[str], scheme: Scheme) -> Allowed:
-    """What may stand where in a scheme, for `seqkit.nn.CRF`.
+    """Compute the transitions that a scheme allows, for :class:`seqkit.nn.CRF`.
 
     Args:
         names: The C tag names.
         scheme: The scheme.
 
     Raises:
-        ValueError: A name is none of the scheme.
+        ValueError: The scheme is unknown, or a name does not belong to it.
     """
-    tags = [("O", ""), *parse_tags(names, scheme)]  # outside stands before the first token and after the last, too
+    tags = [("O", ""), *parse_tags(names, scheme)]  # before the first token and after the last is outside, too
 
     def follows(before: tuple[str, str], after: tuple[str, str]) -> bool:
         (p, kind), (q, other) = before, after
@@ -68,14 +71,22 @@ def allowed_transitions(names: Sequence[str], scheme: Scheme) -> Allowed:
 
 
 def parse_tags(names: Sequence[str], scheme: Scheme) -> list[tuple[str, str]]:
-    """Prefix and type of each tag; outside is ``("O", "")``."""
+    """Split each tag into its prefix and type; the tag outside all spans is ``("O", "")``.
+
+    Args:
+        names: The C tag names.
+        scheme: The scheme.
+
+    Raises:
+        ValueError: The scheme is unknown, or a name does not belong to it.
+    """
     if scheme not in get_args(Scheme):
-        raise ValueError(f"scheme {scheme!r} is none of {', '.join(get_args(Scheme))}")
+        raise ValueError(f"scheme is {scheme!r}; give one of {', '.join(get_args(Scheme))}")
     prefixes = "BIES" if scheme == "BIOES" else "BI"
     for name in names:
         if name != "O" and (name[:1] not in prefixes or name[1:2] != "-" or len(name) < 3):
             raise ValueError(
-                f"tag {name!r} is not one of scheme {scheme}: O, or one of {', '.join(prefixes)}, a hyphen and a "
-                f"type (B-person); name another scheme, or none"
+                f"tag {name!r} is not one of scheme {scheme}: O, or one of {', '.join(prefixes)}, a hyphen "
+                f"and a type (B-person); give another scheme, or none"
             )
     return [("O", "") if name == "O" else (name[0], name[2:]) for name in names]

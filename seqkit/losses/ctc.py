@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from seqkit import packed
-from seqkit.labels.sequences import Transcripts, distinct, split
+from seqkit.labels import Transcripts, split, unique_references
 from seqkit.losses.base import Loss, Values
 
 
@@ -50,7 +50,7 @@ class CTC(Loss):
                 f"blank, which is the last; labels count from 0"
             )
         if len(references.rows) != count:
-            references = distinct(references)  # a reference that a row has twice has its probability once
+            references = unique_references(references)  # the probability of a repeated one counts once
         steps = packed.lengths(output).to(output.data.device)
         there = steps_needed(references) <= steps[references.rows]  # (R,)
         if not bool(there.any()):

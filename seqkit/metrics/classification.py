@@ -1,4 +1,4 @@
-"""Metrics of classes and of sets of labels."""
+"""Metrics of classes and of multiple labels."""
 
 from collections.abc import Sequence
 
@@ -17,12 +17,12 @@ from torchmetrics.wrappers import ClasswiseWrapper
 def classification_metrics(
     names: Sequence[str], *, per_class: bool = False, ignore_index: int = -100
 ) -> MetricCollection:
-    """Accuracy per unit and macro F1, for logits (N, C) against class ids (N,).
+    """Build the metrics of logits (N, C) against class ids (N,): ``accuracy`` over all units, and macro ``f1``.
 
     Args:
         names: The C class names.
-        per_class: Report the F1 of each class, too, as ``f1_NAME``.
-        ignore_index: A target that does not count.
+        per_class: Also report the F1 of each class, as ``f1_NAME``.
+        ignore_index: Target that does not count.
     """
     classes = len(names)
     metrics: dict[str, Metric | MetricCollection] = {
@@ -30,28 +30,32 @@ def classification_metrics(
         "f1": MulticlassF1Score(classes, average="macro", ignore_index=ignore_index),
     }
     if per_class:
-        each = MulticlassF1Score(classes, average="none", ignore_index=ignore_index)
-        metrics["per_class"] = ClasswiseWrapper(each, labels=list(names), prefix="f1_")
-    # Groups share states, but not with a metric inside a wrapper.
+        by_class = MulticlassF1Score(classes, average="none", ignore_index=ignore_index)
+        metrics["per_class"] = ClasswiseWrapper(by_class, labels=list(names), prefix="f1_")
+    # Metrics of one compute group share their states, but a wrapped metric cannot.
     return MetricCollection(metrics, compute_groups=not per_class)
 
 
 def multilabel_metrics(names: Sequence[str], *, per_class: bool = False) -> MetricCollection:
-    """Share of units with all labels right, and macro F1, for logits (N, C) against multi-hot targets (N, C).
+    """Build the metrics of logits (N, C) against multi-hot targets (N, C).
+
+    ``exact_match`` is the share of units whose labels are all correct, ``f1`` the macro F1, ``micro_f1`` the F1
+    over all labels of all units.
 
     Args:
         names: The C label names.
-        per_class: Report the F1 of each label, too, as ``f1_NAME``.
+        per_class: Also report the F1 of each label, as ``f1_NAME``.
     """
     labels = len(names)
     metrics: dict[str, Metric | MetricCollection] = {
-        "accuracy": MultilabelExactMatch(labels),
+        "exact_match": MultilabelExactMatch(labels),
         "f1": MultilabelF1Score(labels, average="macro"),
+        "micro_f1": MultilabelF1Score(labels, average="micro"),
     }
     if per_class:
-        each = MultilabelF1Score(labels, average="none")
-        metrics["per_class"] = ClasswiseWrapper(each, labels=list(names), prefix="f1_")
-    # Groups share states, but not with a metric inside a wrapper.
+        by_class = MultilabelF1Score(labels, average="none")
+        metrics["per_class"] = ClasswiseWrapper(by_class, labels=list(names), prefix="f1_")
+    # Metrics of one compute group share their states, but a wrapped metric cannot.
     return MetricCollection(metrics, compute_groups=not per_class)
 
 

@@ -1,4 +1,4 @@
-"""Output layers of language models: over all classes, or by clusters of rare ones."""
+"""Output layers of language models: the full softmax, and the adaptive one with clusters of rare classes."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ __all__ = ["AdaptiveSoftmax", "OutputSoftmax", "Softmax"]
 
 
 class OutputSoftmax(nn.Module, ABC):
-    """From features to the probability of each class.
+    """Maps features to the probability of each class.
 
     Args:
-        input_size: H, the features.
+        input_size: H, number of features.
         num_classes: C.
     """
 
@@ -24,27 +24,27 @@ class OutputSoftmax(nn.Module, ABC):
         self.num_classes = num_classes
 
     @abstractmethod
-    def nats(self, features: Tensor, classes: Tensor) -> Tensor:
-        """The negative log-probability (N,) of classes (N,), given features (N, H)."""
+    def nll(self, features: Tensor, classes: Tensor) -> Tensor:
+        """Compute the negative log-probability (N,) of classes (N,), given features (N, H)."""
 
     @abstractmethod
     def log_probs(self, features: Tensor) -> Tensor:
-        """The log-probability of each class, (N, C), given features (N, H)."""
+        """Compute the log-probability of each class, (N, C), given features (N, H)."""
 
     @abstractmethod
     def tie(self, weight: nn.Parameter) -> None:
-        """Take the embedding's weight (C, D) for the classes' own.
+        """Share the embedding's weight (C, D) as the weight of the classes.
 
         Raises:
-            ValueError: It does not fit.
+            ValueError: The layer cannot use a weight of this shape.
         """
 
 
 class Softmax(OutputSoftmax):
-    """A linear layer and the softmax over all classes.
+    """Apply a linear layer and the softmax over all classes.
 
     Args:
-        input_size: H, the features.
+        input_size: H, number of features.
         num_classes: C.
     """
 
@@ -52,19 +52,19 @@ class Softmax(OutputSoftmax):
         super().__init__(input_size, num_classes)
         self.linear = nn.Linear(input_size, num_classes)
 
-    def nats(self, features: Tensor, classes: Tensor) -> Tensor:
-        """The negative log-probability (N,) of classes (N,), given features (N, H)."""
+    def nll(self, features: Tensor, classes: Tensor) -> Tensor:
+        """Compute the negative log-probability (N,) of classes (N,), given features (N, H)."""
         return F.cross_entropy(self.linear(features), classes, reduction="none")
 
     def log_probs(self, features: Tensor) -> Tensor:
-        """The log-probability of each class, (N, C), given features (N, H)."""
+        """Compute the log-probability of each class, (N, C), given features (N, H)."""
         return F.log_softmax(self.linear(features), -1)
 
     def tie(self, weight: nn.Parameter) -> None:
-        """Take the embedding's weight (C, D) for the classes' own (Press and Wolf 2017).
+        """Share the embedding's weight (C, D) as the weight of the classes (Press and Wolf 2017).
 
         Raises:
-            ValueError: D is not H.
+            ValueError: D differs from H.
         """
         if weight.shape[1] != self.input_size:
             raise ValueError(
@@ -76,17 +76,17 @@ class Softmax(OutputSoftmax):
 
 
 class AdaptiveSoftmax(OutputSoftmax):
-    """Rare classes in clusters with fewer features, for vocabularies of tens of thousands.
+    """Give clusters of rare classes fewer features, for vocabularies of tens of thousands of classes.
 
-    :class:`torch.nn.AdaptiveLogSoftmaxWithLoss` (Grave and others 2017, https://arxiv.org/abs/1609.04309). It wants
-    the most frequent classes first, as the vocabularies of :class:`seqkit.data.Words` have them. The last class
-    counts as the first of all: it is the boundary of a language model.
+    Wraps :class:`torch.nn.AdaptiveLogSoftmaxWithLoss` (Grave et al. 2017, https://arxiv.org/abs/1609.04309), which
+    expects the classes by descending frequency, as the vocabularies of :class:`seqkit.data.Words` list them. The
+    last class, the boundary of a language model, is treated as the most frequent one.
 
     Args:
-        input_size: H, the features.
+        input_size: H, number of features.
         num_classes: C.
-        cutoffs: How many classes stand before each cluster, ascending; those before the first are in the head.
-        div_value: Each cluster has so many times fewer features than the one before.
+        cutoffs: First class of each cluster, ascending; the classes before the first cutoff are in the head.
+        div_value: Divides the number of features from each cluster to the next.
 
     Raises:
         ValueError: The cutoffs do not ascend between 1 and C - 1, or the last cluster would have no feature.
@@ -105,28 +105,28 @@ class AdaptiveSoftmax(OutputSoftmax):
         if input_size < div_value ** len(cutoffs):
             raise ValueError(
                 f"AdaptiveSoftmax: {input_size} features, divided {len(cutoffs)} times by div_value={div_value:g}, "
-                f"leave the rarest classes none; set div_value lower, or give fewer cutoffs"
+                f"leave none for the rarest classes; set div_value lower, or give fewer cutoffs"
             )
         self.layer = nn.AdaptiveLogSoftmaxWithLoss(input_size, num_classes, cutoffs, div_value)
 
-    def nats(self, features: Tensor, classes: Tensor) -> Tensor:
-        """The negative log-probability (N,) of classes (N,), given features (N, H)."""
-        nats: Tensor = -self.layer(features, (classes + 1) % self.num_classes).output
-        if torch.is_grad_enabled():  # clusters of which the batch has no class take part, as DDP wants of all
-            nats = nats + sum(parameter.sum() for parameter in self.layer.tail.parameters()) * 0.0
-        return nats
+    def nll(self, features: Tensor, classes: Tensor) -> Tensor:
+        """Compute the negative log-probability (N,) of classes (N,), given features (N, H)."""
+        nll: Tensor = -self.layer(features, (classes + 1) % self.num_classes).output
+        if torch.is_grad_enabled():  # DDP needs a gradient for clusters without a class in the batch, too
+            nll = nll + sum(parameter.sum() for parameter in self.layer.tail.parameters()) * 0.0
+        return nll
 
     def log_probs(self, features: Tensor) -> Tensor:
-        """The log-probability of each class, (N, C), given features (N, H)."""
+        """Compute the log-probability of each class, (N, C), given features (N, H)."""
         return self.layer.log_prob(features).roll(-1, -1)
 
     def tie(self, weight: nn.Parameter) -> None:  # noqa: ARG002
-        """Refuse: its rare classes have weights of other sizes.
+        """Raise an error: the weights of rare classes have other sizes.
 
         Raises:
             ValueError: Always.
         """
         raise ValueError(
-            "AdaptiveSoftmax cannot share the embedding's weights, as its rare classes have fewer features; set "
+            "AdaptiveSoftmax cannot share the embedding's weights: its rare classes have fewer features; set "
             "tied=False, or use Softmax"
         )

@@ -62,6 +62,8 @@ class LabelTask(Task, ABC):
                     f"labels per sequence, Regressor for values"
                 )
         self.multilabel = any(target["kind"] == "multilabel" for target in spec["targets"].values())
+        if self.multilabel:
+            self.monitor = ("val_micro_f1", "max")
         self.per_class = per_class
         if loss is None:
             loss = BinaryCrossEntropy if self.multilabel else CrossEntropy

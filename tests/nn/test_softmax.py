@@ -6,29 +6,29 @@ from torch.nn import functional as F
 from seqkit.nn import AdaptiveSoftmax, Softmax
 
 
-def test_softmax_is_that_of_torch():
+def test_softmax_equals_torchs():
     layer, features, classes = Softmax(5, 7), torch.randn(9, 5), torch.arange(9) % 7
     logits = layer.linear(features)
-    torch.testing.assert_close(layer.nats(features, classes), F.cross_entropy(logits, classes, reduction="none"))
+    torch.testing.assert_close(layer.nll(features, classes), F.cross_entropy(logits, classes, reduction="none"))
     torch.testing.assert_close(layer.log_probs(features), logits.log_softmax(-1))
 
 
-def test_adaptive_softmax_is_a_distribution_and_its_nats_are_those_of_it():
+def test_adaptive_softmax_is_a_distribution_and_its_nll_agrees():
     layer, features, classes = AdaptiveSoftmax(16, 30, cutoffs=[5, 12]), torch.randn(60, 16), torch.arange(60) % 30
     log_probs = layer.log_probs(features)
     torch.testing.assert_close(log_probs.exp().sum(-1), torch.ones(60))
-    torch.testing.assert_close(layer.nats(features, classes), -log_probs.gather(1, classes[:, None]).squeeze(1))
+    torch.testing.assert_close(layer.nll(features, classes), -log_probs.gather(1, classes[:, None]).squeeze(1))
     torch_probs = layer.layer.log_prob(features)
     torch.testing.assert_close(log_probs, torch_probs[:, [*range(1, 30), 0]])  # the last class is the most frequent
 
 
-def test_clusters_without_a_class_in_the_batch_take_part():
+def test_clusters_without_a_class_in_the_batch_get_a_gradient():
     layer, features = AdaptiveSoftmax(16, 30, cutoffs=[5, 12]), torch.randn(6, 16)
-    layer.nats(features, torch.zeros(6, dtype=torch.long)).sum().backward()
+    layer.nll(features, torch.zeros(6, dtype=torch.long)).sum().backward()
     assert all(parameter.grad is not None for parameter in layer.parameters())
 
 
-def test_tied():
+def test_tied_weights():
     weight = nn.Parameter(torch.randn(7, 5))
     layer = Softmax(5, 7)
     layer.tie(weight)
@@ -40,15 +40,15 @@ def test_tied():
 
 
 @pytest.mark.parametrize("cutoffs", [[], [5, 5], [0, 5], [5, 30], [6, 5]])
-def test_cutoffs_out_of_range(cutoffs):
+def test_cutoffs_out_of_range_raise_an_error(cutoffs):
     with pytest.raises(
         ValueError, match=r"for 30 classes; they ascend between 1 and 29; for a small vocabulary use"
     ):
         AdaptiveSoftmax(8, 30, cutoffs=cutoffs)
 
 
-def test_too_few_features():
+def test_too_few_features_raise_an_error():
     with pytest.raises(
-        ValueError, match="8 features, divided 2 times by div_value=4, leave the rarest classes none"
+        ValueError, match="8 features, divided 2 times by div_value=4, leave none for the rarest classes"
     ):
         AdaptiveSoftmax(8, 30, cutoffs=[5, 12])

@@ -17,7 +17,7 @@ from seqkit import packed
 from seqkit.batch import Batch
 from seqkit.data.continuous import PieceSampler
 from seqkit.data.encoders import Encoder, input_encoder
-from seqkit.decoding import draw
+from seqkit.decoding import sample
 from seqkit.losses import unit_values
 from seqkit.metrics import language_metrics
 from seqkit.nn.dropout import EmbeddingDropout, LockedDropout
@@ -251,7 +251,7 @@ class LanguageModel(SequenceModule):
     ) -> tuple[Tensor, Tensor, State]:
         """The nats (N,) of the tokens, the penalties, and the encoder's state."""
         dropped, hidden, state = self._read(ids, encoder, state)
-        nats = self.softmax.nats(dropped.data, target.data)
+        nats = self.softmax.nll(dropped.data, target.data)
         penalty = nats.new_zeros(())
         if self.training and self.activation_penalty:
             penalty = penalty + self.activation_penalty * dropped.data.square().mean(-1).sum()
@@ -298,7 +298,7 @@ class LanguageModel(SequenceModule):
         """The nats of each row's tokens and then of its end, packed, data (N + B,)."""
         ids, target = framed(rows, self.boundary)
         hidden, _, _ = self._read(ids, encoder, None)
-        return target._replace(data=self.softmax.nats(hidden.data, target.data))
+        return target._replace(data=self.softmax.nll(hidden.data, target.data))
 
     # Text.
 
@@ -324,7 +324,7 @@ class LanguageModel(SequenceModule):
         Args:
             prompts: B values of the input column: texts, or lists of words. An empty one begins a row.
             max_tokens: Tokens to add to each, at most.
-            temperature: See :func:`~seqkit.decoding.draw`; 0 takes the likeliest token.
+            temperature: See :func:`~seqkit.decoding.sample`; 0 takes the likeliest token.
             top_k: Draw from so many likeliest tokens only.
             top_p: Draw from the likeliest tokens that have this probability together.
             seed: Of the random numbers, which are the call's own.
@@ -335,13 +335,13 @@ class LanguageModel(SequenceModule):
 
         Raises:
             ValueError: No prompt, or an encoder that takes no state; see also
-                :func:`~seqkit.decoding.draw`.
+                :func:`~seqkit.decoding.sample`.
         """
         if not prompts:
             raise ValueError("generate needs at least one prompt; an empty one, [''], begins a row")
         _check_goes_on(self.encoder)
         generator = torch.Generator(self.device).manual_seed(seed)
-        next_token = partial(draw, generator=generator, temperature=temperature, top_k=top_k, top_p=top_p)
+        next_token = partial(sample, generator=generator, temperature=temperature, top_k=top_k, top_p=top_p)
         # One by one, as a column of empty lists has no type.
         encoded = [self.vocabulary.encode([prompt])[0] if len(prompt) else [] for prompt in prompts]
         training = self.training

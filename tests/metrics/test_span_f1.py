@@ -1,0 +1,162 @@
+import json
+import math
+import random
+import subprocess
+import sys
+import warnings
+
+import pytest
+import torch
+
+from seqkit import packed
+from seqkit.metrics import SpanF1
+
+NAMES = {
+    "BIO": ["O", "B-X", "I-X", "B-Y", "I-Y"],
+    "IOB1": ["I-X", "B-X", "O", "I-Y", "B-Y"],
+    "BIOES": ["O", *(f"{p}-{t}" for t in ("X", "Y") for p in "BIES")],
+}
+
+
+def spans_as_conlleval(tags):
+    """Find spans by startOfChunk and endOfChunk of conlleval (Tjong Kim Sang 2004), with S as in seqeval."""
+    found, start = [], None
+    previous, kind = "O", ""
+    for i, name in enumerate([*tags, "O"]):
+        tag, _, new = name.partition("-")
+        end = (previous in "BI" and tag in "BSO") or previous in "ES" or (previous != "O" and kind != new)
+        if end and start is not None:
+            found.append((start, i - 1, kind))
+            start = None
+        if tag in "BS" or (previous in "ESO" and tag in "EI") or (tag != "O" and kind != new):
+            start = i
+        previous, kind = tag, new
+    return found
+
+
+def pack_tags(sentences, names):
+    return packed.pack([torch.tensor([names.index(tag) for tag in sentence]) for sentence in sentences])
+
+
+def scored(predicted, truth, names, **options):
+    metric = SpanF1(names, per_type=True, **options)
+    metric.update(pack_tags(predicted, names), pack_tags(truth, names))
+    return {name: value.item() for name, value in metric.compute().items()}
+
+
+def test_hard_cases_computed_by_hand_as_conlleval():
+    names = NAMES["BIO"]
+    truth = [["B-X", "I-X", "O", "B-Y"], ["O", "B-X", "B-X"], ["I-Y"]]
+    #         type changes without B    I after O         a span at the end of one sentence, and of another
+    guess = [["B-X", "I-Y", "O", "I-Y"], ["O", "B-X", "I-X"], ["B-Y"]]
+    # truth: X(0,1) Y(3,3) | X(1,1) X(2,2) | Y(0,0); guess: X(0,0) Y(1,1) Y(3,3) | X(1,2) | Y(0,0)
+    values = scored(guess, truth, names)
+    assert values == pytest.approx(
+        {
+            "span_precision": 2 / 5,
+            "span_recall": 2 / 5,
+            "span_f1": 2 / 5,
+            "span_f1_macro": (0 + 4 / 5) / 2,
+            "span_f1_X": 0.0,
+            "span_f1_Y": 2 * (2 / 3) * 1 / (2 / 3 + 1),
+        }
+    )
+
+
+@pytest.mark.parametrize("scheme", NAMES)
+def test_invalid_tag_sequences_are_read_as_by_conlleval(scheme):
+    names, draw = NAMES[scheme], random.Random(0)
+    for _ in range(60):
+        lengths = [draw.randint(1, 12) for _ in range(draw.randint(1, 6))]
+        guess, truth = ([draw.choices(names, k=n) for n in lengths] for _ in range(2))
+        mine = scored(guess, truth, names, scheme=scheme)
+        sets = [
+            {(i, *span) for i, s in enumerate(side) for span in spans_as_conlleval(s)} for side in (guess, truth)
+        ]
+        right = len(sets[0] & sets[1])
+        assert mine["span_precision"] == pytest.approx(right / max(len(sets[0]), 1))
+        assert mine["span_recall"] == pytest.approx(right / max(len(sets[1]), 1))
+        assert mine["span_f1"] == pytest.approx(2 * right / max(len(sets[0]) + len(sets[1]), 1))
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("scheme", NAMES)
+def test_scores_equal_those_of_seqeval(scheme, strict):
+    metrics = pytest.importorskip("seqeval.metrics")
+    schemes = pytest.importorskip("seqeval.scheme")
+    theirs = {"BIO": schemes.IOB2, "IOB1": schemes.IOB1, "BIOES": schemes.IOBES}[scheme]
+    options = {"mode": "strict", "scheme": theirs} if strict else {}
+    names, draw = NAMES[scheme], random.Random(1)
+    for _ in range(60):
+        lengths = [draw.randint(1, 12) for _ in range(draw.randint(1, 6))]
+        guess, truth = ([draw.choices(names, k=n) for n in lengths] for _ in range(2))
+        mine = scored(guess, truth, names, scheme=scheme, strict=strict)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            report = metrics.classification_report(truth, guess, output_dict=True, zero_division=0, **options)
+        assert mine["span_precision"] == pytest.approx(report["micro avg"]["precision"])
+        assert mine["span_recall"] == pytest.approx(report["micro avg"]["recall"])
+        assert mine["span_f1"] == pytest.approx(report["micro avg"]["f1-score"])
+        macro = report["macro avg"]["f1-score"]  # nan where no type occurs
+        assert mine["span_f1_macro"] == pytest.approx(0.0 if math.isnan(macro) else macro)
+        for kind in ("X", "Y"):
+            assert mine[f"span_f1_{kind}"] == pytest.approx(report.get(kind, {"f1-score": 0.0})["f1-score"])
+
+
+def test_states_accumulate_over_batches_and_reset():
+    names = NAMES["BIO"]
+    metric = SpanF1(names)
+    first, second = [["B-X", "O"]], [["B-Y", "I-Y", "O"], ["B-X"]]
+    metric.update(pack_tags(first, names), pack_tags(first, names))
+    metric.update(pack_tags([["B-Y", "O", "O"], ["B-X"]], names), pack_tags(second, names))
+    assert metric.compute()["span_f1"].item() == pytest.approx(2 / 3)
+    assert all(getattr(metric, state).dtype == torch.long for state in ("correct", "predicted", "actual"))
+    metric.reset()
+    metric.update(pack_tags(first, names), pack_tags(first, names))
+    assert metric.compute()["span_f1"].item() == 1.0
+
+
+RANK = """
+import json, sys, torch
+from seqkit import packed
+from seqkit.metrics import SpanF1
+rank, meet, names, guess, truth = int(sys.argv[1]), sys.argv[2], *map(json.loads, sys.argv[3:])
+torch.distributed.init_process_group("gloo", init_method="file://" + meet, rank=rank, world_size=2)
+metric = SpanF1(names, per_type=True)
+mine = [packed.pack([torch.tensor(ids) for ids in side[rank::2]]) for side in (guess, truth)]
+metric.update(*mine)
+values = {name: value.item() for name, value in metric.compute().items()}
+json.dump(values, open(f"{meet}.{rank}", "w"))
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_two_ranks_give_the_scores_of_one(tmp_path):
+    names, draw = NAMES["BIO"], random.Random(2)
+    lengths = [draw.randint(1, 12) for _ in range(7)]
+    guess, truth = ([draw.choices(names, k=n) for n in lengths] for _ in range(2))
+    ids = [json.dumps([[names.index(tag) for tag in s] for s in side]) for side in (guess, truth)]
+    meet = str(tmp_path / "meet")
+    arguments = [meet, json.dumps(names), *ids]
+    ranks = [subprocess.Popen([sys.executable, "-c", RANK, str(rank), *arguments]) for rank in range(2)]
+    assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
+    expected = scored(guess, truth, names)
+    assert expected["span_f1"] > 0
+    for rank in range(2):
+        assert json.loads((tmp_path / f"meet.{rank}").read_text()) == expected
+
+
+def test_ignored_tokens_are_outside_all_spans():
+    names = NAMES["BIO"]
+    metric = SpanF1(names)
+    truth = packed.pack([torch.tensor([1, -100])])
+    metric.update(pack_tags([["B-X", "O"]], names), truth)
+    assert metric.compute()["span_f1"].item() == 1.0
+
+
+def test_errors_name_the_tag_or_the_lengths():
+    with pytest.raises(ValueError, match=r"tag 'E-X' is not one of scheme BIO"):
+        SpanF1(["O", "B-X", "E-X"])
+    metric = SpanF1(NAMES["BIO"])
+    with pytest.raises(ValueError, match=r"3 predicted tags and 2 true ones .*same lengths"):
+        metric.update(packed.pack([torch.zeros(3).long()]), packed.pack([torch.zeros(2).long()]))
