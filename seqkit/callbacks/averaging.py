@@ -1,43 +1,32 @@
-"""The average of the weights, begun when the validation split no longer improves."""
+"""Averaging of the weights from the step at which validation stops improving."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import WeightAveraging
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 
-from seqkit.tasks.module import SequenceModule
+from seqkit.callbacks.monitor import task_monitor
 
 
-class _Average(AveragedModel):
-    """The mean of a model's weights; torch's pairs buffers, too, of which the model may have got some since."""
+class NonMonotonicAveraging(Callback):
+    """Average the weights of all steps after the validation metric stops improving, and validate the average.
 
-    @torch.no_grad()
-    def update_parameters(self, model: nn.Module) -> None:
-        """Take in the weights as they are."""
-        self.n_averaged += 1
-        share = 1 / int(self.n_averaged)
-        for averaged, own in zip(self.module.parameters(), model.parameters(), strict=True):
-            averaged.lerp_(torch.empty_like(averaged).copy_(own), share)  # the average may be on another device
-
-
-class NonMonotonicAveraging(WeightAveraging):
-    """Average the weights of all steps after the validation metric has stopped improving, and validate the average.
-
-    The trigger of NT-ASGD (Merity and others 2017, https://arxiv.org/abs/1708.02182, algorithm 1): a validation
-    that is worse than the best of those that lie more than ``patience`` validations back. With plain SGD this is
-    NT-ASGD; other optimisers may be averaged as well. From the trigger on, validation, checkpoints and the model
-    after the fit have the averaged weights, while training goes on with its own; a resumed run goes on with both.
-    Buffers, such as the statistics of a batch normalisation, are not averaged: the model's own stand everywhere.
+    The trigger is that of NT-ASGD (Merity and others 2017, https://arxiv.org/abs/1708.02182, algorithm 1): a
+    validation that is worse than the best of those more than ``patience`` validations ago. With plain SGD this is
+    NT-ASGD; other optimisers work too. After the trigger, validation, checkpoints and the model after the fit have
+    the averaged weights, while training continues with the current weights. A checkpoint holds both, and a resumed
+    fit continues with both. Buffers, such as the statistics of batch normalisation, are not averaged.
 
     Args:
-        patience: n of the paper: validations that may pass without a new best.
+        patience: n of the paper: the number of validations that may pass without a new best.
 
     Attributes:
         history: The metric of each validation so far.
-        triggered: Whether the average has begun.
+        triggered: Whether averaging has started.
+        average: The averaged parameters, in the order of ``model.parameters()``; empty before the first step after
+            the trigger.
 
     Raises:
         ValueError: ``patience`` is negative.
@@ -48,24 +37,53 @@ class NonMonotonicAveraging(WeightAveraging):
             raise ValueError(
                 f"NonMonotonicAveraging got patience={patience}; give a number of validations, 0 at least"
             )
-        super().__init__(use_buffers=False)
         self.patience = patience
         self.history: list[float] = []
         self.triggered = False
+        self.average: list[Tensor] = []
+        self._num_averaged = 0
+        self._last_step = 0  # the optimiser step that was averaged last
+        self._fitting = False
 
-    @property
-    def averages(self) -> bool:
-        """Whether there is an average of some steps."""
-        return self._average_model is not None and int(self._average_model.n_averaged) > 0
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Reset the average when a fit starts, and the trigger when it is a new one.
 
-    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:  # noqa: ARG002
-        """Whether a step belongs to the average."""
-        return self.triggered and step_idx is not None
+        Lightning loads the state of a checkpoint after this.
+        """
+        self._fitting = stage == "fit"
+        if self._fitting:
+            self.average, self._num_averaged = [], 0
+            if not trainer.global_step:
+                self.history, self.triggered, self._last_step = [], False, 0
+
+    @torch.no_grad()
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Add the weights to the average after each optimiser step."""
+        if not self.triggered or trainer.global_step <= self._last_step:
+            return
+        self._last_step = trainer.global_step
+        self._num_averaged += 1
+        if not self.average:
+            self.average = [parameter.detach().clone() for parameter in pl_module.parameters()]
+            return
+        for average, parameter in self._pairs(pl_module):
+            # An average from a checkpoint may be on another device.
+            average.lerp_(torch.empty_like(average).copy_(parameter), 1 / self._num_averaged)
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Swap the averaged weights in; a validation after the fit uses the weights that the model has."""
+        if self._fitting:
+            self._swap(pl_module)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Swap the current weights back."""
+        if self._fitting:
+            self._swap(pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look whether to begin."""
-        metric, mode = pl_module.monitor if isinstance(pl_module, SequenceModule) else ("val_loss", "min")
-        if trainer.sanity_checking or trainer.state.fn != "fit" or metric not in trainer.callback_metrics:
+        """Start averaging if the metric is worse than the best one more than ``patience`` validations ago."""
+        metric, mode = task_monitor(pl_module) or ("val_loss", "min")
+        if not self._fitting or trainer.sanity_checking or metric not in trainer.callback_metrics:
             return
         value = float(trainer.callback_metrics[metric])
         before = self.history[: max(len(self.history) - self.patience, 0)]
@@ -73,63 +91,61 @@ class NonMonotonicAveraging(WeightAveraging):
             self.triggered = True
         self.history.append(value)
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """What an earlier fit has seen counts no more in a new one; Lightning restores after this."""
-        if stage == "fit" and not trainer.global_step:
-            self.history, self.triggered = [], False
-            self._latest_update_step, self._latest_update_epoch = 0, -1
-        if stage == "fit":
-            self._average_model = _Average(pl_module, pl_module.device)
-
-    # What Lightning's callback does from the first step on begins with the average, and with parameters alone: it
-    # pairs buffers by their order, and a model may get some in a fit (WordVectors' frozen rows).
-
+    @torch.no_grad()
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Give the model the averaged weights."""
-        if self.averages:
-            for averaged, own in self._pairs(pl_module):
-                own.copy_(averaged)
+        """Copy the averaged weights into the model."""
+        for average, parameter in self._pairs(pl_module):
+            parameter.copy_(average)
 
-    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Validate the averaged weights; after the fit, such as with ``ckpt_path``, those that the model has."""
-        if self.averages and trainer.state.fn == "fit":
-            self._swap(pl_module)
+    def on_save_checkpoint(
+        self,
+        trainer: Trainer,  # noqa: ARG002
+        pl_module: LightningModule,
+        checkpoint: dict[str, Any],
+    ) -> None:
+        """Save the averaged weights as the model's, and the current weights beside them.
 
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Go on with the model's own."""
-        if self.averages and trainer.state.fn == "fit":
-            self._swap(pl_module)
+        The keys are those of :class:`~lightning.pytorch.callbacks.WeightAveraging`.
+        """
+        if not self.average:
+            return
+        by_parameter = dict(zip(pl_module.parameters(), self.average, strict=True))
+        named = pl_module.named_parameters(remove_duplicate=False)
+        averaged = {name: by_parameter[parameter] for name, parameter in named}
+        current = checkpoint["state_dict"]
+        checkpoint["current_model_state"] = current
+        checkpoint["state_dict"] = {name: averaged.get(name, value) for name, value in current.items()}
+        checkpoint["averaging_state"] = {"n_averaged": torch.tensor(self._num_averaged)}
 
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Save the averaged weights as the model's, and the model's own beside them."""
-        if self.averages:
-            own = checkpoint["state_dict"]
-            super().on_save_checkpoint(trainer, pl_module, checkpoint)
-            checkpoint["state_dict"] |= {name: own[name] for name, _ in pl_module.named_buffers() if name in own}
-
-    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Take up both to go on; whoever tests a checkpoint has its averaged weights already."""
-        fits = trainer.state.fn == "fit" and self._average_model is not None
-        if fits and "averaging_state" in checkpoint:
-            super().on_load_checkpoint(trainer, pl_module, checkpoint)
+    def on_load_checkpoint(
+        self,
+        trainer: Trainer,  # noqa: ARG002
+        pl_module: LightningModule,
+        checkpoint: dict[str, Any],
+    ) -> None:
+        """Load the average and the current weights to resume a fit; otherwise the model keeps the average."""
+        if self._fitting and "averaging_state" in checkpoint:
+            averaged = checkpoint["state_dict"]
+            self.average = [averaged[name].detach().clone() for name, _ in pl_module.named_parameters()]
+            self._num_averaged = int(checkpoint["averaging_state"]["n_averaged"])
+            pl_module.load_state_dict(checkpoint["current_model_state"])
 
     def state_dict(self) -> dict[str, Any]:
-        """What the trigger has seen."""
-        return super().state_dict() | {"history": self.history, "triggered": self.triggered}
+        """Return what the trigger has seen."""
+        return {"latest_update_step": self._last_step, "history": self.history, "triggered": self.triggered}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a state."""
-        super().load_state_dict(state_dict)
+        """Continue from a state."""
+        self._last_step = state_dict["latest_update_step"]
         self.history, self.triggered = list(state_dict["history"]), state_dict["triggered"]
 
-    def _pairs(self, pl_module: LightningModule) -> list[tuple[Tensor, Tensor]]:
-        """Each averaged weight and the model's own."""
-        assert self._average_model is not None
-        pairs = zip(self._average_model.module.parameters(), pl_module.parameters(), strict=True)
-        return [(averaged.data, own.data) for averaged, own in pairs]
+    def _pairs(self, pl_module: LightningModule) -> Iterable[tuple[Tensor, Tensor]]:
+        """Pair each averaged parameter with the model's; no pairs before the first step after the trigger."""
+        return zip(self.average, pl_module.parameters(), strict=True) if self.average else ()
 
+    @torch.no_grad()
     def _swap(self, pl_module: LightningModule) -> None:
-        for averaged, own in self._pairs(pl_module):
-            held = own.clone()
-            own.copy_(averaged)
-            averaged.copy_(held)
+        for average, parameter in self._pairs(pl_module):
+            current = parameter.clone()
+            parameter.copy_(average)
+            average.copy_(current)

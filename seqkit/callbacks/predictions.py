@@ -1,7 +1,7 @@
-"""Predictions to a file, one line a row, in the dataset's order."""
+"""Write predictions to a file, one line per row, in the dataset's order."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from seqkit.batch import Batch
-from seqkit.data.sources import CoNLL
+from seqkit.data import CoNLL
 from seqkit.files import atomic_write
-from seqkit.tasks.base import Predictions
+from seqkit.tasks import Predictions
 
 _CONLL = (".conll", ".conllu")
 
@@ -20,17 +20,17 @@ _CONLL = (".conll", ".conllu")
 class PredictionWriter(Callback):
     """Write what ``predict_step`` returns, sorted by dataset row, as JSON lines, parquet or CoNLL.
 
-    CoNLL (``.conll``, ``.conllu``) is the file that was read with the predicted column added, or in CoNLL-U
-    replaced; see :meth:`seqkit.data.CoNLL.write`.
+    A CoNLL file (``.conll``, ``.conllu``) is the file that was read with the predicted column added, or replaced in
+    CoNLL-U; see :meth:`seqkit.data.CoNLL.write`.
 
-    Each rank writes its batches beside the file as they come; at the end the first rank puts them in order and
-    renames the result, so that a file of that name is always whole. A row that the data module dropped has no line.
+    Each rank appends its batches to a temporary file. At the end the first rank sorts all rows and renames the
+    result, so a file of the given name is always complete. A row that the data module dropped has no line.
 
     Args:
-        path: The file; its ending (``.jsonl``, ``.json``, ``.parquet``, ``.conll`` or ``.conllu``) says the format.
+        path: The file; its suffix (``.jsonl``, ``.json``, ``.parquet``, ``.conll`` or ``.conllu``) is the format.
 
     Raises:
-        ValueError: The ending is another one.
+        ValueError: The suffix is another one.
     """
 
     def __init__(self, path: str = "predictions.jsonl") -> None:
@@ -42,10 +42,10 @@ class PredictionWriter(Callback):
             )
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Start this rank's part anew.
+        """Empty this rank's temporary file.
 
         Raises:
-            ValueError: The path says CoNLL, but no CoNLL file is read.
+            ValueError: The format is CoNLL, but the data's source is not.
         """
         source = getattr(trainer.datamodule, "source", None)  # type: ignore[attr-defined]
         if self.path.suffix in _CONLL and not isinstance(source, CoNLL):
@@ -65,40 +65,44 @@ class PredictionWriter(Callback):
         batch_idx: int,  # noqa: ARG002
         dataloader_idx: int = 0,  # noqa: ARG002
     ) -> None:
-        """Add a batch to this rank's part."""
+        """Append a batch to this rank's temporary file."""
         rows, columns = outputs
+        lines = [{"row": row} | {name: values[i] for name, values in columns.items()} for i, row in enumerate(rows)]
         with self._part(trainer.global_rank).open("a", encoding="utf-8") as part:
-            for i, row in enumerate(rows):
-                line = {"row": row} | {name: values[i] for name, values in columns.items()}
-                part.write(json.dumps(line, ensure_ascii=False) + "\n")
+            part.writelines(_json_lines(lines))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Put all parts in order and give the file its name."""
+        """Sort the rows of all ranks and write the file."""
         trainer.strategy.barrier("predictions written")
         if trainer.is_global_zero:
             parts = [self._part(rank) for rank in range(trainer.world_size)]
             lines = sorted(_read(parts), key=lambda line: line["row"])
-            with atomic_write(self.path) as whole:
-                if self.path.suffix in _CONLL:
-                    module = trainer.datamodule  # type: ignore[attr-defined]
-                    column = next(iter(module.spec["targets"]))
-                    module.source.write(
-                        whole, module.predict_split, column, {line["row"]: line[column] for line in lines}
-                    )
-                elif self.path.suffix == ".parquet":
-                    pq.write_table(pa.Table.from_pylist(lines), whole)
-                else:
-                    with whole.open("w", encoding="utf-8") as file:
-                        file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+            with atomic_write(self.path) as temporary:
+                self._write(lines, temporary, trainer.datamodule)  # type: ignore[attr-defined]
             for part in parts:
                 part.unlink()
         trainer.strategy.barrier("predictions sorted")
+
+    def _write(self, lines: list[dict[str, Any]], path: Path, datamodule: Any) -> None:
+        if self.path.suffix in _CONLL:
+            column = next(iter(datamodule.spec["targets"]))
+            predicted = {line["row"]: line[column] for line in lines}
+            datamodule.source.write(path, datamodule.predict_split, column, predicted)
+        elif self.path.suffix == ".parquet":
+            pq.write_table(pa.Table.from_pylist(lines), path)
+        else:
+            with path.open("w", encoding="utf-8") as file:
+                file.writelines(_json_lines(lines))
 
     def _part(self, rank: int) -> Path:
         return self.path.with_name(f"{self.path.name}.part{rank}")
 
 
-def _read(parts: Sequence[Path]) -> Iterator[dict[str, Any]]:
+def _json_lines(lines: Iterable[dict[str, Any]]) -> Iterator[str]:
+    return (json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+
+
+def _read(parts: Iterable[Path]) -> Iterator[dict[str, Any]]:
     for part in parts:
         with part.open(encoding="utf-8") as file:
             yield from map(json.loads, file)

@@ -1,4 +1,4 @@
-"""How fast real tokens go through training, and how much padding would have cost."""
+"""Training speed in tokens per second, and the waste that padding would add."""
 
 import time
 from typing import Any
@@ -9,17 +9,17 @@ from seqkit.batch import Batch
 
 
 class Throughput(Callback):
-    """Log tokens and sequences a second on all ranks, and the waste that padding the same batches would make.
+    """Log tokens and sequences per second on all ranks, and the waste of padding the same batches.
 
-    Only tokens that are there count, and only training time: neither validation nor its checkpoints. Waste is
-    1 - N / (B x T), summed over the batches of a window.
+    Only the tokens of the data count, without any padding, and only training time, without validation and its
+    checkpoints. The waste is 1 - N / (B x T), summed over the batches of a window.
 
     Args:
-        every: SequenceModule between two values.
+        every: Number of batches in a window. Values are logged at the end of each window.
 
     Attributes:
-        tokens: Tokens seen by this rank in the whole fit.
-        seconds: Time that this rank took for them.
+        tokens: Tokens that this rank has trained on in the whole fit.
+        seconds: Training time of this rank in the whole fit.
 
     Raises:
         ValueError: ``every`` is less than 1.
@@ -31,19 +31,25 @@ class Throughput(Callback):
         self.every = every
         self.tokens = 0
         self.seconds = 0.0
-        self._since: float | None = None
-        self._steps = self._tokens = self._padded = self._sequences = 0
+        self._running_since: float | None = None
+        # Of the current window:
+        self._batches = self._tokens = self._padded = self._sequences = 0
         self._seconds = 0.0
 
+    @property
+    def tokens_per_second(self) -> float:
+        """The mean speed of this rank in the whole fit; 0 before the first epoch ends."""
+        return self.tokens / self.seconds if self.seconds else 0.0
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
-        """Count a new fit anew."""
+        """Reset the counters when a new fit starts."""
         if stage == "fit" and not trainer.global_step:
             self._close_window()
             self.tokens, self.seconds = 0, 0.0
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Start the clock."""
-        self._since = time.perf_counter()
+        self._running_since = time.perf_counter()
 
     def on_train_batch_end(
         self,
@@ -54,45 +60,45 @@ class Throughput(Callback):
         batch_idx: int,  # noqa: ARG002
     ) -> None:
         """Count the batch, and log at the end of a window."""
-        self._take_time()
-        self._steps += 1
+        self._add_time()
+        self._batches += 1
         if batch.inputs:
             sizes = next(iter(batch.inputs.values())).batch_sizes
             self._tokens += int(sizes.sum())
             self._padded += len(batch.rows) * len(sizes)
             self._sequences += len(batch.rows)
-        if self._steps == self.every:
-            pace = trainer.world_size / self._seconds
+        if self._batches == self.every:
+            per_second = trainer.world_size / self._seconds
             values = {
-                "tokens/s": self._tokens * pace,
+                "tokens/s": self._tokens * per_second,
                 "waste": 1 - self._tokens / max(self._padded, 1),
             }
             pl_module.log_dict(values, prog_bar=True, batch_size=1)
-            pl_module.log("sequences/s", self._sequences * pace, batch_size=1)
+            pl_module.log("sequences/s", self._sequences * per_second, batch_size=1)
             self._close_window()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Stop the clock; what is left of the window still counts in the totals."""
+        """Stop the clock, and add the unfinished window to the totals."""
         self._close_window()
-        self._since = None
+        self._running_since = None
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Stop the clock."""
-        self._take_time()
-        self._since = None
+        self._add_time()
+        self._running_since = None
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Start the clock again."""
-        self._since = time.perf_counter()
+        self._running_since = time.perf_counter()
 
-    def _take_time(self) -> None:
+    def _add_time(self) -> None:
         now = time.perf_counter()
-        if self._since is not None:
-            self._seconds += now - self._since
-        self._since = now
+        if self._running_since is not None:
+            self._seconds += now - self._running_since
+        self._running_since = now
 
     def _close_window(self) -> None:
         self.tokens += self._tokens
         self.seconds += self._seconds
-        self._steps = self._tokens = self._padded = self._sequences = 0
+        self._batches = self._tokens = self._padded = self._sequences = 0
         self._seconds = 0.0

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from seqkit.callbacks import Throughput
-from seqkit.callbacks.checkpoint import validates
+from seqkit.callbacks.monitor import has_validation
 from seqkit.cli.main import main as seqkit
 from seqkit.files import atomic_write
 
@@ -100,7 +100,7 @@ def _run(options: Sequence[str], seed: int, *, test: bool) -> tuple[str, int, di
     trainer.callbacks = [c for c in trainer.callbacks if not isinstance(c, WeightAveraging)]
     scores: dict[str, float] = {}
     for verb in ("validate", "test"):
-        if validates(trainer) if verb == "validate" else test:
+        if has_validation(trainer) if verb == "validate" else test:
             score = getattr(trainer, verb)
             (found,) = score(cli.model, cli.datamodule, ckpt_path="best", verbose=False, weights_only=True)
             scores |= found

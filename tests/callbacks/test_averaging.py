@@ -36,7 +36,7 @@ def flat(model):
 
 
 class Weights(Callback):
-    """What the model's weights are after each step, when the next begins, and in validation."""
+    """Records the model's weights after each step, before the next one, and in validation."""
 
     def __init__(self):
         self.after, self.before, self.validated = [], [], []
@@ -54,24 +54,22 @@ class Weights(Callback):
 
 @pytest.mark.parametrize("patience", [0, 1, 3])
 def test_the_trigger_is_that_of_the_paper(patience):
-    """As salesforce/awd-lstm-lm's main.py has it: len(best) > n and loss > min(best[:-n])."""
+    """The condition in main.py of salesforce/awd-lstm-lm: len(best) > n and loss > min(best[:-n])."""
     losses = [5.0, 4.0, 3.0, 3.1, 2.9, 3.2, 3.3, 3.4, 2.0]
     callback, best, expected = NonMonotonicAveraging(patience), [], False
+    trainer = SimpleNamespace(global_step=0, sanity_checking=False)
+    callback.setup(trainer, None, "fit")
     for loss in losses:
         earlier = best[: len(best) - patience] if len(best) > patience else []
         expected = expected or (bool(earlier) and loss > min(earlier))
-        trainer = SimpleNamespace(
-            sanity_checking=False,
-            state=SimpleNamespace(fn="fit"),
-            callback_metrics={"val_loss": torch.tensor(loss)},
-        )
+        trainer.callback_metrics = {"val_loss": torch.tensor(loss)}
         callback.on_validation_end(trainer, None)
         best.append(loss)
         assert callback.triggered is expected
     assert expected
 
 
-def test_before_the_trigger_nothing_differs(fit):
+def test_training_is_unchanged_before_the_trigger(fit):
     torch.testing.assert_close(flat(fit(NonMonotonicAveraging(patience=100))), flat(fit()), rtol=0, atol=0)
 
 
@@ -88,7 +86,7 @@ def test_the_model_ends_as_the_mean_of_the_steps_since_the_trigger(fit):
     model = fit(weights, Trigger(), averaging)
     torch.testing.assert_close(flat(model), torch.stack(weights.after[steps:]).mean(0))
     for before, after in zip(weights.before[1:], weights.after, strict=False):
-        assert torch.equal(before, after)  # training goes on with its own
+        assert torch.equal(before, after)  # training continues with the current weights
     per_epoch = len(weights.after) // 3
     torch.testing.assert_close(weights.validated[0], weights.after[per_epoch - 1])
     torch.testing.assert_close(weights.validated[-1], flat(model))
@@ -119,32 +117,58 @@ def test_a_checkpoint_has_the_average_and_resumes_with_both(fit, tmp_path):
     torch.testing.assert_close(flat(resumed), flat(whole))
 
 
-def test_after_the_fit_a_validation_is_of_the_weights_that_the_model_has():
-    model, callback = torch.nn.Linear(2, 2), NonMonotonicAveraging()
-    callback._average_model = torch.optim.swa_utils.AveragedModel(model)
-    callback._average_model.update_parameters(model)
+def averaged(model):
+    """A callback after one averaged step of a fit."""
+    callback = NonMonotonicAveraging()
+    trainer = SimpleNamespace(global_step=0)
+    callback.setup(trainer, model, "fit")
+    callback.triggered, trainer.global_step = True, 1
+    callback.on_train_batch_end(trainer, model)
+    return callback
+
+
+@pytest.mark.parametrize("fn", ["fit", "validate"])
+def test_validation_after_the_fit_uses_the_weights_of_the_model(fn):
+    model = torch.nn.Linear(2, 2)
+    callback = averaged(model)
     with torch.no_grad():
-        model.weight += 1.0  # as a checkpoint's, which trainer.validate loads
+        model.weight += 1.0  # for example those of a checkpoint that trainer.validate has loaded
     loaded = flat(model)
-    for fn, same in (("validate", True), ("fit", False)):
-        trainer = SimpleNamespace(state=SimpleNamespace(fn=fn))
-        callback.on_validation_epoch_start(trainer, model)
-        assert torch.equal(flat(model), loaded) is same
-        callback.on_validation_epoch_end(trainer, model)
-        assert torch.equal(flat(model), loaded)
+    if fn != "fit":
+        callback.setup(SimpleNamespace(global_step=1), model, fn)
+    callback.on_validation_epoch_start(None, model)
+    assert torch.equal(flat(model), loaded) is (fn != "fit")
+    callback.on_validation_epoch_end(None, model)
+    assert torch.equal(flat(model), loaded)
 
 
-def test_after_the_fit_a_checkpoint_is_tested_with_its_average():
-    model, callback = torch.nn.Linear(2, 2), NonMonotonicAveraging()
-    callback._average_model = torch.optim.swa_utils.AveragedModel(model)
-    callback._average_model.update_parameters(model)
+@pytest.mark.parametrize("fn", ["validate", "test", "predict", "fit"])
+def test_a_checkpoint_is_tested_with_its_average_and_resumed_with_its_current_weights(fn):
+    model = torch.nn.Linear(2, 2)
+    callback = averaged(model)
     checkpoint = {"state_dict": model.state_dict()}
     callback.on_save_checkpoint(None, model, checkpoint)
     checkpoint["current_model_state"] = {name: weight + 1 for name, weight in model.state_dict().items()}
-    averaged = flat(model)
-    for fn, same in (("validate", True), ("test", True), ("predict", True), ("fit", False)):
-        callback.on_load_checkpoint(SimpleNamespace(state=SimpleNamespace(fn=fn)), model, checkpoint)
-        assert torch.equal(flat(model), averaged) is same
+    average = flat(model)
+    callback.setup(SimpleNamespace(global_step=1), model, fn)
+    callback.on_load_checkpoint(None, model, checkpoint)
+    assert torch.equal(flat(model), average) is (fn != "fit")
+
+
+def test_a_checkpoint_of_tied_weights_and_buffers():
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    model[1].weight = model[0].weight
+    callback = averaged(model)
+    before = model[0].weight.detach().clone()
+    with torch.no_grad():
+        model[0].weight += 1.0
+        model[2].running_mean += 1.0
+    checkpoint = {"state_dict": model.state_dict()}
+    callback.on_save_checkpoint(None, model, checkpoint)
+    saved = checkpoint["state_dict"]
+    assert torch.equal(saved["0.weight"], before)
+    assert torch.equal(saved["1.weight"], before)
+    assert torch.equal(saved["2.running_mean"], model[2].running_mean)
 
 
 def test_negative_patience():
@@ -152,9 +176,10 @@ def test_negative_patience():
         NonMonotonicAveraging(-1)
 
 
-def test_another_fit_begins_anew(fit):
+def test_a_new_fit_starts_from_scratch(fit):
     averaging = NonMonotonicAveraging(patience=0)
-    averaging.history, averaging.triggered, averaging._latest_update_step = [0.0], True, 10_000  # an earlier fit's
+    # The state after an earlier fit.
+    averaging.load_state_dict({"history": [0.0], "triggered": True, "latest_update_step": 10_000})
     torch.testing.assert_close(flat(fit(averaging, max_epochs=1)), flat(fit(max_epochs=1)), rtol=0, atol=0)
     assert len(averaging.history) == 1
     assert not averaging.triggered

@@ -1,4 +1,4 @@
-"""Lightning's own callbacks that average weights, with our tasks and checkpoints."""
+"""Lightning's callbacks that average weights, with seqkit's tasks and checkpoints."""
 
 from functools import partial
 
@@ -35,7 +35,9 @@ def moving(states, decay):
     return found
 
 
-class SequenceModule(Callback):
+class Weights(Callback):
+    """Records the weights after each step."""
+
     def __init__(self):
         self.states = []
 
@@ -46,18 +48,18 @@ class SequenceModule(Callback):
 @pytest.mark.parametrize("averaging", [WeightAveraging, partial(EMAWeightAveraging, decay=0.8)])
 def test_the_averages_are_those_of_the_weights_after_each_step(averaging, splits, trainer, tmp_path):
     model, data = build(splits)
-    steps = SequenceModule()
+    steps = Weights()
     best = BestCheckpoint(tmp_path)
     run = trainer(max_epochs=2, callbacks=[steps, averaging(), best], enable_checkpointing=True)
     run.fit(model, data)
     assert len(steps.states) == run.global_step > 2
     expected = means(steps.states) if averaging is WeightAveraging else moving(steps.states, 0.8)
-    for mine, theirs in zip(model.parameters(), expected, strict=True):
-        torch.testing.assert_close(mine.detach(), theirs)
-    # What the checkpoint holds is the average, too, and it suffices alone.
+    for actual, correct in zip(model.parameters(), expected, strict=True):
+        torch.testing.assert_close(actual.detach(), correct)
+    # The checkpoint holds the average, too, and suffices alone.
     again = Tagger.load_from_checkpoint(best.last_model_path, weights_only=True)
-    for mine, theirs in zip(again.parameters(), expected, strict=True):
-        torch.testing.assert_close(mine.detach(), theirs)
+    for actual, correct in zip(again.parameters(), expected, strict=True):
+        torch.testing.assert_close(actual.detach(), correct)
     (scores,) = trainer().test(again, data, verbose=False)
     assert scores == run.test(model, data, verbose=False)[0]
 

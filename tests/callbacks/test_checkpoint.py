@@ -16,7 +16,7 @@ def fit(task, target, splits, trainer, folder):
     return checkpoint
 
 
-def test_watches_what_the_task_says(splits, trainer, tmp_path):
+def test_watches_the_monitor_of_the_task(splits, trainer, tmp_path):
     tagger = fit(Tagger, "tags", splits, trainer, tmp_path / "a")
     regressor = fit(Regressor, "value", splits, trainer, tmp_path / "b")
     assert (tagger.monitor, tagger.mode) == ("val_accuracy", "max")
@@ -25,8 +25,8 @@ def test_watches_what_the_task_says(splits, trainer, tmp_path):
     assert tagger.best_model_score is not None
 
 
-class Same(Callback):
-    """Makes every epoch as good as the others."""
+class SameScore(Callback):
+    """Gives every epoch the same score."""
 
     def on_validation_end(self, trainer, pl_module):
         trainer.callback_metrics["val_accuracy"] = torch.tensor(0.5)
@@ -36,6 +36,6 @@ def test_of_equal_epochs_the_last_is_kept(splits, trainer, tmp_path):
     data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
     model = Tagger(data.spec, partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=4))
     best = BestCheckpoint(dirpath=str(tmp_path))
-    trainer(max_epochs=3, enable_checkpointing=True, callbacks=[Same(), best]).fit(model, data)
+    trainer(max_epochs=3, enable_checkpointing=True, callbacks=[SameScore(), best]).fit(model, data)
     assert {file.name for file in tmp_path.iterdir()} == {"best.ckpt", "last.ckpt"}
     assert torch.load(tmp_path / "best.ckpt", weights_only=True)["epoch"] == 2

@@ -17,7 +17,7 @@ def predict(task, target, splits, trainer, path):
     trainer(callbacks=[PredictionWriter(str(path))]).predict(model, data)
 
 
-def test_json_lines_in_the_datasets_order_with_names(splits, trainer, tmp_path):
+def test_json_lines_with_label_names_in_the_order_of_the_dataset(splits, trainer, tmp_path):
     path = tmp_path / "new" / "out.jsonl"
     predict(Tagger, "tags", splits, trainer, path)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
@@ -36,7 +36,7 @@ def test_parquet(splits, trainer, tmp_path):
     assert all(isinstance(value, float) for value in table["value"].to_pylist())
 
 
-def test_an_earlier_file_stays_whole_until_the_new_one_is(splits, trainer, tmp_path, monkeypatch):
+def test_an_earlier_file_is_kept_until_the_new_one_is_complete(splits, trainer, tmp_path, monkeypatch):
     path = tmp_path / "out.jsonl"
     path.write_text("earlier\n")
 
@@ -49,7 +49,7 @@ def test_an_earlier_file_stays_whole_until_the_new_one_is(splits, trainer, tmp_p
     assert path.read_text() == "earlier\n"
 
 
-def test_unknown_ending():
+def test_unknown_suffix():
     with pytest.raises(
         ValueError, match=r"path='out.txt'; let it end in .jsonl, .json or .parquet, or.* in .conll or .conllu"
     ):
@@ -69,7 +69,7 @@ PLAIN = "-DOCSTART- O\n\n# x\nAnn  B-P\n sat O \n\n\nNew York\tB-L\nthen\tO\n!\t
 
 
 @pytest.mark.parametrize(("name", "text"), [("data.conllu", CONLLU), ("data.conll", PLAIN)], ids=["u", "plain"])
-def test_conll_comes_back_with_the_predicted_column(name, text, trainer, tmp_path):
+def test_a_conll_file_is_copied_with_the_predicted_column(name, text, trainer, tmp_path):
     (tmp_path / name).write_bytes(text.encode())
     plain = {} if name == "data.conllu" else {"columns": ["form", "upos"], "comment": "# "}
     source = CoNLL(*[str(tmp_path / name)] * 3, **plain)
@@ -77,7 +77,7 @@ def test_conll_comes_back_with_the_predicted_column(name, text, trainer, tmp_pat
     model = Tagger(data.spec, partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=4), scheme="none")
     with torch.no_grad():
         model.head.weight.zero_()
-        model.head.bias.copy_(torch.arange(len(model.names)))  # the last name always
+        model.head.bias.copy_(torch.arange(len(model.names)))  # every token gets the last name
     best = model.names[-1]
     out = tmp_path / "out.conllu"
     trainer(callbacks=[PredictionWriter(str(out))]).predict(model, data)
@@ -99,7 +99,7 @@ def test_conll_needs_a_conll_file(splits, trainer, tmp_path):
         predict(Tagger, "tags", splits, trainer, tmp_path / "out.conll")
 
 
-def test_a_conll_file_changed_since_it_was_read(tmp_path):
+def test_a_conll_file_that_changed_after_it_was_read(tmp_path):
     path = tmp_path / "data.conll"
     path.write_text("a X\nb Y\n\nc X\n")
     source = CoNLL(test=str(path), columns=["form", "tag"])

@@ -6,8 +6,9 @@ import torch
 
 from seqkit import SequenceDataModule, Tagger
 from seqkit.callbacks import BestCheckpoint, EarlyStop
-from seqkit.callbacks.checkpoint import validates
+from seqkit.callbacks.monitor import has_validation
 from seqkit.nn import LSTM, Embedding
+from seqkit.upstream.lightning import epoch_limit
 
 
 def build(splits, **options):
@@ -16,7 +17,7 @@ def build(splits, **options):
     return Tagger(data.spec, partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=4), **options), data
 
 
-def test_stops_by_the_tasks_monitor(splits, trainer, tmp_path):
+def test_stops_by_the_monitor_of_the_task(splits, trainer, tmp_path):
     model, data = build(splits, optimizer=partial(torch.optim.SGD, lr=0.0))
     stop, best = EarlyStop(patience=2), BestCheckpoint(tmp_path)
     run = trainer(max_epochs=20, callbacks=[stop, best], enable_checkpointing=True)
@@ -26,7 +27,7 @@ def test_stops_by_the_tasks_monitor(splits, trainer, tmp_path):
     assert stop.best_score == best.best_model_score == run.callback_metrics["val_accuracy"]
 
 
-def test_goes_on_while_it_gets_better(splits, trainer):
+def test_continues_while_the_metric_improves(splits, trainer):
     model, data = build(splits, optimizer=partial(torch.optim.Adam, lr=0.01))
     model.monitor = ("val_loss", "min")
     stop = EarlyStop(patience=1)
@@ -48,44 +49,44 @@ def test_a_resumed_run_remembers_how_long_it_has_waited(splits, trainer, tmp_pat
 
 
 @pytest.mark.filterwarnings("ignore:.*exists and is not empty")
-def test_the_same_trainers_fit_goes_on(splits, trainer, tmp_path):
+def test_a_second_fit_of_the_same_trainer_keeps_the_counters(splits, trainer, tmp_path):
     stop, best = EarlyStop(patience=5), BestCheckpoint(tmp_path)
     model, data = build(splits, optimizer=partial(torch.optim.SGD, lr=0.0))
     run = trainer(max_epochs=2, callbacks=[stop, best], enable_checkpointing=True)
     run.fit(model, data)
     path = best.best_model_path
-    run.fit_loop.max_epochs = 3
-    run.fit(model, data)
+    with epoch_limit(run, 3):
+        run.fit(model, data)
     assert stop.wait_count == 2
     assert path
 
 
-def test_without_validation_there_is_nothing_to_watch(splits, trainer):
+def test_validation_that_is_switched_off(splits, trainer):
     with pytest.raises(ValueError, match="EarlyStop watches the validation split, but there is none; name one"):
         trainer(max_epochs=1, callbacks=[EarlyStop()], limit_val_batches=0).fit(*build(splits))
 
 
-def test_a_data_module_without_a_validation_split_has_nothing_to_watch(splits):
+def test_a_data_module_without_a_validation_split(splits):
     model, _ = build(splits)
     alone = {"train": splits["train"]}
     data = SequenceDataModule(alone, inputs="words", targets="tags", max_tokens=64, validation_fraction=0.0)
     run = SimpleNamespace(enable_validation=True, datamodule=data)
     with pytest.raises(ValueError, match="EarlyStop watches the validation split, but there is none; name one"):
         EarlyStop().setup(run, model, "fit")
-    assert not validates(run)
-    assert validates(SimpleNamespace(enable_validation=True, datamodule=build(splits)[1]))
-    assert validates(SimpleNamespace(enable_validation=True))  # loaders of one's own
+    assert not has_validation(run)
+    assert has_validation(SimpleNamespace(enable_validation=True, datamodule=build(splits)[1]))
+    assert has_validation(SimpleNamespace(enable_validation=True))  # a fit on data loaders
 
 
 @pytest.mark.filterwarnings("ignore:.*exists and is not empty")
-def test_another_fit_begins_anew(splits, trainer, tmp_path):
+def test_a_new_fit_starts_from_scratch(splits, trainer, tmp_path):
     stop, best = EarlyStop(patience=2), BestCheckpoint(tmp_path)
     build_still = partial(build, splits, optimizer=partial(torch.optim.SGD, lr=0.0))
     for _ in range(2):
         run = trainer(max_epochs=20, callbacks=[stop, best], enable_checkpointing=True)
         run.fit(*build_still())
         assert run.current_epoch == 3
-        # The first fit's score would never be beaten.
         assert best.best_model_score == run.callback_metrics["val_accuracy"]
+        # Scores that the second fit could not reach.
         stop.best_score, best.best_model_score = torch.tensor(2.0), torch.tensor(2.0)
         best.best_k_models = dict.fromkeys(best.best_k_models, torch.tensor(2.0))

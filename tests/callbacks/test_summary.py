@@ -5,7 +5,7 @@ from seqkit.callbacks import Summary, Throughput
 from seqkit.nn import LSTM, Embedding
 
 
-def test_says_what_was_learned_and_how_fast(splits, trainer, capsys):
+def test_prints_scores_and_speed(splits, trainer, capsys):
     data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
     model = Tagger(data.spec, partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=4))
     trainer(max_epochs=1, callbacks=[Summary(), Throughput()]).fit(model, data)

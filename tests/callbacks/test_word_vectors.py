@@ -11,13 +11,14 @@ from seqkit import Classifier, LanguageModel, SequenceDataModule, Tagger
 from seqkit.callbacks import NonMonotonicAveraging, WordVectors
 from seqkit.data import Characters, WordCharacters, Words
 from seqkit.nn import LSTM, CharacterLSTM, Embedding
+from seqkit.upstream.lightning import epoch_limit
 
 SIZE = 6
 
 
 @pytest.fixture
 def path(tmp_path):
-    """Vectors of some of the words of ``splits`` (w0 to w19), two of them in another case, and of others."""
+    """A file of vectors for 14 of the 20 words of ``splits``, two of them in another case, and for another word."""
     generator = torch.Generator().manual_seed(0)
     lines = []
     for word in ["W18", "W19", *(f"w{i}" for i in range(12)), "other"]:
@@ -27,7 +28,7 @@ def path(tmp_path):
 
 
 class Watch(Callback):
-    """The embedding before the first step and after each epoch."""
+    """Records the embedding before the first step and after each epoch."""
 
     def __init__(self):
         self.weights = []
@@ -54,13 +55,13 @@ def fit(splits, trainer, callback, epochs=3, **options):
     return model, data, run, watch.weights
 
 
-def moved(one, other):
+def changed_rows(one, other):
     return (one != other).any(1)
 
 
 @pytest.mark.parametrize("optimizer", [torch.optim.Adam, partial(torch.optim.AdamW, weight_decay=0.5)])
 @pytest.mark.parametrize("frozen_epochs", [0, 1, 2, -1])
-def test_vectors_stay_for_as_long_as_wanted(splits, trainer, path, frozen_epochs, optimizer, caplog):
+def test_vectors_are_frozen_for_some_epochs(splits, trainer, path, frozen_epochs, optimizer, caplog):
     callback = WordVectors(path, frozen_epochs=frozen_epochs)
     with caplog.at_level(logging.INFO):
         model, _, _, weights = fit(splits, trainer, callback, optimizer=optimizer)
@@ -72,14 +73,14 @@ def test_vectors_stay_for_as_long_as_wanted(splits, trainer, path, frozen_epochs
     )
     torch.testing.assert_close(weights[0][known], callback.vectors.values[known], rtol=0, atol=0)
     for epoch in range(3):
-        stay = frozen_epochs == -1 or epoch < frozen_epochs
-        assert moved(weights[epoch], weights[epoch + 1])[known].any() != stay
-        assert moved(weights[epoch], weights[epoch + 1])[~known].all()
+        frozen = frozen_epochs == -1 or epoch < frozen_epochs
+        assert changed_rows(weights[epoch], weights[epoch + 1])[known].any() != frozen
+        assert changed_rows(weights[epoch], weights[epoch + 1])[~known].all()
     assert model.embeddings[0].frozen is None
 
 
 @pytest.mark.parametrize("stop", [1, 2])
-def test_goes_on_from_a_checkpoint_without_the_file(splits, trainer, path, tmp_path, stop):
+def test_resumes_from_a_checkpoint_without_the_file(splits, trainer, path, tmp_path, stop):
     whole = fit(splits, trainer, WordVectors(path, frozen_epochs=2), epochs=4)[3]
     *_, run, _ = fit(splits, trainer, WordVectors(path, frozen_epochs=2), epochs=stop)
     run.save_checkpoint(tmp_path / "part.ckpt")
@@ -102,11 +103,11 @@ def test_a_checkpoint_made_without_vectors_keeps_its_embedding(splits, trainer, 
     watch = Watch()
     run = trainer(max_epochs=2, callbacks=[WordVectors(path, frozen_epochs=-1), watch], limit_val_batches=0)
     with pytest.warns(
-        UserWarning, match=r"made without word vectors; its embedding stays as it is, and .*vectors.txt"
+        UserWarning, match=r"made without word vectors; its embedding is kept, and .*vectors.txt is not read"
     ):
         run.fit(model, data, ckpt_path=tmp_path / "plain.ckpt", weights_only=True)
     torch.testing.assert_close(watch.weights[0], trained, rtol=0, atol=0)
-    assert moved(watch.weights[0], watch.weights[1]).all()  # and learns
+    assert changed_rows(watch.weights[0], watch.weights[1]).all()  # and trained
 
 
 def test_a_tied_language_model_has_words_without_a_vector_of_the_same_spread(splits, trainer, path):
@@ -118,18 +119,18 @@ def test_a_tied_language_model_has_words_without_a_vector_of_the_same_spread(spl
     trainer(max_epochs=1, callbacks=[callback, watch], limit_val_batches=0).fit(model, data)
     known = callback.vectors.known
     spread = watch.weights[0][~known].std() / watch.weights[0][known].std()
-    assert 0.7 < spread < 1.4  # eight rows; 0.06 with vectors that are taken for normal ones
+    assert 0.7 < spread < 1.4  # of eight rows; it would be 0.06 if the other rows kept their initial spread
 
 
 def test_frozen_vectors_and_an_average_of_the_weights(splits, trainer, path):
-    """The average pairs weights with weights, though the model gets a buffer (the frozen rows) in the fit."""
+    """Weights are averaged correctly although the model gets a buffer, the frozen rows, during the fit."""
 
     class Trigger(Callback):
         def on_train_start(self, trainer, pl_module):
             averaging.triggered = True
 
     class Normed(LSTM):
-        """With statistics of the data, which are no weights."""
+        """An LSTM with buffers that are not averaged."""
 
         def __init__(self, input_size, hidden_size):
             super().__init__(input_size, hidden_size)
@@ -146,20 +147,20 @@ def test_frozen_vectors_and_an_average_of_the_weights(splits, trainer, path):
     run.fit(model, data)
     known = callback.vectors.known
     torch.testing.assert_close(model.embeddings[0].weight[known], callback.vectors.values[known])
-    torch.testing.assert_close(model.embeddings[0].weight[~known], averaging._pairs(model)[0][0][~known])
-    assert int(model.encoder.norm.num_batches_tracked) == run.global_step  # the model's own
+    torch.testing.assert_close(model.embeddings[0].weight[~known], averaging.average[0][~known])
+    assert int(model.encoder.norm.num_batches_tracked) == run.global_step  # not averaged
     checkpoint = {"state_dict": model.state_dict()}
     averaging.on_save_checkpoint(run, model, checkpoint)
     saved = checkpoint["state_dict"]
     torch.testing.assert_close(saved["encoder.norm.running_mean"], model.encoder.norm.running_mean)
 
 
-def test_a_second_fit_goes_on_and_another_begins_anew(splits, trainer, path):
+def test_a_second_fit_of_the_trainer_continues_and_a_new_fit_reads_the_file(splits, trainer, path):
     callback = WordVectors(path)
     model, data, run, weights = fit(splits, trainer, callback, epochs=1)
-    run.fit_loop.max_epochs = 2
-    run.fit(model, data)
-    assert not torch.equal(run.callbacks[1].weights[2], weights[0])
+    with epoch_limit(run, 2):
+        run.fit(model, data)
+    assert not torch.equal(weights[2], weights[0])
     again = fit(splits, trainer, callback, epochs=1)[3]
     torch.testing.assert_close(again[0], weights[0], rtol=0, atol=0)
 
@@ -172,7 +173,7 @@ def test_the_checkpoint_loads_without_the_file(splits, trainer, path, tmp_path):
     torch.testing.assert_close(again.eval()(batch.inputs), model.eval()(batch.inputs))
 
 
-def test_errors_say_what_is_wrong(splits, trainer, path):
+def test_error_messages(splits, trainer, path):
     with pytest.raises(ValueError, match="frozen_epochs is -2; give a number of epochs, or -1 for all"):
         WordVectors(path, frozen_epochs=-2)
     with pytest.raises(ValueError, match=r"there is no input 'form'; the inputs are \['words'\]"):
@@ -196,11 +197,11 @@ def test_errors_say_what_is_wrong(splits, trainer, path):
         WordVectors(path).on_fit_end(None, DemoModel())
 
 
-def test_both_texts_of_a_pair_go_through_one_embedding():
+def test_both_texts_of_a_pair_share_one_embedding():
     rows = datasets.Dataset.from_dict({"a": [["x"], ["y"]] * 5, "b": [["y"], ["x"]] * 5, "label": ["n", "p"] * 5})
     data = SequenceDataModule(rows, inputs=["a", "b"], unaligned="b", targets="label", max_tokens=8)
     model = Classifier(data.spec, partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=SIZE))
     for column in (None, "a", "b"):
-        embedding, words = WordVectors("vectors.txt", column)._embedding(model)
+        embedding, words = WordVectors("vectors.txt", column)._find_embedding(model)
         assert embedding is model.embeddings[0]
         assert len(words) == embedding.input_size
