@@ -1,6 +1,7 @@
-"""The README's code is run as it stands there."""
+"""The README and the pages in docs: their code runs, their commands are accepted, their links lead somewhere."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,13 @@ from datasets import Dataset
 from seqkit.cli.main import main
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+
+# Lightning and the CLI call functions that the pinned jsonargparse deprecates.
+DEPRECATED = pytest.mark.filterwarnings(
+    "ignore:(?s).*(add_instantiator|skip_none).*was deprecated:DeprecationWarning"
+)
 
 
 @pytest.fixture
@@ -23,41 +30,54 @@ def seeded():
         yield
 
 
-def fenced(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+def fenced(page: Path, language: str) -> list[str]:
+    """The blocks of code of a page, each after as many empty lines as stand above it, so that errors name lines."""
+    text = page.read_text(encoding="utf-8")
+    blocks = re.finditer(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    return ["\n" * text.count("\n", 0, block.start(1)) + block[1] for block in blocks]
+
+
+def run(page: Path, scripts: list[str]) -> dict[str, object]:
+    names: dict[str, object] = {"__name__": "page"}
+    for script in scripts:
+        exec(compile(script, str(page), "exec"), names)
+    return names
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The lines of a page's shell blocks, as words; a backslash continues a line."""
+    lines = "\n".join(fenced(page, "sh")).replace("\\\n", " ").splitlines()
+    return [words for line in lines for part in line.split(" && ") if (words := shlex.split(part, comments=True))]
+
+
+def calls(start: list[str]) -> list[list[str]]:
+    """What follows ``start`` in the commands of all pages."""
+    found = [words for page in PAGES for words in commands(page) if words[: len(start)] == start]
+    return [words[len(start) :] for words in found]
+
+
+def name_of(words: list[str]) -> str:
+    return " ".join(words)[:70]
+
+
+# Python
 
 
 @pytest.mark.usefixtures("seeded")
 def test_ten_lines(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    script = fenced("python")[0]
+    script = fenced(README, "python")[0]
     assert "trainer.test" in script
-    names = {}
-    exec(compile(script, "README.md", "exec"), names)
+    names = run(README, [script])
     assert float(names["trainer"].logged_metrics["test_accuracy"]) > 0.9
 
 
-PARTS = [script for script in fenced("python") if "lightning" not in script]
-TASKS = [script for script in fenced("python")[1:] if "lightning" in script]
+PARTS = fenced(README, "python")[1:]
 
 
-@pytest.mark.parametrize("script", PARTS, ids=["collate", "sampler", "layers", "swap"])
+@pytest.mark.parametrize("script", PARTS, ids=["batches", "layers"])
 def test_parts_alone(script):
-    exec(compile(script, "README.md", "exec"), {})
-
-
-@pytest.mark.usefixtures("seeded")
-@pytest.mark.parametrize("script", TASKS, ids=["characters", "language"])
-def test_tasks(script, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    names = {}
-    exec(compile(script, "README.md", "exec"), names)
-    if "generate" in script:
-        told = names["model"].generate(["to be", "that"], max_tokens=20, temperature=0.5, top_k=5, seed=0)
-        assert told[0].startswith("to be")
-        assert told[1].startswith("that is the")
-    else:
-        assert float(names["trainer"].callback_metrics["train_loss"]) < 0.5
+    run(README, [script])
 
 
 def test_parts_alone_do_without_lightning():
@@ -65,22 +85,128 @@ def test_parts_alone_do_without_lightning():
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
 
-# Calls of Lightning and of the CLI that the pinned jsonargparse deprecates.
-@pytest.mark.filterwarnings("ignore:(?s).*(add_instantiator|skip_none).*was deprecated:DeprecationWarning")
-def test_yaml(tmp_path, monkeypatch):
+@pytest.mark.usefixtures("seeded")
+@pytest.mark.parametrize("page", [page for page in PAGES[1:] if fenced(page, "python")], ids=lambda page: page.stem)
+def test_python_of_a_page(page, tmp_path, monkeypatch):
+    """The blocks of a page in docs are one program."""
     monkeypatch.chdir(tmp_path)
-    (config,) = fenced("yaml")
-    assert set(yaml.safe_load(config)) == {"model", "data", "trainer"}
+    names = run(page, fenced(page, "python"))
+    if page.stem == "tasks":
+        first, second = names["texts"]
+        assert first.startswith("to be")
+        assert second.startswith("that is the")
+
+
+# Commands
+
+PLACEHOLDERS = {"CONFIG": "tagger.yaml", "CHECKPOINT": "checkpoints/best.ckpt"}
+SEQKIT = calls(["python", "-m", "seqkit"])
+GENERIC = [words for words in SEQKIT if PLACEHOLDERS.keys() & set(words)]
+SHIPPED = [words for words in SEQKIT if any(word.startswith("configs/") for word in words)]
+
+
+@pytest.fixture
+def tagger(tmp_path, monkeypatch):
+    """The README's config and its rows, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    (config,) = fenced(README, "yaml")
     Path("tagger.yaml").write_text(config)
     rows = {"words": [["the", "cat", "sat"], ["cats", "sit"]] * 300}
     rows["tags"] = [["DET", "NOUN", "VERB"], ["NOUN", "VERB"]] * 300
     Dataset.from_dict(rows).to_parquet("rows.parquet")
+    return yaml.safe_load(config)
+
+
+@DEPRECATED
+def test_yaml(tagger):
+    assert set(tagger) == {"model", "data", "trainer"}
+    assert ["fit", "--config", "tagger.yaml"] in SEQKIT
     cli = main(["fit", "--config", "tagger.yaml", "--trainer.enable_progress_bar", "false"])
     assert float(cli.trainer.callback_metrics["val_accuracy"]) > 0.9
 
 
-def test_files_named_exist():
-    names = re.findall(r"(?:configs|examples|docs|seqkit)/[\w/]+\.\w+", README)
-    assert names
-    missing = [name for name in names if not (ROOT / name).is_file()]
+@DEPRECATED
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The dirpath has changed")
+@pytest.mark.usefixtures("tagger")
+def test_generic_commands():
+    short = ["--trainer.max_epochs", "1"]
+    cli = main(["fit", "--config", "tagger.yaml", *short])
+    filled = [[PLACEHOLDERS.get(word, word) for word in words] for words in GENERIC]
+    checkpoint = cli.trainer.checkpoint_callback.best_model_path
+    verbs = set()
+    for words in filled:
+        verbs.add(words[0])
+        words = [checkpoint if word == PLACEHOLDERS["CHECKPOINT"] else word for word in words]
+        command = [sys.executable, "-m", "seqkit", *words]
+        if words[0] in ("fit", "sweep"):
+            command += ["--print_config"] if "--trainer.devices" in words or "--print_config" in words else short
+        subprocess.run(command, check=True, timeout=300, env=None)
+    assert verbs == {"fit", "validate", "test", "predict", "inspect", "sweep", "find_lr", "find_max_tokens"}
+    assert Path("out.jsonl").read_text().count("\n") == 60
+    assert Path("lengths.png").is_file()
+
+
+@DEPRECATED
+@pytest.mark.parametrize("words", SHIPPED, ids=name_of)
+def test_commands_with_shipped_configs_are_accepted(words, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit) as stopped:
+        main([*words, "--print_config"])
+    assert stopped.value.code == 0, capsys.readouterr().err
+    config = yaml.safe_load(capsys.readouterr().out)
+    for option, value in zip(words[3::2], words[4::2], strict=True):
+        found = config
+        for key in option.removeprefix("--").split("."):
+            found = found[key]
+        assert found == value
+
+
+def test_every_config_has_its_command():
+    used = {word for words in SHIPPED for word in words}
+    missing = [path.name for path in (ROOT / "configs").glob("*.yaml") if f"configs/{path.name}" not in used]
+    assert missing in ([], ["cmapss_forecast.yaml"])
+
+
+SCRIPTS = [words for words in calls(["python"]) if words[0].endswith(".py")]
+
+
+@pytest.mark.parametrize("words", SCRIPTS, ids=name_of)
+def test_options_of_scripts_exist(words):
+    source = (ROOT / words[0]).read_text(encoding="utf-8")
+    options = [word for word in words if word.startswith("--") and not word.startswith("--data.")]
+    missing = [option for option in options if f'"{option}"' not in source and words[0] != "setup.py"]
     assert not missing
+
+
+# Files and links
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_files_named_exist(page):
+    text = page.read_text(encoding="utf-8")
+    names = re.findall(r"\b(?:configs|examples|docs|seqkit|tests)/[\w/]+\.\w+", text)
+    assert not [name for name in names if not (ROOT / name).is_file()]
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.stem)
+def test_links(page):
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if "://" in link:
+            continue
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert not broken
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_readme_is_short():
+    assert README.read_text(encoding="utf-8").count("\n") <= 180
