@@ -1,76 +1,41 @@
-"""The parts in a loop of Hugging Face Accelerate, on one process or several.
+"""Train in a loop of Hugging Face Accelerate, in one process or several.
 
     python examples/accelerate_loop.py
     accelerate launch --cpu --num_processes 2 examples/accelerate_loop.py
 
-The net says of every number of a series whether it is larger than all before it.
+The model says for each number of a series whether it is larger than all numbers before it.
 
-``Accelerator.prepare`` must not have the loader: it would deal the batches of a sampler that deals rows to the
-processes by itself once more. A ``DataLoaderShard``, what ``prepare`` makes of a loader, does the rest: it moves
-batches, sets the epoch and knows the last batch, so that gradient accumulation works.
+Do not give the loader to ``Accelerator.prepare``. The sampler splits the rows among the processes, and ``prepare``
+would split them a second time. Use a ``DataLoaderShard``, the class that ``prepare`` returns for a loader: it moves
+batches to the device, sets the epoch and knows the last batch, so gradient accumulation works.
 """
 
 import argparse
 from collections.abc import Sequence
 
-import datasets
 import torch
 from accelerate import Accelerator
 from accelerate.data_loader import DataLoaderShard
 from accelerate.utils import set_seed
-from torch import nn
-from torch.nn.utils.rnn import PackedSequence
+from records import RecordTagger, records
 
 from seqkit.data import LengthBucketSampler, PackCollate, lengths
 from seqkit.losses import CrossEntropy
-from seqkit.nn import LSTM
-
-
-class Net(nn.Module):
-    """A recurrent layer and a linear head; packed data in, packed data out."""
-
-    def __init__(self, hidden_size: int) -> None:
-        super().__init__()
-        self.encoder = LSTM(1, hidden_size)
-        self.head = nn.Linear(self.encoder.output_size, 2)
-
-    def forward(self, series: PackedSequence) -> PackedSequence:
-        """Turn data (N, 1) into logits (N, 2)."""
-        hidden, _ = self.encoder(series)
-        logits: PackedSequence = hidden._replace(data=self.head(hidden.data))
-        return logits
-
-
-def records(rows: int, generator: torch.Generator) -> datasets.Dataset:
-    """Make series of 1 to 30 numbers; ``is_record`` says which are larger than all before them."""
-    sizes = torch.randint(1, 31, (rows,), generator=generator).tolist()
-    series = [torch.randn(size, generator=generator) for size in sizes]
-    return datasets.Dataset.from_dict(
-        {
-            "row": list(range(rows)),
-            "series": [values[:, None].tolist() for values in series],
-            "is_record": [(values >= values.cummax(0).values).long().tolist() for values in series],
-        }
-    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the example.
-
-    Args:
-        arguments: What follows the program's name; by default what the process got.
-    """
+    """Run the example with these command-line arguments, by default those of the process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1000, help="number of series (default 1000)")
-    parser.add_argument("--epochs", type=int, default=3, help="how often they are seen (default 3)")
+    parser.add_argument("--epochs", type=int, default=3, help="passes over the data (default 3)")
     parser.add_argument("--accumulate", type=int, default=2, help="batches a step (default 2)")
-    parser.add_argument("--cpu", action="store_true", help="leave accelerators alone")
+    parser.add_argument("--cpu", action="store_true", help="use the CPU")
     options = parser.parse_args(arguments)
 
     accelerator = Accelerator(cpu=options.cpu, gradient_accumulation_steps=options.accumulate)
     set_seed(0)
     dataset = records(options.rows, torch.Generator().manual_seed(0))
-    # After the Accelerator: the sampler deals the rows to the processes that there are then.
+    # After the Accelerator, because the sampler splits the rows among the processes that run at this moment.
     sampler = LengthBucketSampler(lengths(dataset, "series"), max_tokens=256 // accelerator.num_processes)
     loader = DataLoaderShard(
         dataset,
@@ -78,8 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         collate_fn=PackCollate("series", targets=["is_record", "row"]),
         device=accelerator.device,
     )
-    net = Net(32)
-    net, optimizer = accelerator.prepare(net, torch.optim.Adam(net.parameters(), lr=1e-2))
+    model = RecordTagger(32)
+    model, optimizer = accelerator.prepare(model, torch.optim.Adam(model.parameters(), lr=1e-2))
     loss_function = CrossEntropy()
 
     for epoch in range(options.epochs):
@@ -87,10 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows: list[int] = []
         steps = 0
         for batch in loader:
-            with accelerator.accumulate(net):
-                logits = net(batch.inputs["series"])
+            with accelerator.accumulate(model):
+                logits = model(batch.inputs["series"])
                 total, _ = loss_function.total(logits, batch.targets["is_record"])
-                # The mean number of tokens of a batch of all processes, whose gradients Accelerate averages.
+                # tokens_per_step counts all processes; Accelerate averages their gradients.
                 accelerator.backward(total * (accelerator.num_processes / sampler.tokens_per_step))
                 optimizer.step()
                 optimizer.zero_grad()

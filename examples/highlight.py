@@ -1,12 +1,12 @@
-"""Colour a file in the terminal with the net that ``configs/highlight.yaml`` trained.
+"""Colour a file in the terminal with the model that ``configs/highlight.yaml`` trains.
 
     python -m seqkit fit --config configs/highlight.yaml
-    python examples/highlight.py seqkit/packed.py
-    python examples/highlight.py seqkit/packed.py --checkpoint runs/highlight/version_0/checkpoints/best.ckpt
-    python examples/highlight.py seqkit/packed.py --picture highlight.svg
+    python examples/highlight.py examples/quickstart.py
+    python examples/highlight.py examples/quickstart.py --checkpoint runs/highlight/version_0/checkpoints/best.ckpt
+    python examples/highlight.py examples/quickstart.py --picture highlight.svg
 
-No parser colours anything here: every character gets the kind that the net predicts for it. So it also colours
-files that no Python can parse, and other languages, as well as its Python takes it.
+There is no parser: every character gets the kind that the model predicts. So it also colours files with syntax
+errors and files in other languages, less correctly.
 """
 
 import argparse
@@ -38,37 +38,37 @@ STYLES = {
     "operator": "bright_black",
     "comment": "italic bright_black",
 }
-LONGEST = 2000  # characters, as in training
+LONGEST = 2000  # characters of a piece, as in training
 BUDGET = 16384  # characters of a batch
 
 
 def newest_checkpoint(folder: Path) -> Path:
-    """Find the best checkpoint of the last run.
+    """Return the best checkpoint of the last run.
 
     Args:
-        folder: The runs' folder, with ``version_N/checkpoints/best.ckpt`` in it.
+        folder: The folder of the runs, with ``version_N/checkpoints/best.ckpt`` in it.
 
     Raises:
-        FileNotFoundError: There is none.
+        FileNotFoundError: There is no checkpoint.
     """
     found = sorted(folder.glob("version_*/checkpoints/best.ckpt"), key=lambda path: path.stat().st_mtime)
     if not found:
         raise FileNotFoundError(
-            f"no version_*/checkpoints/best.ckpt in {folder}; train one with "
-            f"`python -m seqkit fit --config configs/highlight.yaml`, or name one with --checkpoint"
+            f"no version_*/checkpoints/best.ckpt in {folder}; train a model with "
+            f"`python -m seqkit fit --config configs/highlight.yaml`, or name a file with --checkpoint"
         )
     return found[-1]
 
 
 def pieces(source: str) -> list[tuple[int, int]]:
-    """Cut a text into (first, end) of at most LONGEST characters: blocks of code as in training, where it is code.
+    """Cut a text into pieces (first, end) of at most LONGEST characters.
 
-    What lies between the blocks is blank and in none of them.
+    Python code is cut into blocks, as in training. Only whitespace lies between the pieces.
     """
     try:
         spans = blocks(source)
     except (SyntaxError, ValueError, RecursionError):
-        spans = [(0, len(source))]  # another language, or Python at work
+        spans = [(0, len(source))]  # another language, or Python with syntax errors
     return [piece for first, end in spans for piece in _cut(source, first, end)]
 
 
@@ -77,10 +77,10 @@ def kinds(model: Tagger, texts: Sequence[str]) -> list[list[str]]:
 
     Args:
         model: A tagger of the characters of one column.
-        texts: None of them empty.
+        texts: Texts, none of them empty.
 
     Returns:
-        By text, one kind a character.
+        For each text, one kind a character.
     """
     (column,) = model.spec["inputs"]
     dataset = datasets.Dataset.from_dict(
@@ -103,8 +103,8 @@ def highlight(model: Tagger, source: str) -> Text:
     text = Text(source)
     spans = pieces(source)
     found = kinds(model, [source[first:end] for first, end in spans])
-    for (position, _), of_span in zip(spans, found, strict=True):
-        for kind, run in groupby(of_span):
+    for (position, _), span_kinds in zip(spans, found, strict=True):
+        for kind, run in groupby(span_kinds):
             length = len(list(run))
             if STYLES.get(kind):
                 text.stylize(STYLES[kind], position, position + length)
@@ -116,14 +116,14 @@ def main(arguments: Sequence[str] | None = None, console: Console | None = None)
     """Run the example.
 
     Args:
-        arguments: What follows the program's name; by default what the process got.
+        arguments: The command-line arguments, by default those of the process.
         console: Where to print; by default the terminal.
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, help="the file to colour")
     parser.add_argument("--checkpoint", type=Path, help="a checkpoint; by default the newest best.ckpt in --runs")
-    parser.add_argument("--runs", type=Path, default=Path("runs/highlight"), help="where the runs are")
-    parser.add_argument("--picture", type=Path, help="also draw it into this SVG file")
+    parser.add_argument("--runs", type=Path, default=Path("runs/highlight"), help="the folder of the runs")
+    parser.add_argument("--picture", type=Path, help="also write the coloured text to this SVG file")
     options = parser.parse_args(arguments)
     try:
         checkpoint = options.checkpoint or newest_checkpoint(options.runs)
@@ -131,7 +131,7 @@ def main(arguments: Sequence[str] | None = None, console: Console | None = None)
         model = Tagger.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
     except OSError as error:
         parser.error(str(error))
-    datasets.disable_progress_bars()  # a file is encoded in no time
+    datasets.disable_progress_bars()  # encoding one file takes a moment only
     console = Console(record=options.picture is not None) if console is None else console
     console.print(highlight(model, source), soft_wrap=True)
     if options.picture:
@@ -150,7 +150,7 @@ def _cut(source: str, first: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Deal rows of like length into batches of about BUDGET characters."""
+    """Yield batches of rows of similar length, with about BUDGET characters each."""
     rows: list[int] = []
     total = 0
     for row in sorted(range(len(lengths)), key=lengths.__getitem__):

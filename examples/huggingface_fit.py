@@ -1,11 +1,11 @@
-"""Fit a tagger on a Hugging Face dataset: made on the spot, on the hub, or in a folder or file.
+"""Fit a tagger on a Hugging Face dataset: a generated one, one on the hub, or one in a folder or file.
 
     python examples/huggingface_fit.py
     python examples/huggingface_fit.py lhoestq/conll2003 --inputs tokens --targets ner_tags --epochs 3
     python examples/huggingface_fit.py DIR/saved_to_disk
     python examples/huggingface_fit.py DIR/train.parquet
 
-Any dataset does that has a list of words and as long a list of labels in each row.
+Each row of the dataset needs a list of words and a list of labels of the same length.
 """
 
 import argparse
@@ -31,8 +31,8 @@ def small_ner(rows: int, seed: int = 0) -> datasets.DatasetDict:
     """Make sentences of 1 to 30 words with the features of CoNLL-2003.
 
     Args:
-        rows: How many for training; half as many each for validation and test.
-        seed: Another seed makes others.
+        rows: Number of training rows; validation and test get half as many each.
+        seed: The seed of the generator.
 
     Returns:
         Splits with the columns ``id``, ``tokens`` and ``ner_tags``, one `ClassLabel` a word.
@@ -59,7 +59,7 @@ def small_ner(rows: int, seed: int = 0) -> datasets.DatasetDict:
 
 
 def source_of(dataset: str) -> Source:
-    """Choose the source: a folder that ``save_to_disk`` wrote, a file, or else a name on the hub."""
+    """Choose the source: a folder that ``save_to_disk`` wrote, a file, or a name on the hub."""
     if Path(dataset).is_dir():
         return SavedDataset(dataset)
     if Path(dataset).is_file():
@@ -68,17 +68,13 @@ def source_of(dataset: str) -> Source:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the example.
-
-    Args:
-        arguments: What follows the program's name; by default what the process got.
-    """
+    """Run the example with these command-line arguments, by default those of the process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset", nargs="?", help="hub name, folder or file; by default one is made")
+    parser.add_argument("dataset", nargs="?", help="hub name, folder or file; by default a generated one")
     parser.add_argument("--inputs", default="tokens", help="the column of words (default tokens)")
     parser.add_argument("--targets", default="ner_tags", help="the column of labels (default ner_tags)")
-    parser.add_argument("--rows", type=int, default=500, help="training rows of the one that is made (default 500)")
-    parser.add_argument("--epochs", type=int, default=3, help="how often they are seen (default 3)")
+    parser.add_argument("--rows", type=int, default=500, help="generated training rows (default 500)")
+    parser.add_argument("--epochs", type=int, default=3, help="passes over the data (default 3)")
     options = parser.parse_args(arguments)
 
     data = SequenceDataModule(

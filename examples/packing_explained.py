@@ -1,10 +1,10 @@
-"""Padding against packing, counted and drawn: the worked examples, then the same on your own lengths.
+"""Compare padding with packing, in numbers and pictures: on worked examples, then on your own lengths.
 
     python examples/packing_explained.py
     python examples/packing_explained.py 9 8 6 4 3 2
     python examples/packing_explained.py --picture packing.png
 
-No result is written down here: each number printed is counted on tensors.
+Every printed number is counted on tensors.
 """
 
 import argparse
@@ -30,7 +30,7 @@ PRODUCT_EXAMPLE = [9, 8, 6, 4, 3, 2]
 
 COLORS = ["#7aa6d6", "#f4a261", "#8cc084", "#e98a8a", "#7fc8c2", "#ecd06f", "#c3a3d3", "#bf9b85"]
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-MOST_STEPS = 24  # what 80 columns can show
+MOST_STEPS = 24  # that 80 columns can show
 
 
 class Cost(NamedTuple):
@@ -41,10 +41,10 @@ class Cost(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What a bidirectional LSTM gives for B sequences of N tokens.
+    """The results of a bidirectional LSTM on B sequences of N tokens.
 
     Attributes:
-        outputs: (N, 2, H), sequence after sequence, forward and backward, at the tokens only.
+        outputs: (N, 2, H), at the tokens, sequence after sequence, forward and backward.
         h: (B, 2, H), the final states.
         c: (B, 2, H), the final cell states.
     """
@@ -54,11 +54,11 @@ class Run(NamedTuple):
     c: Tensor
 
 
-# What is counted and compared
+# Counting and comparing
 
 
 def count_steps(lengths: Sequence[int]) -> Cost:
-    """Count the time steps that a recurrent net computes: the places of the padded batch, or the tokens."""
+    """Count the time steps that a recurrent model computes: all positions of the padded batch, or the tokens."""
     pack = packed.pack(torch.ones(sum(lengths)), lengths)
     return Cost(packed.to_padded(pack).numel(), pack.data.numel())
 
@@ -66,8 +66,8 @@ def count_steps(lengths: Sequence[int]) -> Cost:
 def count_multiplications(lengths: Sequence[int], columns: int) -> Cost:
     """Count the multiplications of two numbers in a padded batch (B, T) times a matrix (T, columns).
 
-    Each place of a row, padding or token, is multiplied with the matrix's row for that time step, and the row's
-    products are summed. Without the padding fewer are multiplied and the sums are the same, which is checked.
+    Each position of a row, padding or token, is multiplied with the matrix's row for that time step, and the
+    products of a row are summed. Without padding there are fewer products; a check shows that the sums are equal.
     """
     generator = torch.Generator().manual_seed(0)
     pack = packed.pack(torch.randn(sum(lengths), generator=generator), lengths)
@@ -84,10 +84,10 @@ def pack_words(words: Sequence[str]) -> PackedSequence:
 
 
 def run_lstm(lengths: Sequence[int], hidden_size: int = 3) -> dict[str, Run]:
-    """Run one bidirectional ``torch.nn.LSTM`` on each sequence alone, on the padded and on the packed batch.
+    """Run one bidirectional ``torch.nn.LSTM`` on each sequence alone, on the padded batch and on the packed batch.
 
     Returns:
-        ``alone`` (the truth), ``padded`` and ``packed``, in float64.
+        ``alone`` (the correct results), ``padded`` and ``packed``, in float64.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -151,13 +151,13 @@ def explain_product(lengths: Sequence[int], columns: int = 3) -> Iterator[object
     )
     steps = count_steps(lengths)
     yield (
-        f"A recurrent net multiplies a row vector (a token's features) with its weight matrix at every step: "
+        f"A recurrent model multiplies a row vector (a token's features) with its weight matrix at every step: "
         f"{steps.padded} such products padded, {steps.packed} packed.\n"
     )
 
 
 def explain_order() -> Iterator[object]:
-    """Show in which order packed data stands."""
+    """Show the order of packed data."""
     table = Table("sequences", "data", "batch_sizes")
     numbers = [[1, 2, 3], [3, 4]]
     pack = packed.pack([torch.tensor(row) for row in numbers])
@@ -165,19 +165,19 @@ def explain_order() -> Iterator[object]:
     words = ["abc", "x"]
     pack = pack_words(words)
     table.add_row(_join(words), "".join(map(chr, pack.data.tolist())), str(pack.batch_sizes.tolist()))
-    yield "First the first token of every sequence, the longest sequence first, then every second token, ..."
+    yield "First the first token of every sequence, the longest sequence first; then all second tokens, ..."
     yield table
 
 
 def explain_lstm(lengths: Sequence[int]) -> Iterator[object]:
-    """Compare an LSTM's results on both batches with the truth."""
+    """Compare the results of an LSTM on both batches with those on each sequence alone."""
     runs = run_lstm(lengths)
-    truth = runs["alone"]
+    alone = runs["alone"]
     table = Table("largest difference from each sequence alone", "direction", "padded", "packed")
     for field, name in zip(Run._fields, ("outputs at the tokens", "final h", "final c"), strict=True):
         for direction, side in enumerate(("forward", "backward")):
             gaps = [
-                (getattr(runs[way], field) - getattr(truth, field))[:, direction].abs().max().item()
+                (getattr(runs[way], field) - getattr(alone, field))[:, direction].abs().max().item()
                 for way in ("padded", "packed")
             ]
             table.add_row(name, side, *[_gap(gap) for gap in gaps])
@@ -188,11 +188,11 @@ def explain_lstm(lengths: Sequence[int]) -> Iterator[object]:
         table.add_row(way, *["  ".join(f"{x:+.3f}" for x in h.tolist()) for h in run.h[shortest]])
     yield table
     if len(set(lengths)) == 1:
-        yield "All sequences are of one length: nothing is padded, and both ways are right."
+        yield "All sequences have one length: nothing is padded, and both results are right."
     else:
         yield (
-            "Padded, the backward direction starts in the padding and the forward one ends in it: only the "
-            "forward outputs are right. Packed, everything is as if each sequence ran alone."
+            "Padded, the backward direction starts in the padding and the forward direction ends in it: only the "
+            "forward outputs are right. Packed, all results are those of each sequence alone."
         )
 
 
@@ -201,7 +201,7 @@ def _is_drawable(lengths: Sequence[int]) -> bool:
 
 
 def _pack_numbers(lengths: Sequence[int]) -> PackedSequence:
-    """Pack sequences whose every token is their own number."""
+    """Pack sequences in which each token is the number of its sequence."""
     return packed.pack(torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths)), lengths)
 
 
@@ -219,14 +219,14 @@ def _gap(gap: float) -> Text:
     return Text(f"{gap:.1e}", style="green" if gap < 1e-12 else "bold red")
 
 
-# As a picture
+# The picture
 
 
 def draw(lengths: Sequence[int], path: Path) -> None:
-    """Draw the padded batch, the packed batch and the packed data in memory, to a PNG, SVG or PDF file.
+    """Draw the padded batch, the packed batch and the packed data in memory to a PNG, SVG or PDF file.
 
     Raises:
-        ValueError: There are too many sequences or steps to see anything.
+        ValueError: There are too many sequences or steps for a readable picture.
     """
     if not _is_drawable(lengths):
         raise ValueError(
@@ -237,7 +237,7 @@ def draw(lengths: Sequence[int], path: Path) -> None:
     count, longest = len(lengths), max(lengths)
     pack = _pack_numbers(lengths)
 
-    # All is measured in cells of the two grids, to the right and down; 20 across have the height of a line.
+    # The unit is a cell of the two grids, x to the right, y down. A line of text is as high as 1/20 of the width.
     middle = 1.375 * longest
     width = middle + longest
     line = (width + 1) / 20
@@ -269,7 +269,7 @@ def draw(lengths: Sequence[int], path: Path) -> None:
 
 
 def _cell(axes: Axes, x: float, y: float, width: float, height: float, row: int | None, font: float) -> None:
-    """Draw a token of a sequence, or a place of padding."""
+    """Draw a token of a sequence, or a position of padding."""
     color, hatch = ("#f3f3f3", "////") if row is None else (COLORS[row % len(COLORS)], None)
     box = (x + 0.04 * width, y + 0.05 * height), 0.92 * width, 0.9 * height
     axes.add_patch(Rectangle(*box, facecolor=color, edgecolor="#d4d4d4", hatch=hatch, linewidth=0))
@@ -294,8 +294,8 @@ def _title(axes: Axes, x: float, y: float, text: str, remark: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None, console: Console | None = None) -> None:
-    """Explain the worked examples, and the lengths given."""
-    parser = argparse.ArgumentParser(description="Padding against packing, counted and drawn.")
+    """Explain the worked examples and the given lengths."""
+    parser = argparse.ArgumentParser(description="Compare padding with packing, in numbers and pictures.")
     parser.add_argument("lengths", nargs="*", type=_length, help="lengths of your own sequences")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the batches to a PNG, SVG or PDF file")
     options = parser.parse_args(arguments)

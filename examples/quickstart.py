@@ -1,4 +1,4 @@
-"""The ten lines of the README, as a program: learn to tag the words of made-up sentences.
+"""Run the ten lines of the README as a program: learn to tag the words of generated sentences.
 
 python examples/quickstart.py
 python examples/quickstart.py --rows 5000 --epochs 4
@@ -18,11 +18,11 @@ from seqkit.nn import LSTM, Embedding
 
 
 def bracketed(rows: int, seed: int = 0) -> datasets.Dataset:
-    """Make sentences of 1 to 40 words whose tags no single word decides: is it inside of brackets?
+    """Make sentences of 1 to 40 words. A tag says whether a word is inside brackets, so it depends on other words.
 
     Args:
-        rows: How many.
-        seed: Another seed makes others.
+        rows: Number of sentences.
+        seed: The seed of the generator.
 
     Returns:
         Columns ``words`` and ``tags`` (``out``, ``in`` or ``bracket``), one tag a word.
@@ -33,24 +33,20 @@ def bracketed(rows: int, seed: int = 0) -> datasets.Dataset:
     for _ in range(rows):
         sentence = [draw.choice("abcdef()") for _ in range(draw.randint(1, 40))]
         inside = False
-        of_sentence = []
+        sentence_tags = []
         for word in sentence:
             inside = word == "(" or (inside and word != ")")
-            of_sentence.append("bracket" if word in "()" else "in" if inside else "out")
+            sentence_tags.append("bracket" if word in "()" else "in" if inside else "out")
         words.append(sentence)
-        tags.append(of_sentence)
+        tags.append(sentence_tags)
     return datasets.Dataset.from_dict({"words": words, "tags": tags})
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the example.
-
-    Args:
-        arguments: What follows the program's name; by default what the process got.
-    """
+    """Run the example with these command-line arguments, by default those of the process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1000, help="number of sentences (default 1000)")
-    parser.add_argument("--epochs", type=int, default=3, help="how often they are seen (default 3)")
+    parser.add_argument("--epochs", type=int, default=3, help="passes over the data (default 3)")
     options = parser.parse_args(arguments)
 
     data = SequenceDataModule(

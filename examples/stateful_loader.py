@@ -1,9 +1,9 @@
-"""The parts with torchdata's StatefulDataLoader: stop in mid-epoch, go on with the very next batch.
+"""Stop in the middle of an epoch and continue with the next batch, with torchdata's StatefulDataLoader.
 
     python examples/stateful_loader.py
     python examples/stateful_loader.py --workers 2 --stop 9
 
-What workers have fetched ahead does not count as seen.
+Batches that workers fetched but the loop did not use are not lost.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def series(rows: int, generator: torch.Generator) -> datasets.Dataset:
 
 
 def loader_of(dataset: datasets.Dataset, workers: int) -> StatefulDataLoader[Batch]:
-    """A loader as a new process would make it."""
+    """Make a new loader, as a new process does."""
     sampler = LengthBucketSampler(lengths(dataset, "series"), max_tokens=256)
     return StatefulDataLoader(
         dataset,
@@ -37,21 +37,17 @@ def loader_of(dataset: datasets.Dataset, workers: int) -> StatefulDataLoader[Bat
 
 
 def rows_of(batch: Batch) -> list[int]:
-    """The rows of a batch, longest first."""
+    """Return the rows of a batch, longest first."""
     return batch.targets["row"].tolist()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the example.
-
-    Args:
-        arguments: What follows the program's name; by default what the process got.
-    """
+    """Run the example with these command-line arguments, by default those of the process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=300, help="number of series (default 300)")
-    parser.add_argument("--epoch", type=int, default=1, help="the epoch that is interrupted (default 1)")
-    parser.add_argument("--stop", type=int, default=5, help="after so many of its batches (default 5)")
-    parser.add_argument("--workers", type=int, default=0, help="processes that fetch (default 0)")
+    parser.add_argument("--epoch", type=int, default=1, help="the interrupted epoch (default 1)")
+    parser.add_argument("--stop", type=int, default=5, help="batches before the interruption (default 5)")
+    parser.add_argument("--workers", type=int, default=0, help="worker processes (default 0)")
     options = parser.parse_args(arguments)
     dataset = series(options.rows, torch.Generator().manual_seed(0))
 
@@ -72,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     loader = loader_of(dataset, options.workers)
     loader.load_state_dict(state)
     after = [rows_of(batch) for batch in loader]
-    print(f"went on with {len(after)} batches")
+    print(f"continued with {len(after)} batches")
     print("the same batches as without the stop:", before + after == uninterrupted)
     seen = sorted(row for batch in before + after for row in batch)
     print("every row once:", seen == list(range(options.rows)))

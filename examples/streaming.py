@@ -1,9 +1,9 @@
-"""Train on a stream: rows that are read as they come, a pool at a time, packed like those of a dataset on disk.
+"""Train on a stream of rows, and resume in the middle of an epoch.
 
     python examples/streaming.py
 
-Writes eight parquet files of generated sentences, streams them through a tagger, and goes on from a checkpoint in
-the middle of the second epoch. With a dataset of the hub, ``source`` is ``seqkit.data.Hub("owner/name")``.
+Writes eight parquet files of generated sentences, trains a tagger on them as a stream, stops in the middle of an
+epoch and continues from the checkpoint. For a dataset of the hub, use ``seqkit.data.Hub("owner/name")`` as source.
 """
 
 import tempfile
@@ -21,26 +21,26 @@ from seqkit.nn import LSTM, Embedding
 
 
 def write_shards(folder: Path) -> None:
-    """Sentences whose tags say whether a letter has come before."""
+    """Write sentences whose tags say whether the letter occurred before."""
     random = np.random.default_rng(0)
     for shard in range(8):
         words = [random.choice(list("abcdefghij"), n).tolist() for n in random.geometric(0.1, 100)]
-        tags = [["again" if word in row[:place] else "new" for place, word in enumerate(row)] for row in words]
+        tags = [["again" if word in row[:i] else "new" for i, word in enumerate(row)] for row in words]
         Dataset.from_dict({"words": words, "tags": tags}).to_parquet(str(folder / f"{shard}.parquet"))
 
 
 class StopInTheMiddle(Callback):
-    """Stops the run, as a machine that is taken away does, and leaves a checkpoint."""
+    """Save a checkpoint and stop, to simulate an interrupted run."""
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:  # noqa: ARG002
-        """After 40 steps."""
+        """Stop after 40 steps."""
         if trainer.global_step == 40:
             trainer.save_checkpoint(f"{trainer.default_root_dir}/middle.ckpt")
             trainer.should_stop = True
 
 
 def fit(folder: Path, checkpoint: str | None = None) -> Trainer:
-    """Trains for two epochs, from the checkpoint if there is one."""
+    """Train for two epochs, from the checkpoint if one is given."""
     data = SequenceDataModule(
         Files(train=str(folder / "*.parquet")), "words", "tags", max_tokens=256, streaming=True, pool=400
     )
@@ -68,7 +68,7 @@ def fit(folder: Path, checkpoint: str | None = None) -> Trainer:
 
 
 def main() -> None:
-    """Fits twice."""
+    """Fit until the interruption, then continue."""
     with tempfile.TemporaryDirectory() as folder:
         write_shards(Path(folder))
         fit(Path(folder))

@@ -1,4 +1,4 @@
-"""One line for a model not written for seqkit: a padded tagger of the usual kind, its LSTM swapped in place.
+"""Swap the LSTM of a padded tagger that was written without seqkit, in one line, and measure a training step.
 
 python examples/swap_padded_tagger.py
 python examples/swap_padded_tagger.py --hidden-size 256 --sentences 64 --repeats 20
@@ -20,7 +20,7 @@ PAD = 0
 
 
 class BiLSTMTagger(nn.Module):
-    """The tagger that is in a thousand repositories: pad, embed, pack, LSTM, unpack, classify, mask."""
+    """The usual tagger: pad, embed, pack, LSTM, unpack, classify, mask."""
 
     def __init__(self, vocab_size: int, embedding_dim: int, hidden_dim: int, tagset_size: int) -> None:
         super().__init__()
@@ -49,20 +49,16 @@ def train_step(
     return loss.item()
 
 
-# What follows is the only part that knows of seqkit.
+# Only the code below uses seqkit.
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the example.
-
-    Args:
-        arguments: What follows the program's name; by default what the process got.
-    """
+    """Run the example with these command-line arguments, by default those of the process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hidden-size", type=int, default=128, help="of a direction (default 128)")
-    parser.add_argument("--sentences", type=int, default=32, help="of the batch (default 32)")
-    parser.add_argument("--longest", type=int, default=60, help="lengths are uniform in 1 to this (default 60)")
-    parser.add_argument("--repeats", type=int, default=9, help="timed steps of each kind (default 9)")
+    parser.add_argument("--hidden-size", type=int, default=128, help="units in each direction (default 128)")
+    parser.add_argument("--sentences", type=int, default=32, help="sentences in the batch (default 32)")
+    parser.add_argument("--longest", type=int, default=60, help="length of the longest sentence (default 60)")
+    parser.add_argument("--repeats", type=int, default=9, help="timed steps of each layer (default 9)")
     options = parser.parse_args(arguments)
 
     with torch.random.fork_rng():
@@ -78,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.testing.assert_close(found, expected)
     print(f"largest difference of the outputs: {(found - expected).abs().max():.1e}")
 
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)  # parameters are shared: it serves both
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)  # both layers have the same parameters
     seconds: dict[str, list[float]] = {"torch.nn": [], "seqkit.nn": []}
     for repeat in range(options.repeats + 1):
         for kind, exchange in (("torch.nn", restore_recurrent), ("seqkit.nn", swap_recurrent)):

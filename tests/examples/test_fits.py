@@ -1,11 +1,9 @@
-"""The examples that train: they run, and they learn."""
+"""The examples that train run and learn."""
 
-import importlib.util
 import re
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
@@ -20,33 +18,24 @@ def seeded():
         yield
 
 
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def accuracy_of(output: str) -> float:
     found = re.search(r"test_accuracy\s+│\s+([\d.]+)", output)
     assert found, output
     return float(found[1])
 
 
-def test_quickstart(capsys):
+def test_quickstart(load, capsys):
     load("quickstart").main(["--rows", "400", "--epochs", "4"])
-    assert accuracy_of(capsys.readouterr().out) > 0.8  # from each word alone: 0.69
+    assert accuracy_of(capsys.readouterr().out) > 0.8  # a tag for each word alone: 0.69
 
 
-def test_huggingface_fit_on_what_it_makes(capsys):
+def test_huggingface_fit_on_generated_rows(load, capsys):
     load("huggingface_fit").main(["--rows", "200"])
     assert accuracy_of(capsys.readouterr().out) > 0.9  # always "O": 0.69
 
 
 @pytest.mark.parametrize("form", ["folder", "parquet"])
-def test_huggingface_fit_by_path(tmp_path, capsys, form):
+def test_huggingface_fit_by_path(load, tmp_path, capsys, form):
     example = load("huggingface_fit")
     made = example.small_ner(200)
     path = tmp_path / ("saved" if form == "folder" else "train.parquet")
@@ -56,10 +45,10 @@ def test_huggingface_fit_by_path(tmp_path, capsys, form):
         made["train"].to_parquet(path)
     example.main([str(path), "--epochs", "1"])
     output = capsys.readouterr().out
-    assert ("test_accuracy" in output) == (form == "folder")  # the file is a training split alone
+    assert ("test_accuracy" in output) == (form == "folder")  # the file has a training split only
 
 
-def test_plain_torch_loop(capsys):
+def test_plain_torch_loop(load, capsys):
     load("plain_torch_loop").main(["--rows", "500", "--epochs", "6"])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 6

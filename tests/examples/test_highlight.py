@@ -1,4 +1,3 @@
-import importlib.util
 import io
 from functools import partial
 from pathlib import Path
@@ -12,14 +11,16 @@ from seqkit.data import PythonCode
 from seqkit.nn import LSTM, Embedding
 
 PATH = Path(__file__).parents[2] / "examples" / "highlight.py"
-_spec = importlib.util.spec_from_file_location("highlight", PATH)
-example = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(example)
+
+
+@pytest.fixture(scope="module")
+def example(load):
+    return load("highlight")
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A folder of one run, with a checkpoint that has learned next to nothing."""
+    """A folder with one run, whose model has hardly learned anything."""
     source = PythonCode([str(PATH.parent)], validation=0, test=0)
     data = SequenceDataModule(source, inputs="text", targets="kinds", max_tokens=4096)
     model = Tagger(data.spec, embedding=partial(Embedding, embedding_dim=4), encoder=partial(LSTM, hidden_size=8))
@@ -30,10 +31,14 @@ def runs(tmp_path_factory):
     return folder
 
 
-def printed(*arguments):
-    console = Console(file=io.StringIO(), width=200, record=True)
-    example.main([str(argument) for argument in arguments], console)
-    return console.file.getvalue()
+@pytest.fixture
+def printed(example):
+    def run(*arguments):
+        console = Console(file=io.StringIO(), width=200, record=True)
+        example.main([str(argument) for argument in arguments], console)
+        return console.file.getvalue()
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -48,14 +53,14 @@ def printed(*arguments):
     ],
     ids=["python", "other", "broken", "one line", "empty", "blank"],
 )
-def test_text_stays_as_it_is(tmp_path, runs, source):
+def test_text_is_not_changed(printed, tmp_path, runs, source):
     file = tmp_path / "file"
     file.write_text(source)
     assert printed(file, "--runs", runs).rstrip("\n") == source.rstrip("\n")
 
 
 @pytest.mark.parametrize("source", ["def (:\n" * 1000, "x" * 5001, PATH.read_text()])
-def test_pieces(source):
+def test_pieces(example, source):
     spans = example.pieces(source)
     assert all(0 < end - first <= example.LONGEST for first, end in spans)
     outside = list(source)
@@ -64,7 +69,7 @@ def test_pieces(source):
     assert not "".join(outside).strip()
 
 
-def test_kinds_in_the_order_of_the_texts(runs):
+def test_kinds_in_the_order_of_the_texts(example, runs):
     model = Tagger.load_from_checkpoint(example.newest_checkpoint(runs), weights_only=True)
     texts = ["a = 1", "def function(): pass", "x", "# more\nb = 2"]
     together = example.kinds(model, texts)
@@ -72,12 +77,12 @@ def test_kinds_in_the_order_of_the_texts(runs):
     assert [len(kinds) for kinds in together] == [len(text) for text in texts]
 
 
-def test_every_kind_has_a_style(runs):
+def test_every_kind_has_a_style(example, runs):
     model = Tagger.load_from_checkpoint(example.newest_checkpoint(runs), weights_only=True)
     assert set(example.STYLES) == set(model.names)
 
 
-def test_colours(runs, monkeypatch):
+def test_colours(example, runs, monkeypatch):
     model = Tagger.load_from_checkpoint(example.newest_checkpoint(runs), weights_only=True)
     source = "if x:\n    y\n"
     found = ["keyword"] * 2 + ["whitespace"] + ["name"] * 8
@@ -86,12 +91,12 @@ def test_colours(runs, monkeypatch):
     assert [(span.start, span.end, span.style) for span in text.spans] == [(0, 2, "bold magenta")]
 
 
-def test_picture(tmp_path, runs):
+def test_picture(printed, tmp_path, runs):
     printed(PATH, "--runs", runs, "--picture", tmp_path / "picture.svg")
     assert (tmp_path / "picture.svg").read_text().startswith("<svg")
 
 
-def test_no_checkpoint(tmp_path, capsys):
+def test_no_checkpoint(printed, tmp_path, capsys):
     with pytest.raises(SystemExit):
         printed(PATH, "--runs", tmp_path / "none")
     error = " ".join(capsys.readouterr().err.split())

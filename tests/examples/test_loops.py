@@ -1,6 +1,5 @@
-"""The examples in other libraries' loops: they run, they learn, on one process and on two."""
+"""The examples in loops of other libraries run and learn, in one process and in two."""
 
-import importlib.util
 import random
 import re
 import socket
@@ -17,15 +16,8 @@ import torch
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def load(name):
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def run(name, *arguments, processes=1, folder):
-    """What an example prints; in a process of its own, for these libraries keep global state."""
+    """Run an example in a new process, because these libraries keep global state; return what it prints."""
     launcher = [sys.executable]
     if processes > 1:
         with socket.socket() as probe:
@@ -40,7 +32,7 @@ def run(name, *arguments, processes=1, folder):
 
 
 def check_epochs(output, rows, epochs=3):
-    """Each epoch's line tells that every row was seen once, and less loss than the one before."""
+    """Every epoch sees each row once, and its loss is lower than that of the epoch before."""
     lines = re.findall(r"^epoch (\d+): (\d+) steps, (\d+) rows, loss ([\d.]+)$", output, re.MULTILINE)
     assert [int(line[0]) for line in lines] == list(range(epochs)), output
     assert [int(line[2]) for line in lines] == [rows] * epochs
@@ -83,18 +75,18 @@ def test_transformers(tmp_path, processes):
 
 @pytest.fixture
 def random_state():
-    """Puts back what ``set_seed`` sets."""
-    plain, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    """Restore the random states that ``set_seed`` changes."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng():
         yield
-    random.setstate(plain)
+    random.setstate(python)
     np.random.set_state(numpy)  # noqa: NPY002
 
 
 @pytest.mark.usefixtures("random_state")
-@pytest.mark.filterwarnings("default")  # theirs
+@pytest.mark.filterwarnings("default")  # warnings of transformers
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_transformers_resumes_in_mid_epoch(tmp_path, accumulate):
+def test_transformers_resumes_in_mid_epoch(load, tmp_path, accumulate):
     transformers = pytest.importorskip("transformers")
     example = load("transformers_trainer")
     dataset = example.records(200, torch.Generator().manual_seed(0))
@@ -107,7 +99,7 @@ def test_transformers_resumes_in_mid_epoch(tmp_path, accumulate):
     def train(resume=None):
         trainer = Recording(
             max_tokens=256,
-            model=example.Net(4),
+            model=example.RecordTagger(4),
             train_dataset=dataset,
             data_collator=example.PackCollate("series", targets=["is_record", "row"]),
             args=transformers.TrainingArguments(
@@ -128,7 +120,7 @@ def test_transformers_resumes_in_mid_epoch(tmp_path, accumulate):
     epochs = [whole[start : start + batches] for start in range(0, len(whole), batches)]
     assert [Counter(chain.from_iterable(epoch)) for epoch in epochs] == [Counter(range(200))] * 3
     assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
-    steps = -(-batches // accumulate)  # an epoch
+    steps = -(-batches // accumulate)  # of an epoch
     for step in (1, steps, steps + 2):
         tail, _ = train(str(tmp_path / f"checkpoint-{step}"))
         assert tail == whole[step // steps * batches + step % steps * accumulate :], step
@@ -137,12 +129,12 @@ def test_transformers_resumes_in_mid_epoch(tmp_path, accumulate):
 @pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")  # torchdata 0.11 on torch 2.13
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("stop", [1, 8])
-def test_stateful_loader(capsys, workers, stop):
+def test_stateful_loader(load, capsys, workers, stop):
     pytest.importorskip("torchdata.stateful_dataloader")
     load("stateful_loader").main(["--workers", str(workers), "--stop", str(stop)])
     assert capsys.readouterr().out.splitlines() == [
         f"stopped after {stop} of 20 batches of epoch 1",
-        f"went on with {20 - stop} batches",
+        f"continued with {20 - stop} batches",
         "the same batches as without the stop: True",
         "every row once: True",
         "epoch 2 has 20 batches",
@@ -151,7 +143,7 @@ def test_stateful_loader(capsys, workers, stop):
 
 @pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
 @pytest.mark.parametrize("form", ["sampler", "batch_sampler"])
-def test_stateful_loader_wherever_it_stops(form):
+def test_stateful_loader_wherever_it_stops(load, form):
     stateful = pytest.importorskip("torchdata.stateful_dataloader")
     example = load("stateful_loader")
     dataset = example.series(60, torch.Generator().manual_seed(0))

@@ -1,5 +1,5 @@
-import importlib.util
 import io
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -10,35 +10,31 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 
-def load() -> ModuleType:
-    path = Path(__file__).parents[2] / "examples" / "packing_explained.py"
-    spec = importlib.util.spec_from_file_location("packing_explained", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module")
+def example(load: Callable[[str], ModuleType]) -> ModuleType:
+    return load("packing_explained")
 
 
-example = load()
+@pytest.fixture(scope="module")
+def printed(example: ModuleType) -> Callable[..., str]:
+    def run(*arguments: str) -> str:
+        console = Console(file=io.StringIO(), width=120)
+        example.main(arguments, console)
+        return console.file.getvalue()
+
+    return run
 
 
-def printed(*arguments: str) -> str:
-    console = Console(file=io.StringIO(), width=120)
-    example.main(arguments, console)
-    return console.file.getvalue()
-
-
-def test_steps() -> None:
+def test_steps(example: ModuleType) -> None:
     assert example.count_steps([4, 6, 8, 5, 4, 3, 7, 8]) == (64, 45)
 
 
-def test_multiplications() -> None:
+def test_multiplications(example: ModuleType) -> None:
     assert example.count_multiplications([9, 8, 6, 4, 3, 2], columns=1) == (54, 32)
     assert example.count_multiplications([9, 8, 6, 4, 3, 2], columns=3) == (3 * 54, 3 * 32)
 
 
-def test_order() -> None:
+def test_order(example: ModuleType) -> None:
     pack = example.pack_words(["abc", "x"])
     assert "".join(map(chr, pack.data.tolist())) == "axbc"
     assert pack.batch_sizes.tolist() == [2, 1, 1]
@@ -46,7 +42,7 @@ def test_order() -> None:
 
 @settings(max_examples=20)
 @given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=8))
-def test_packed_lstm_is_right_and_padded_is_not(lengths: list[int]) -> None:
+def test_packed_lstm_is_right_and_padded_is_not(example: ModuleType, lengths: list[int]) -> None:
     runs = example.run_lstm(lengths)
     torch.testing.assert_close(runs["packed"], runs["alone"])
     torch.testing.assert_close(runs["padded"].outputs[:, 0], runs["alone"].outputs[:, 0])
@@ -58,7 +54,7 @@ def test_packed_lstm_is_right_and_padded_is_not(lengths: list[int]) -> None:
     assert bool(first_wrong) == bool(short.any())
 
 
-def test_says_the_worked_numbers() -> None:
+def test_prints_the_worked_numbers(printed: Callable[..., str]) -> None:
     text = " ".join(printed().split())
     for piece in (
         "8 sequences of 4 6 8 5 4 3 7 8 tokens take 64 steps padded and 45 packed: 30% of the padded",
@@ -74,20 +70,20 @@ def test_says_the_worked_numbers() -> None:
     assert "Your lengths" not in text
 
 
-def test_does_the_same_on_own_lengths() -> None:
+def test_explains_given_lengths(printed: Callable[..., str]) -> None:
     text = printed("5", "1", "2")
     assert "3 sequences of 5 1 2 tokens take 15 steps padded and 8 packed: 47% of the padded" in text
     assert "Lengths 5 1 2, padded to a (3, 5) matrix, times a (5, 3) matrix" in text
     assert "final h, length 1" in text
 
 
-def test_lengths_without_padding_and_without_a_drawing() -> None:
+def test_lengths_without_padding_and_without_a_drawing(printed: Callable[..., str]) -> None:
     text = printed("30", "30")
-    assert "All sequences are of one length" in text
+    assert "All sequences have one length" in text
     assert "60 steps padded and 60 packed: 0% of" in text
 
 
-def test_refuses_what_is_no_length(capsys: pytest.CaptureFixture[str]) -> None:
+def test_refuses_what_is_no_length(example: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     for wrong in ("0", "2.5", "many"):
         with pytest.raises(SystemExit):
             example.main([wrong])
@@ -95,14 +91,16 @@ def test_refuses_what_is_no_length(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("lengths", [[], ["1"], ["3", "1", "2"], ["24"] * 26])
-def test_draws_a_small_picture(lengths: list[str], tmp_path: Path) -> None:
+def test_draws_a_small_picture(printed: Callable[..., str], lengths: list[str], tmp_path: Path) -> None:
     path = tmp_path / "packing.png"
     printed(*lengths, "--picture", str(path))
     assert path.read_bytes().startswith(b"\x89PNG")
     assert path.stat().st_size < (300_000 if lengths else 100_000)
 
 
-def test_refuses_to_draw_too_much(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_refuses_to_draw_too_much(
+    printed: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
         example.main(["25", "1", "--picture", str(tmp_path / "packing.png")])
     message = "2 sequences of up to 25 tokens are too many to draw; give at most 26 of at most 24"

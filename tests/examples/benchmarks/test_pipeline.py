@@ -1,10 +1,7 @@
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 
-EXAMPLE = Path(__file__).parents[3] / "examples" / "benchmarks" / "pipeline.py"
 WORDS = {"the": "DET", "a": "DET", "cat": "NOUN", "dog": "NOUN", "sat": "VERB", "ran": "VERB", "here": "ADV"}
 
 
@@ -21,11 +18,8 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def pipeline():
-    spec = importlib.util.spec_from_file_location("pipeline", EXAMPLE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def pipeline(load):
+    return load("benchmarks/pipeline")
 
 
 def test_all_contenders_compute_the_same_and_are_timed(folder, pipeline, capsys):

@@ -1,4 +1,3 @@
-import importlib.util
 import json
 from pathlib import Path
 
@@ -9,10 +8,8 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.mark.filterwarnings("ignore:The dirpath has changed")
 @pytest.mark.filterwarnings("ignore:(?s).*(add_instantiator|skip_none).*was deprecated:DeprecationWarning")
-def test_mean_over_seeds(splits, tmp_path, monkeypatch):
-    spec = importlib.util.spec_from_file_location("quality", ROOT / "examples" / "benchmarks" / "quality.py")
-    quality = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(quality)
+def test_mean_over_seeds(load, splits, tmp_path, monkeypatch):
+    quality = load("benchmarks/quality")
     monkeypatch.chdir(tmp_path)
     splits.save_to_disk("rows")
     config = str(ROOT / "configs" / "conll2003_ner.yaml")
