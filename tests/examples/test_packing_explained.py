@@ -98,9 +98,7 @@ def test_draws_a_small_picture(printed: Callable[..., str], lengths: list[str], 
     assert path.stat().st_size < (300_000 if lengths else 100_000)
 
 
-def test_refuses_to_draw_too_much(
-    printed: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_refuses_to_draw_too_much(example: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         example.main(["25", "1", "--picture", str(tmp_path / "packing.png")])
     message = "2 sequences of up to 25 tokens are too many to draw; give at most 26 of at most 24"
