@@ -6,6 +6,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from seqkit.batch import Batch
+from seqkit.packed import PackedLayout
 
 
 class Throughput(Callback):
@@ -63,9 +64,9 @@ class Throughput(Callback):
         self._add_time()
         self._batches += 1
         if batch.inputs:
-            sizes = next(iter(batch.inputs.values())).batch_sizes
-            self._tokens += int(sizes.sum())
-            self._padded += len(batch.rows) * len(sizes)
+            layout = PackedLayout.of(next(iter(batch.inputs.values())))
+            self._tokens += layout.num_tokens
+            self._padded += len(batch.rows) * len(layout.sizes)
             self._sequences += len(batch.rows)
         if self._batches == self.every:
             per_second = trainer.world_size / self._seconds

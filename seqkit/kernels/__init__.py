@@ -18,16 +18,17 @@ from torch import Tensor
 
 from seqkit.kernels import compile_op, reference
 from seqkit.kernels.autograd import LayerFunction
-from seqkit.kernels.cells import PLAIN, Extras, Mode, Steps, is_projected, sequences, zeros
+from seqkit.kernels.cells import PLAIN, Extras, Mode, is_projected, zeros
 from seqkit.kernels.dispatch import SWEEPS, Backend, available, choose
+from seqkit.packed import PackedLayout
 
-__all__ = ["Backend", "Extras", "Mode", "Steps", "available", "choose", "layer", "sequences"]
+__all__ = ["Backend", "Extras", "Mode", "available", "choose", "layer"]
 
 
 def layer(
     mode: Mode,
     data: Tensor,
-    steps: Steps,
+    layout: PackedLayout,
     state: Sequence[Tensor] | None,
     weights: Sequence[Tensor],
     extras: Extras = PLAIN,
@@ -41,7 +42,7 @@ def layer(
     Args:
         mode: The cell, as `torch.nn.RNNBase` names it.
         data: (N, I) packed inputs.
-        steps: Where the tokens lie, ``Steps(packed.batch_sizes)``.
+        layout: Where the tokens are, ``PackedLayout.of(packed)``.
         state: h_0 (D, B, P) and, of an LSTM, c_0 (D, B, H), where D is the number of directions; None for zeros.
         weights: The layer's, flat, in the order of `torch.nn.RNNBase.all_weights`.
         extras: What the layer does that torch's does not.
@@ -59,15 +60,15 @@ def layer(
         if state is not None:
             state = [s.to(dtype) for s in state]
         if torch.compiler.is_compiling() and backend != "reference":
-            return compile_op.layer(mode, data, steps, state, weights, extras, backend)
+            return compile_op.layer(mode, data, layout, state, weights, extras, backend)
         if state is None:
-            state = zeros(mode, steps, weights)
+            state = zeros(mode, layout, weights)
         backend = choose(data.device, dtype, projected=is_projected(mode, weights), forced=backend)
         if backend == "reference":
-            return reference.layer(mode, data, steps, state, weights, extras)
+            return reference.layer(mode, data, layout, state, weights, extras)
         tensors = (data, *state, *weights, *extras)
         keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
         outputs: tuple[Tensor, ...] = LayerFunction.apply(  # type: ignore[no-untyped-call]
-            SWEEPS[backend], mode, steps, len(state), keep, *tensors
+            SWEEPS[backend], mode, layout, len(state), keep, *tensors
         )
         return outputs[0], outputs[1:]

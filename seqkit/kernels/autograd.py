@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from seqkit.kernels import reference
-from seqkit.kernels.cells import Extras, Gradients, Mode, Steps, Weights, by_direction
+from seqkit.kernels.cells import Extras, Gradients, Mode, Weights, by_direction
 from seqkit.kernels.projection import input_blocks, normalise_back
+from seqkit.packed import PackedLayout
 
 
 class Sweeps(Protocol):
@@ -22,7 +23,7 @@ class Sweeps(Protocol):
         self,
         mode: Mode,
         data: Tensor,
-        steps: Steps,
+        layout: PackedLayout,
         state: Sequence[Tensor],
         weights: Sequence[Weights],
         extras: Extras,
@@ -38,7 +39,7 @@ class Sweeps(Protocol):
         final_gradients: Sequence[Tensor],
         output: Tensor,
         saved: Sequence[Tensor],
-        steps: Steps,
+        layout: PackedLayout,
         state: Sequence[Tensor],
         weights: Sequence[Weights],
         extras: Extras,
@@ -54,16 +55,16 @@ class LayerFunction(torch.autograd.Function):
         ctx: Any,
         sweeps: Sweeps,
         mode: Mode,
-        steps: Steps,
+        layout: PackedLayout,
         states: int,
         keep: bool,
         data: Tensor,
         *tensors: Tensor | None,
     ) -> tuple[Tensor, ...]:
         """`tensors` are the states, the flat weights and the extras; `keep`: whether there may be a backward."""
-        ctx.sweeps, ctx.mode, ctx.steps, ctx.states = sweeps, mode, steps, states
+        ctx.sweeps, ctx.mode, ctx.layout, ctx.states = sweeps, mode, layout, states
         state, flat, extras = _split(tensors, states)
-        output, final, saved = sweeps.forward(mode, data, steps, state, by_direction(flat), extras, keep=keep)
+        output, final, saved = sweeps.forward(mode, data, layout, state, by_direction(flat), extras, keep=keep)
         ctx.save_for_backward(data, *tensors, output, *saved)
         ctx.saved_extra = 1 + len(saved)
         ctx.overwritten = False
@@ -78,17 +79,17 @@ class LayerFunction(torch.autograd.Function):
         needed = ctx.needs_input_grad[5:]
         if torch.is_grad_enabled():  # create_graph=True
             return (None,) * 5 + _differentiable(
-                ctx.mode, ctx.steps, data, state, flat, extras, [g.clone() for g in gradients], needed
+                ctx.mode, ctx.layout, data, state, flat, extras, [g.clone() for g in gradients], needed
             )
         if ctx.overwritten:  # retain_graph=True
             _, _, saved = ctx.sweeps.forward(
-                ctx.mode, data, ctx.steps, state, by_direction(flat), extras, keep=True
+                ctx.mode, data, ctx.layout, state, by_direction(flat), extras, keep=True
             )
         ctx.overwritten = True
         return (None,) * 5 + backward(
             ctx.sweeps,
             ctx.mode,
-            ctx.steps,
+            ctx.layout,
             data,
             state,
             flat,
@@ -104,7 +105,7 @@ class LayerFunction(torch.autograd.Function):
 def backward(
     sweeps: Sweeps,
     mode: Mode,
-    steps: Steps,
+    layout: PackedLayout,
     data: Tensor,
     state: Sequence[Tensor],
     flat: Sequence[Tensor],
@@ -123,7 +124,9 @@ def backward(
     """
     weights = by_direction(flat)
     count = 0 if extras.input_gain is None else 3
-    swept = sweeps.backward(mode, gradients[0], gradients[1:], output, saved[count:], steps, state, weights, extras)
+    swept = sweeps.backward(
+        mode, gradients[0], gradients[1:], output, saved[count:], layout, state, weights, extras
+    )
     slots = swept.slots
     height = flat[0].size(0)
     of_products = [[(s[:, columns], rows) for columns, rows in input_blocks(mode, height)] for s in slots]
@@ -179,7 +182,7 @@ def _sum_of_products(terms: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
 
 def _differentiable(
     mode: Mode,
-    steps: Steps,
+    layout: PackedLayout,
     data: Tensor,
     state: Sequence[Tensor],
     flat: Sequence[Tensor],
@@ -189,6 +192,6 @@ def _differentiable(
 ) -> tuple[Tensor | None, ...]:
     """The gradients as functions of the inputs and of `gradients`, through the plain loop."""
     inputs = [t for t, n in zip((data, *state, *flat, *extras), needed, strict=True) if n and t is not None]
-    output, final = reference.layer(mode, data, steps, state, flat, extras)
+    output, final = reference.layer(mode, data, layout, state, flat, extras)
     found = iter(torch.autograd.grad((output, *final), inputs, gradients, create_graph=True, allow_unused=True))
     return tuple(next(found) if n else None for n in needed)

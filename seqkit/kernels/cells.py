@@ -1,81 +1,17 @@
-"""What the implementations share: the cells, where tokens lie in packed data, and a layer's weights."""
+"""What the implementations share: the cells and a layer's weights."""
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Literal, NamedTuple
 
-import torch
 from torch import Tensor
+
+from seqkit.packed import PackedLayout
 
 Mode = Literal["LSTM", "GRU", "RNN_TANH", "RNN_RELU"]
 
 GATES: dict[Mode, int] = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
 SLOTS: dict[Mode, int] = {"LSTM": 4, "GRU": 4, "RNN_TANH": 1, "RNN_RELU": 1}
 STATES: dict[Mode, int] = {"LSTM": 2, "GRU": 1, "RNN_TANH": 1, "RNN_RELU": 1}
-
-
-class Steps:
-    """Where the N tokens of B packed sequences lie; made once a batch and shared by all layers.
-
-    Token *j* of step *t* (of the *j*-th longest sequence) stands in row ``offsets[t] + j`` of the data.
-
-    Args:
-        batch_sizes: (T,) int64 on the CPU, the number of sequences that are still running at each step.
-        tokens: N, if it is known.
-    """
-
-    def __init__(self, batch_sizes: Tensor, tokens: int | None = None) -> None:
-        self.batch_sizes = batch_sizes.contiguous()
-        self._tokens = tokens
-
-    @cached_property
-    def sizes(self) -> list[int]:
-        """The batch sizes, T of them."""
-        sizes: list[int] = self.batch_sizes.tolist()
-        return sizes
-
-    @cached_property
-    def tokens(self) -> int:
-        """N, the number of tokens."""
-        return sum(self.sizes) if self._tokens is None else self._tokens
-
-    @cached_property
-    def offsets(self) -> Tensor:
-        """(T,) the row of each step's first token."""
-        return self.batch_sizes.cumsum(0) - self.batch_sizes
-
-    @cached_property
-    def positions(self) -> Tensor:
-        """(N,) the step of each token."""
-        return torch.arange(self.batch_sizes.size(0)).repeat_interleave(self.batch_sizes, output_size=self.tokens)
-
-    @cached_property
-    def sequences(self) -> Tensor:
-        """(N,) the sequence of each token, counted from the longest."""
-        return sequences(self.batch_sizes, self.tokens)
-
-    @cached_property
-    def lengths(self) -> Tensor:
-        """(number of sequences with a token,) the length of each sequence, longest first."""
-        return self.sequences.bincount()
-
-    @cached_property
-    def reversal(self) -> Tensor:
-        """(N,) the row of the token that takes each place when all sequences are reversed; its inverse."""
-        mirrored = self.lengths[self.sequences] - 1 - self.positions
-        return self.offsets[mirrored] + self.sequences
-
-    @cached_property
-    def previous(self) -> Tensor:
-        """(N,) the row of the token before each; before the first of sequence *j* stands row N + *j*."""
-        before = self.offsets[(self.positions - 1).clamp_(min=0)] + self.sequences
-        return torch.where(self.positions == 0, self.tokens + self.sequences, before)
-
-
-def sequences(batch_sizes: Tensor, tokens: int) -> Tensor:
-    """(N,) the sequence of each token, counted from the longest; a compiled graph can hold it."""
-    offsets = batch_sizes.cumsum(0) - batch_sizes
-    return torch.arange(tokens) - offsets.repeat_interleave(batch_sizes, output_size=tokens)
 
 
 class Weights(NamedTuple):
@@ -144,11 +80,12 @@ def shape(mode: Mode, weights: Sequence[Tensor]) -> tuple[int, int, int]:
     return _directions(weights), weights[0].size(0) // GATES[mode], weights[1].size(1)
 
 
-def zeros(mode: Mode, steps: Steps, weights: Sequence[Tensor]) -> list[Tensor]:
+def zeros(mode: Mode, layout: PackedLayout, weights: Sequence[Tensor]) -> list[Tensor]:
     """Initial states (D, B, P) and, of an LSTM, (D, B, H)."""
     directions, units, size = shape(mode, weights)
-    sequences = steps.sizes[0] if steps.sizes else 0
-    return [weights[0].new_zeros(directions, sequences, width) for width in (size, units)[: STATES[mode]]]
+    return [
+        weights[0].new_zeros(directions, layout.num_sequences, width) for width in (size, units)[: STATES[mode]]
+    ]
 
 
 def is_projected(mode: Mode, weights: Sequence[Tensor]) -> bool:

@@ -13,14 +13,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from seqkit.kernels.cells import EPSILON, PLAIN, SLOTS, Extras, Gradients, Mode, Steps, Weights
+from seqkit.kernels.cells import EPSILON, PLAIN, SLOTS, Extras, Gradients, Mode, Weights
 from seqkit.kernels.projection import project
+from seqkit.packed import PackedLayout
 
 
 def forward(
     mode: Mode,
     data: Tensor,
-    steps: Steps,
+    layout: PackedLayout,
     state: Sequence[Tensor],
     weights: Sequence[Weights],
     extras: Extras = PLAIN,
@@ -32,7 +33,7 @@ def forward(
     Args:
         mode: The cell.
         data: (N, I) the inputs.
-        steps: Where the tokens lie.
+        layout: Where the tokens are.
         state: h_0 (D, B, P) and, of an LSTM, c_0 (D, B, H).
         weights: Of each direction.
         extras: What else the layer does.
@@ -47,19 +48,19 @@ def forward(
     gates, products = project(mode, data, weights, extras.input_gain)
     directions, tokens, units = *gates.shape[:2], gates.size(2) // SLOTS[mode]
     for slot in torch.split(gates, units, dim=2):  # one by one: copies of one slot are small
-        _flip(slot, steps)
+        _flip(slot, layout)
     weight = torch.stack([w.hidden for w in weights]).mT  # (D, P, G·H)
     projection = _stacked_projection(weights, transposed=True)  # (D, H, P)
     output = gates.new_empty(tokens, directions, state[0].size(2))
     states = [output.transpose(0, 1), *(gates.new_empty(directions, tokens, s.size(2)) for s in state[1:])]
     normal = [gates.new_empty(directions, tokens, n) for n in (weight.size(2), 1) if extras.hidden_gain is not None]
     # All that a step reads and writes is cut out before the steps: a slice costs as much as a small operation.
-    keep_hidden, keep_cell = (_shares(k, steps) for k in (extras.keep_hidden, extras.keep_cell))
-    slots = [_by_step(slot, steps) for slot in torch.split(gates, units, dim=2)]
-    first_two, recurrent = (_by_step(gates[..., :n], steps) for n in (2 * units, weight.size(2)))
-    states_by_step, normal_by_step = ([_by_step(v, steps) for v in values] for values in (states, normal))
+    keep_hidden, keep_cell = (_shares(k, layout) for k in (extras.keep_hidden, extras.keep_cell))
+    slots = [_by_step(slot, layout) for slot in torch.split(gates, units, dim=2)]
+    first_two, recurrent = (_by_step(gates[..., :n], layout) for n in (2 * units, weight.size(2)))
+    states_by_step, normal_by_step = ([_by_step(v, layout) for v in values] for values in (states, normal))
     before = list(state)
-    for t, size in enumerate(steps.sizes):
+    for t, size in enumerate(layout.sizes):
         if before[0].size(1) != size:
             before = [s[:, :size] for s in before]
         now = [s[t] for s in states_by_step]
@@ -96,10 +97,10 @@ def forward(
             now[0].lerp_(before[0], keep_hidden[t])
         before = now
     final = [s.clone() for s in state]
-    last = _last(steps).to(gates.device)
+    last = layout.on(gates.device).last
     for ended, s in zip(final, states, strict=True):
         ended[:, : len(last)] = s[:, last]
-    _flip(states[0], steps)
+    _flip(states[0], layout)
     return output.flatten(1), tuple(final), (*products, gates, *states[1:], *normal)
 
 
@@ -109,7 +110,7 @@ def backward(
     final_gradients: Sequence[Tensor],
     output: Tensor,
     saved: Sequence[Tensor],
-    steps: Steps,
+    layout: PackedLayout,
     state: Sequence[Tensor],
     weights: Sequence[Weights],
     extras: Extras = PLAIN,
@@ -122,19 +123,19 @@ def backward(
         final_gradients: Of the final states, each (D, B, ·).
         output: (N, D·P) as `forward` returned it.
         saved: The last of what `forward` returned, from the gates on; overwritten.
-        steps: Where the tokens lie.
+        layout: Where the tokens are.
         state: As `forward` got it.
         weights: As `forward` got them.
         extras: As `forward` got them.
     """
-    directions, tokens, units = len(weights), steps.tokens, saved[0].size(2) // SLOTS[mode]
+    directions, tokens, units = len(weights), layout.num_tokens, saved[0].size(2) // SLOTS[mode]
     # `data` counts no changes: autograd would not hand out what has changed, and its caller knows that these did.
     gates = saved[0].data
     shape = tokens, directions, state[0].size(2)
     output, gradient = (v.view(shape).transpose(0, 1) for v in (output, gradient))  # (D, N, P)
     # Of the hidden states. What a step hands to the one before is added there; before the first stands `initial`.
-    above = _flip(gradient.clone(), steps)
-    last = _last(steps).to(above.device)
+    above = _flip(gradient.clone(), layout)
+    last = layout.on(above.device).last
     above.index_add_(1, last, final_gradients[0][:, : len(last)])
     initial = [f.clone() for f in final_gradients]
     initial[0][:, : len(last)] = 0
@@ -146,7 +147,7 @@ def backward(
     if mode == "LSTM":
         i, f, new, o = slots
         cell = saved[1].data
-        cell_before = _before(cell, state[1], steps, swept=True)
+        cell_before = _before(cell, state[1], layout, swept=True)
         if extras.keep_cell is not None:
             torch.addcmul(i * new, f, cell_before, out=cell)
         cell_normal = list(_normalise(cell)) if extras.cell_gain is not None else []
@@ -160,13 +161,13 @@ def backward(
         _through_tanh(i, new, out=new)
         i.copy_(through)
         del cell_before, through
-        of_cell, of_hidden = (_by_step(s, steps) for s in (by_slot[:, :, :3], by_slot[:, :, 3:]))
-        forget_by_step, to_cell_by_step = _by_step(forget, steps), _by_step(to_cell, steps)
-        cell_normal_by_step = [_by_step(v, steps) for v in cell_normal]
+        of_cell, of_hidden = (_by_step(s, layout) for s in (by_slot[:, :, :3], by_slot[:, :, 3:]))
+        forget_by_step, to_cell_by_step = _by_step(forget, layout), _by_step(to_cell, layout)
+        cell_normal_by_step = [_by_step(v, layout) for v in cell_normal]
     elif mode == "GRU":
         r, z, product, new = slots
-        hidden_before = _before(output, state[0], steps, swept=False)
-        through = _flip(hidden_before.clone(), steps).sub_(new)
+        hidden_before = _before(output, state[0], layout, swept=False)
+        through = _flip(hidden_before.clone(), layout).sub_(new)
         _through_sigmoid(through, z, out=through)
         update = z.clone()
         z.copy_(through)
@@ -175,13 +176,13 @@ def backward(
         torch.mul(new, r, out=product)
         _through_sigmoid(through, r, out=r)
         del through
-        update_by_step = _by_step(update, steps)
+        update_by_step = _by_step(update, layout)
     else:
         new = slots[0]
-        value = new if extras.keep_hidden is not None else _flip(output.clone(), steps)
+        value = new if extras.keep_hidden is not None else _flip(output.clone(), layout)
         torch.sub(1, value.square(), out=new) if mode == "RNN_TANH" else torch.gt(value, 0, out=new)
     if mode != "LSTM":
-        of_hidden = _by_step(by_slot, steps)
+        of_hidden = _by_step(by_slot, layout)
 
     weight = torch.stack([w.hidden for w in weights])  # (D, G·H, P)
     fed = weight.size(1)
@@ -189,14 +190,14 @@ def backward(
     unprojected = above if projection is None else gates.new_empty(directions, tokens, units)
     normal = saved[-2:] if extras.hidden_gain is not None else ()
     products = gates[..., :fed] if extras.hidden_gain is None else torch.empty_like(normal[0])  # gradients of these
-    keep_hidden, keep_cell = (_shares(k, steps) for k in (extras.keep_hidden, extras.keep_cell))
+    keep_hidden, keep_cell = (_shares(k, layout) for k in (extras.keep_hidden, extras.keep_cell))
     above_by_step, unprojected_by_step, recurrent, of_product = (
-        _by_step(v, steps) for v in (above, unprojected, gates[..., :fed], products)
+        _by_step(v, layout) for v in (above, unprojected, gates[..., :fed], products)
     )
-    normal_by_step = [_by_step(v, steps) for v in normal]
+    normal_by_step = [_by_step(v, layout) for v in normal]
     dc = initial[-1]
-    for t in reversed(range(len(steps.sizes))):
-        size, dh = steps.sizes[t], above_by_step[t]
+    for t in reversed(range(len(layout.sizes))):
+        size, dh = layout.sizes[t], above_by_step[t]
         before = above_by_step[t - 1] if t else initial[0]
         if before.size(1) != size:
             before = before[:, :size]
@@ -233,65 +234,59 @@ def backward(
             before.addcmul_(torch.bmm(of_product[t], weight), extras.hidden_mask[:, :size])
 
     if mode != "GRU":
-        hidden_before = _before(output, state[0], steps, swept=False)
+        hidden_before = _before(output, state[0], layout, swept=False)
     if extras.hidden_mask is not None:
-        hidden_before.mul_(extras.hidden_mask.index_select(1, steps.sequences.to(above.device)))
+        hidden_before.mul_(extras.hidden_mask.index_select(1, layout.on(above.device).ranks))
     found = Gradients(gates, hidden_before, tuple(initial))
     if extras.hidden_gain is not None:
         found = found._replace(products=products, hidden_gain=(gates[..., :fed] * normal[0]).sum(1))
-        _flip(products, steps)
+        _flip(products, layout)
     if projection is not None:
         found = found._replace(projection=above.mT @ passed)
     if extras.cell_gain is not None:
         of_normal = unprojected.mul_(to_cell)
         found = found._replace(cell_gain=(of_normal * cell_normal[0]).sum(1), cell_bias=of_normal.sum(1))
     for slot in slots:
-        _flip(slot, steps)
+        _flip(slot, layout)
     return found
 
 
-def _flip(values: Tensor, steps: Steps) -> Tensor:
+def _flip(values: Tensor, layout: PackedLayout) -> Tensor:
     """Reverses the sequences of the second direction in place, if there is one: (D, N, ·)."""
     if values.size(0) == 2:
-        values[1] = values[1].index_select(0, steps.reversal.to(values.device))
+        values[1] = values[1].index_select(0, layout.on(values.device).reversal)
     return values
 
 
-def _by_step(values: Tensor, steps: Steps) -> tuple[Tensor, ...]:
+def _by_step(values: Tensor, layout: PackedLayout) -> tuple[Tensor, ...]:
     """Views (D, b, ·) of each step's tokens."""
-    return torch.split(values, steps.sizes, dim=1)
+    return torch.split(values, layout.sizes, dim=1)
 
 
-def _shares(values: Tensor | None, steps: Steps) -> tuple[Tensor, ...]:
+def _shares(values: Tensor | None, layout: PackedLayout) -> tuple[Tensor, ...]:
     """Shares (D, N, ·) in the order of the sweep, by step; empty for None."""
-    return () if values is None else _by_step(_flip(values.clone(), steps), steps)
+    return () if values is None else _by_step(_flip(values.clone(), layout), layout)
 
 
-def _last(steps: Steps) -> Tensor:
-    """The row of each sequence's last token, in the order of the sweep; the longest sequence first."""
-    return steps.offsets[steps.lengths - 1] + torch.arange(len(steps.lengths))
-
-
-def _before(values: Tensor, state: Tensor, steps: Steps, *, swept: bool) -> Tensor:
+def _before(values: Tensor, state: Tensor, layout: PackedLayout, *, swept: bool) -> Tensor:
     """The values (D, N, ·) one step before each token, and the state before the first of a sequence.
 
     Args:
         values: Of the tokens.
         state: (D, B, ·).
-        steps: Where the tokens lie.
+        layout: Where the tokens are.
         swept: Whether the second direction's tokens stand, there and here, in the order of its sweep.
     """
+    layout = layout.on(values.device)
     found = torch.empty_like(values, memory_format=torch.contiguous_format)
     for d, (v, s) in enumerate(zip(values, state, strict=True)):
         if d == 0 or swept:
-            first = steps.sizes[0] if steps.sizes else 0
+            first = layout.num_sequences
             found[d, :first] = s[:first]
-            torch.index_select(v, 0, steps.previous[first:].to(v.device), out=found[d, first:])
+            torch.index_select(v, 0, layout.previous[first:], out=found[d, first:])
         else:
-            after = torch.arange(steps.tokens) + steps.batch_sizes[steps.positions]
-            torch.index_select(v, 0, after.clamp_(max=steps.tokens - 1).to(v.device), out=found[d])
-            last = _last(steps).to(v.device)
-            found[d, last] = s[: len(last)]
+            torch.index_select(v, 0, layout.next.clamp(max=layout.num_tokens - 1), out=found[d])
+            found[d, layout.last] = s[: layout.num_sequences]
     return found
 
 

@@ -21,19 +21,19 @@ from seqkit.kernels.cells import (
     STATES,
     Extras,
     Mode,
-    Steps,
     by_direction,
     is_projected,
     shape,
     zeros,
 )
 from seqkit.kernels.dispatch import SWEEPS, Backend, choose
+from seqkit.packed import PackedLayout
 
 
 def layer(
     mode: Mode,
     data: Tensor,
-    steps: Steps,
+    layout: PackedLayout,
     state: Sequence[Tensor] | None,
     weights: Sequence[Tensor],
     extras: Extras,
@@ -43,7 +43,7 @@ def layer(
     present = {name: e for name, e in zip(Extras._fields, extras, strict=True) if e is not None}
     found = recurrent_layer(
         data,
-        steps.batch_sizes,
+        layout.batch_sizes,
         list(state or []),
         list(weights),
         list(present.values()),
@@ -69,15 +69,17 @@ def recurrent_layer(
 
     `state` may be empty, for zeros; `extras` are those of the `names`, which commas separate.
     """
-    kind, steps, more = cast(Mode, mode), Steps(batch_sizes), _extras(extras, names)
-    start = zeros(kind, steps, weights)
+    kind, layout, more = cast(Mode, mode), PackedLayout(batch_sizes), _extras(extras, names)
+    start = zeros(kind, layout, weights)
     if state and [s.shape for s in state] != [s.shape for s in start]:
         raise RuntimeError(
             f"Expected hidden states of sizes {[tuple(s.shape) for s in start]} for each layer, "
             f"got {[tuple(s.shape) for s in state]}"
         )
     sweeps = _sweeps(backend, kind, weights)
-    output, final, saved = sweeps.forward(kind, data, steps, state or start, by_direction(weights), more, keep=True)
+    output, final, saved = sweeps.forward(
+        kind, data, layout, state or start, by_direction(weights), more, keep=True
+    )
     return [output, *final, *saved]
 
 
@@ -123,13 +125,13 @@ def recurrent_layer_backward(
     backend: str | None,
 ) -> list[Tensor]:
     """The gradients of data, states, weights and those extras that are learned."""
-    kind, steps, more = cast(Mode, mode), Steps(batch_sizes), _extras(extras, names)
+    kind, layout, more = cast(Mode, mode), PackedLayout(batch_sizes), _extras(extras, names)
     found = autograd.backward(
         _sweeps(backend, kind, weights),
         kind,
-        steps,
+        layout,
         data,
-        state or zeros(kind, steps, weights),
+        state or zeros(kind, layout, weights),
         weights,
         more,
         output,

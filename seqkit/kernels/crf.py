@@ -1,6 +1,6 @@
 """The sweeps of a linear-chain CRF over packed sequences: closed forms in plain torch, and in compiled code.
 
-All take float potentials or scores (N, C) in packed order and ``batch_sizes`` (T,) on the CPU. Potentials are
+All take float potentials or scores (N, C) in packed order and their layout. Potentials are
 exponentials: those of a token over its largest, those of the transitions (C, C) from row to column. Each step
 normalises its states to a sum of one, so nothing overflows; see Rabiner 1989, section V.A. `crf.cpp` has the same.
 """
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from seqkit.kernels.native import VARIANTS
+from seqkit.packed import PackedLayout
 
 
 @functools.cache
@@ -32,7 +33,7 @@ def compiled() -> ctypes.CDLL | None:
 
 
 def forward(
-    potentials: Tensor, batch_sizes: Tensor, start: Tensor, transitions: Tensor, end: Tensor
+    potentials: Tensor, layout: PackedLayout, start: Tensor, transitions: Tensor, end: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Sweep from the first tokens to the last.
 
@@ -43,10 +44,10 @@ def forward(
     if _native(potentials):
         states, norms = torch.empty_like(potentials), potentials.new_empty(len(potentials))
         arguments = (potentials, start, transitions, end, states, norms)
-        _call("forward", batch_sizes, potentials, *arguments)
+        _call("forward", layout, potentials, *arguments)
         return states, norms
-    each, held, final = [], start.expand(int(batch_sizes[0]), -1), []
-    for t, x in enumerate(torch.split(potentials, batch_sizes.tolist())):
+    each, held, final = [], start.expand(layout.num_sequences, -1), []
+    for t, x in enumerate(torch.split(potentials, layout.sizes)):
         raw = (held if t == 0 else held[: len(x)] @ transitions) * x
         norms = raw.sum(-1)
         if t:
@@ -55,12 +56,12 @@ def forward(
         each.append((held, norms))
     states, norms = (torch.cat(parts) for parts in zip(*each, strict=True))
     ends = torch.cat([held, *reversed(final)])  # (B, C)
-    norms[last_tokens(batch_sizes).to(norms.device)] *= ends @ end
+    norms[layout.on(norms.device).last] *= ends @ end
     return states, norms
 
 
 def backward(
-    potentials: Tensor, batch_sizes: Tensor, transitions: Tensor, end: Tensor, states: Tensor
+    potentials: Tensor, layout: PackedLayout, transitions: Tensor, end: Tensor, states: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Sweep from the last tokens to the first.
 
@@ -71,9 +72,9 @@ def backward(
     if _native(potentials):
         marginals, after = torch.empty_like(potentials), torch.empty_like(potentials)
         arguments = (potentials, transitions.T.contiguous(), end, states, marginals, after)
-        _call("backward", batch_sizes, potentials, *arguments)
+        _call("backward", layout, potentials, *arguments)
         return marginals, after
-    sizes = batch_sizes.tolist()
+    sizes = layout.sizes
     each, future, ahead = [], end.expand(0, -1), potentials.new_zeros(0, len(end))
     for x, p in zip(reversed(torch.split(potentials, sizes)), reversed(torch.split(states, sizes)), strict=True):
         ending = len(x) - len(future)
@@ -89,13 +90,13 @@ def backward(
 
 
 def viterbi(
-    scores: Tensor, batch_sizes: Tensor, start: Tensor, transitions: Tensor, end: Tensor
+    scores: Tensor, layout: PackedLayout, start: Tensor, transitions: Tensor, end: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Find each sequence's best path.
 
     Args:
         scores: (N, C), as logarithms, like the others.
-        batch_sizes: (T,).
+        layout: Where the tokens are.
         start: (C,).
         transitions: (C, C).
         end: (C,).
@@ -105,22 +106,22 @@ def viterbi(
     """
     if _native(scores):
         tags = torch.empty(len(scores), dtype=torch.long)
-        best = scores.new_empty(int(batch_sizes[0]))
-        _call("viterbi", batch_sizes, scores, scores, start, transitions, end, tags, best)
+        best = scores.new_empty(layout.num_sequences)
+        _call("viterbi", layout, scores, scores, start, transitions, end, tags, best)
         return tags, best
-    tags, best = n_best(scores, batch_sizes, start, transitions, end, 1)
+    tags, best = n_best(scores, layout, start, transitions, end, 1)
     return tags[:, 0], best[:, 0]
 
 
 def n_best(
-    scores: Tensor, batch_sizes: Tensor, start: Tensor, transitions: Tensor, end: Tensor, count: int
+    scores: Tensor, layout: PackedLayout, start: Tensor, transitions: Tensor, end: Tensor, count: int
 ) -> tuple[Tensor, Tensor]:
     """Find each sequence's best K paths; see `viterbi`.
 
     Returns:
         The tags (N, K) and the paths' scores (B, K), best first; -inf where there are fewer paths.
     """
-    sizes, tags = batch_sizes.tolist(), len(start)
+    sizes, tags = layout.sizes, len(start)
     held = scores.new_full((sizes[0], tags, count), -torch.inf)  # the best K paths that end in each tag
     pointers, final = [], []
     for t, x in enumerate(torch.split(scores, sizes)):
@@ -143,22 +144,15 @@ def n_best(
     return torch.cat(found[::-1]), best
 
 
-def last_tokens(batch_sizes: Tensor) -> Tensor:
-    """The place (B,) of each sequence's last token, sequences longest first."""
-    ending = batch_sizes - torch.cat([batch_sizes[1:], batch_sizes.new_zeros(1)])  # sequences that end at a step
-    starts = batch_sizes.cumsum(0) - batch_sizes
-    return torch.repeat_interleave(starts.flip(0), ending.flip(0)) + torch.arange(int(batch_sizes[0]))
-
-
 def _native(values: Tensor) -> bool:
     return values.device.type == "cpu" and values.dtype == torch.float64 and compiled() is not None
 
 
-def _call(name: str, batch_sizes: Tensor, like: Tensor, *tensors: Tensor) -> None:
+def _call(name: str, layout: PackedLayout, like: Tensor, *tensors: Tensor) -> None:
     dense = [tensor.contiguous() for tensor in tensors]  # held while the compiled code reads them
     getattr(compiled(), f"seqkit_crf_{name}")(
-        *map(ctypes.c_int64, (len(batch_sizes), int(batch_sizes[0]), like.shape[1])),
-        ctypes.c_void_p(batch_sizes.contiguous().data_ptr()),
+        *map(ctypes.c_int64, (len(layout.sizes), layout.num_sequences, like.shape[1])),
+        ctypes.c_void_p(layout.batch_sizes.data_ptr()),
         ctypes.c_int(torch.get_num_threads()),
         *(ctypes.c_void_p(tensor.data_ptr()) for tensor in dense),
     )

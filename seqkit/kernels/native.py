@@ -14,8 +14,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from seqkit.kernels.cells import GATES, PLAIN, SLOTS, Extras, Gradients, Mode, Steps, Weights
+from seqkit.kernels.cells import GATES, PLAIN, SLOTS, Extras, Gradients, Mode, Weights
 from seqkit.kernels.projection import project
+from seqkit.packed import PackedLayout
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def compiled() -> ctypes.CDLL | None:
 def forward(
     mode: Mode,
     data: Tensor,
-    steps: Steps,
+    layout: PackedLayout,
     state: Sequence[Tensor],
     weights: Sequence[Weights],
     extras: Extras = PLAIN,
@@ -57,7 +58,7 @@ def forward(
 ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
     """Runs all steps; see `seqkit.kernels.closed_form.forward`."""
     directions, batch, units = state[0].shape
-    tokens = steps.tokens
+    tokens = layout.num_tokens
     final = tuple(s.clone(memory_format=torch.contiguous_format) for s in state)
     output = data.new_empty(tokens, directions * units)
     gates, cells, normal = None, None, []
@@ -85,7 +86,7 @@ def forward(
         *_of_extras(extras, batch),
         *_pair(normal),
     ]
-    _call("forward", mode, steps, state[0], arguments)
+    _call("forward", mode, layout, state[0], arguments)
     saved = (*products, gates, cells, *normal) if keep else ()
     return output, final, tuple(t for t in saved if t is not None)
 
@@ -96,14 +97,14 @@ def backward(
     final_gradients: Sequence[Tensor],
     output: Tensor,
     saved: Sequence[Tensor],
-    steps: Steps,
+    layout: PackedLayout,
     state: Sequence[Tensor],
     weights: Sequence[Weights],
     extras: Extras = PLAIN,
 ) -> Gradients:
     """Runs all steps backwards and overwrites the gates; see `seqkit.kernels.closed_form.backward`."""
     directions, batch, units = state[0].shape
-    tokens = steps.tokens
+    tokens = layout.num_tokens
     slots = saved[0]  # each token's gates are read once, and then give way to their gradient
     before = output.new_empty(directions, tokens, units)
     initial = tuple(g.clone(memory_format=torch.contiguous_format) for g in final_gradients)
@@ -126,7 +127,7 @@ def backward(
         products,
         *_pair([t for pair in cell_normal for t in pair]),
     ]
-    _call("backward", mode, steps, state[0], arguments)
+    _call("backward", mode, layout, state[0], arguments)
     found = Gradients(slots, before, initial)
     if products is not None:
         of_gain = torch.einsum("dng,dng->dg", slots[:, :, : products.size(2)], normal[0])
@@ -147,14 +148,16 @@ def _of_extras(extras: Extras, batch: int) -> list[Tensor | None]:
     return [mask, extras.keep_hidden, extras.keep_cell, extras.hidden_gain, extras.cell_gain, extras.cell_bias]
 
 
-def _call(name: str, mode: Mode, steps: Steps, state: Tensor, arguments: Sequence[Tensor | int | None]) -> None:
+def _call(
+    name: str, mode: Mode, layout: PackedLayout, state: Tensor, arguments: Sequence[Tensor | int | None]
+) -> None:
     """Calls the library; what it writes to is contiguous."""
     directions, batch, units = state.shape
     dense = [a.contiguous() if isinstance(a, Tensor) else a for a in arguments]  # holds them until the call is over
     getattr(compiled(), f"seqkit_{name}")(
         ctypes.c_int(list(GATES).index(mode)),
-        *map(ctypes.c_int64, (len(steps.sizes), batch, units, directions)),
-        ctypes.c_void_p(steps.batch_sizes.data_ptr()),
+        *map(ctypes.c_int64, (len(layout.sizes), batch, units, directions)),
+        ctypes.c_void_p(layout.batch_sizes.data_ptr()),
         ctypes.c_int(torch.get_num_threads()),
         *(
             ctypes.c_int64(a) if isinstance(a, int) else ctypes.c_void_p(None if a is None else a.data_ptr())

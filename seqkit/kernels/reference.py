@@ -6,19 +6,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seqkit.kernels.cells import EPSILON, PLAIN, Extras, Mode, Steps, Weights, by_direction
+from seqkit.kernels.cells import EPSILON, PLAIN, Extras, Mode, Weights, by_direction
+from seqkit.packed import PackedLayout
 
 
 def layer(
     mode: Mode,
     data: Tensor,
-    steps: Steps,
+    layout: PackedLayout,
     state: Sequence[Tensor],
     weights: Sequence[Tensor],
     extras: Extras = PLAIN,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Runs one layer; arguments and returns are those of `seqkit.kernels.layer`."""
-    sizes = steps.sizes or [0]  # an empty step keeps the graph of a batch without a token
+    sizes = layout.sizes or [0]  # an empty step keeps the graph of a batch without a token
     outputs, finals = [], []
     for d, direction in enumerate(by_direction(weights)):
         own = Extras(*(None if e is None else e[d] for e in extras))

@@ -58,8 +58,11 @@ class CTC(Loss):
                 (count,), torch.inf, dtype=torch.promote_types(output.data.dtype, torch.float32)
             )
         labels, rows = references.labels[there[references.owners]], references.rows[there]
-        scores = _padded(
-            output._replace(data=output.data.log_softmax(-1, torch.promote_types(output.data.dtype, torch.float32)))
+        scores = packed.to_padded(
+            output._replace(
+                data=output.data.log_softmax(-1, torch.promote_types(output.data.dtype, torch.float32))
+            ),
+            batch_first=False,
         )
         if len(rows) != count or len(references.rows) != count:
             scores = scores.index_select(1, rows)
@@ -90,11 +93,3 @@ def steps_needed(transcripts: Transcripts) -> Tensor:
     repeats = (labels[1:] == labels[:-1]) & (owners[1:] == owners[:-1])
     needed = transcripts.lengths.index_add(0, owners[1:], repeats.long())
     return needed.index_fill(0, owners[labels < 0], torch.iinfo(torch.int64).max)
-
-
-def _padded(output: PackedSequence) -> Tensor:
-    """(T, B, C), with zeros after a sequence's end."""
-    steps, count = len(output.batch_sizes), int(output.batch_sizes[0])
-    index = packed.positions(output) * count + packed.sequences(output)
-    padded = output.data.new_zeros(steps * count, output.data.shape[-1]).index_copy(0, index, output.data)
-    return padded.view(steps, count, -1)

@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 from torchmetrics import Metric
 
-from seqkit import packed
 from seqkit.labels import Scheme, parse_tags
 from seqkit.metrics.classification import precision_recall_f1
+from seqkit.packed import PackedLayout
 
 
 class SpanF1(Metric):
@@ -153,6 +153,6 @@ def _tables(tags: Sequence[tuple[str, str]], scheme: Scheme, *, strict: bool) ->
 
 def _sequence_after_sequence(values: PackedSequence) -> tuple[Tensor, Tensor]:
     """The order (N,) that lays packed tokens out sequence after sequence, and which of them are first ones."""
-    place = packed.sequences(values) * len(values.batch_sizes) + packed.positions(values)
-    order = place.argsort()
-    return order, packed.positions(values)[order] == 0
+    layout = PackedLayout.of(values).on(values.data.device)
+    order = layout.by_sequence(values.unsorted_indices)
+    return order, layout.positions[order] == 0

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
 from seqkit import packed
-from seqkit.kernels import Steps
 from seqkit.nn.embedding import Embedding
 from seqkit.nn.rnn.layers import LSTM
+from seqkit.packed import PackedLayout
 
 __all__ = ["CharacterCNN", "CharacterLSTM", "distinct"]
 
@@ -132,11 +132,11 @@ class CharacterCNN(_Characters):
 
     def encode(self, characters: PackedSequence) -> Tensor:
         """Turn the vectors of the characters, data (M, E), of W words into vectors (W, D)."""
-        values, steps = characters.data, Steps(characters.batch_sizes)
+        values, layout = characters.data, PackedLayout.of(characters)
         # All words in one line, apart by so many zeros that no filter sees two of them.
-        begins = self.gap + (steps.lengths + self.gap).cumsum(0) - steps.lengths - self.gap
-        index = (begins[steps.sequences] + steps.positions).to(values.device)  # (M,)
-        length = steps.tokens + self.gap * (len(steps.lengths) + 1)
+        begins = self.gap + (layout.lengths + self.gap).cumsum(0) - layout.lengths - self.gap
+        index = layout.gather_index(begins).to(values.device)  # (M,)
+        length = layout.num_tokens + self.gap * (layout.num_sequences + 1)
         line = values.new_zeros(length, values.shape[1]).index_copy(0, index, values)  # (length, E)
         # One product for all widths, not torch's convolution, which is set up anew for each length of the line.
         window = torch.arange(-self.left, self.gap + 1, device=values.device)
@@ -162,15 +162,16 @@ def distinct(sequences: PackedSequence) -> tuple[PackedSequence, Tensor]:
         The unlike ones, packed longest first without a permutation; and for each sequence (B,), in the original
         order, which of them it is.
     """
-    ids, steps = sequences.data, Steps(sequences.batch_sizes)
-    positions, ranks = steps.positions.to(ids.device), steps.sequences.to(ids.device)
-    count = steps.sizes[0] if steps.sizes else 0
+    ids = sequences.data
+    layout = PackedLayout.of(sequences).on(ids.device)
+    positions, ranks, count = layout.positions, layout.ranks, layout.num_sequences
     keys = ids.new_zeros(count).index_add_(0, ranks, _mixed(ids, positions))
     order = torch.arange(count, device=ids.device)
     first = _first_of_like(keys, order)
     # Equal keys are equal sequences all but surely. Surely, if each has the characters of the first of its like.
-    lengths, offsets = steps.lengths.to(ids.device), steps.offsets.to(ids.device)
-    same = (ids[offsets[positions] + first[ranks]] == ids).all() & (lengths[first] == lengths).all()
+    same = (ids[layout.index(positions, first[ranks])] == ids).all() & (
+        layout.lengths[first] == layout.lengths
+    ).all()
     if not bool(same):
         rows = packed.to_padded(PackedSequence(ids, sequences.batch_sizes), value=-1)
         first = _first_of_like(torch.unique(rows, dim=0, return_inverse=True)[1], order)

@@ -9,6 +9,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from seqkit.kernels import crf as kernels
 from seqkit.labels import Allowed
+from seqkit.packed import PackedLayout
 
 _NEVER = -1e30  # next to any score; sums of it stay finite
 
@@ -112,34 +113,33 @@ class CRF(nn.Module):
                 f"CRF: tags from {int(ids.min())} to {int(ids.max())}, but it has {self.num_tags}; every token "
                 f"needs one in [0, {self.num_tags}), or ignore_index={self.ignore_index} where none is known"
             )
-        value, sizes = scores.data.to(_precision(scores.data)), scores.batch_sizes
-        gold = self._known(value, ids, unknown, sizes) if bool(unknown.any()) else self._gold(scores, value, ids)
+        value, layout = scores.data.to(_precision(scores.data)), PackedLayout.of(scores)
+        gold = self._known(value, ids, unknown, layout) if bool(unknown.any()) else self._gold(scores, value, ids)
         if not bool((gold.detach().isfinite() & (gold.detach() > _NEVER / 2)).all()):
             raise ValueError(
                 "CRF: a sequence of tags that is not allowed (or a score that is not finite); do the tags follow "
                 "another scheme, IOB1 for BIO? Give that one, or train without constraints"
             )
-        return self._original(scores, (gold - self._log_partition(value, sizes)).to(self._result()))
+        return self._original(scores, (gold - self._log_partition(value, layout)).to(self._result()))
 
     def _gold(self, scores: PackedSequence, value: Tensor, ids: Tensor) -> Tensor:
         """The score of each sequence's tags (B,), longest first."""
-        sizes = scores.batch_sizes
+        layout = PackedLayout.of(scores).on(ids.device)
         start, transitions, end = self._restricted(value.dtype)
-        ranks = _ranks(sizes).to(ids.device)
-        inner = int(sizes[0])
-        before = ids[_previous(scores)]
+        inner = layout.num_sequences
+        before = ids[layout.previous[inner:]]
         pairs = before * self.num_tags + ids[inner:]
-        lasts = ids[kernels.last_tokens(sizes).to(ids.device)]
+        lasts = ids[layout.last]
         each = value.gather(1, ids[:, None])[:, 0]
         each = torch.cat([each[:inner], each[inner:] + transitions.flatten().index_select(0, pairs)])
         gold = start.index_select(0, ids[:inner]) + end.index_select(0, lasts)
-        return gold.index_add(0, ranks, each)
+        return gold.index_add(0, layout.ranks, each)
 
-    def _known(self, value: Tensor, ids: Tensor, unknown: Tensor, batch_sizes: Tensor) -> Tensor:
+    def _known(self, value: Tensor, ids: Tensor, unknown: Tensor, layout: PackedLayout) -> Tensor:
         """The log of the sum over all paths through the known tags (B,), longest first."""
         tags = torch.arange(self.num_tags, device=ids.device)
         other = (ids[:, None] != tags) & ~unknown[:, None]
-        return _by_logarithms(value.masked_fill(other, _NEVER), *self._restricted(value.dtype), batch_sizes)
+        return _by_logarithms(value.masked_fill(other, _NEVER), *self._restricted(value.dtype), layout)
 
     def marginals(self, scores: PackedSequence) -> PackedSequence:
         """Compute each tag's probability at each token.
@@ -153,7 +153,7 @@ class CRF(nn.Module):
         self._check(scores)
         with torch.inference_mode(False), torch.enable_grad():
             value = scores.data.detach().to(_precision(scores.data)).clone().requires_grad_()
-            (found,) = torch.autograd.grad(self._log_partition(value, scores.batch_sizes).sum(), value)
+            (found,) = torch.autograd.grad(self._log_partition(value, PackedLayout.of(scores)).sum(), value)
         return scores._replace(data=found.to(scores.data.dtype))
 
     @torch.no_grad()
@@ -168,7 +168,7 @@ class CRF(nn.Module):
         """
         self._check(scores)
         value = scores.data.to(_precision(scores.data))
-        tags, _ = kernels.viterbi(value, scores.batch_sizes, *self._restricted(value.dtype))
+        tags, _ = kernels.viterbi(value, PackedLayout.of(scores), *self._restricted(value.dtype))
         return scores._replace(data=tags)
 
     @torch.no_grad()
@@ -184,9 +184,9 @@ class CRF(nn.Module):
             order, -inf where a sequence has fewer allowed paths (the tags there mean nothing).
         """
         self._check(scores)
-        value, sizes = scores.data.to(_precision(scores.data)), scores.batch_sizes
-        tags, best = kernels.n_best(value, sizes, *self._restricted(value.dtype), count)
-        best = best - self._log_partition(value, sizes)[:, None]
+        value, layout = scores.data.to(_precision(scores.data)), PackedLayout.of(scores)
+        tags, best = kernels.n_best(value, layout, *self._restricted(value.dtype), count)
+        best = best - self._log_partition(value, layout)[:, None]
         return scores._replace(data=tags), self._original(scores, best.to(self._result()))
 
     def extra_repr(self) -> str:
@@ -201,7 +201,7 @@ class CRF(nn.Module):
         )
         return start, transitions, end
 
-    def _log_partition(self, value: Tensor, batch_sizes: Tensor) -> Tensor:
+    def _log_partition(self, value: Tensor, layout: PackedLayout) -> Tensor:
         """The log of the sum over all paths (B,), longest first."""
         start, transitions, end = self._restricted(value.dtype)
         narrow = self._mixing is not None
@@ -213,8 +213,8 @@ class CRF(nn.Module):
                 lost = (2 * self._mixing + 1) * step + _range(self.start) + _range(self.end)
                 narrow = bool(lost < -math.log(torch.finfo(value.dtype).tiny))
         if narrow:
-            return cast(Tensor, _LogPartition.apply(value, start, transitions, end, batch_sizes))  # type: ignore[no-untyped-call]
-        return _by_logarithms(value, start, transitions, end, batch_sizes)
+            return cast(Tensor, _LogPartition.apply(value, start, transitions, end, layout))  # type: ignore[no-untyped-call]
+        return _by_logarithms(value, start, transitions, end, layout)
 
     def _check(self, scores: PackedSequence) -> None:
         if scores.data.dim() != 2 or scores.data.shape[1] != self.num_tags:
@@ -235,37 +235,37 @@ class _LogPartition(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, value: Tensor, start: Tensor, transitions: Tensor, end: Tensor, batch_sizes: Tensor
+        ctx: Any, value: Tensor, start: Tensor, transitions: Tensor, end: Tensor, layout: PackedLayout
     ) -> Tensor:
         offsets = value.amax(1)
         potentials = (value - offsets[:, None]).exp_()
         start, transitions, end = start.exp(), transitions.exp(), end.exp()
-        states, norms = kernels.forward(potentials, batch_sizes, start, transitions, end)
-        ranks = _ranks(batch_sizes).to(value.device)
-        ctx.save_for_backward(potentials, states, start, transitions, end, ranks)
-        ctx.batch_sizes = batch_sizes
-        return value.new_zeros(int(batch_sizes[0])).index_add_(0, ranks, norms.log_().add_(offsets))
+        states, norms = kernels.forward(potentials, layout, start, transitions, end)
+        ctx.save_for_backward(potentials, states, start, transitions, end)
+        ctx.layout = layout
+        ranks = layout.on(value.device).ranks
+        return value.new_zeros(layout.num_sequences).index_add_(0, ranks, norms.log_().add_(offsets))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():  # where torch is to record the backward pass
             raise RuntimeError("CRF: the closed-form gradient is not differentiable again; leave out create_graph")
-        potentials, states, _, transitions, end, ranks = ctx.saved_tensors
-        sizes = ctx.batch_sizes
-        marginals, after = kernels.backward(potentials, sizes, transitions, end, states)
-        weights = gradient[ranks][:, None]
+        potentials, states, _, transitions, end = ctx.saved_tensors
+        layout = ctx.layout.on(potentials.device)
+        marginals, after = kernels.backward(potentials, layout, transitions, end, states)
+        weights = gradient[layout.ranks][:, None]
         marginals *= weights
         expected = (states.T @ after.mul_(weights)).mul_(transitions)
-        lasts = kernels.last_tokens(sizes).to(ranks.device)
-        return marginals, marginals[: int(sizes[0])].sum(0), expected, marginals[lasts].sum(0), None
+        firsts, lasts = marginals[: layout.num_sequences], marginals[layout.last]
+        return marginals, firsts.sum(0), expected, lasts.sum(0), None
 
 
-def _by_logarithms(value: Tensor, start: Tensor, transitions: Tensor, end: Tensor, batch_sizes: Tensor) -> Tensor:
+def _by_logarithms(value: Tensor, start: Tensor, transitions: Tensor, end: Tensor, layout: PackedLayout) -> Tensor:
     """The same by `torch.logsumexp` at each step: for any range of scores, and differentiable as it stands."""
     # The gradient of a logsumexp of nothing but -inf is nan; next to this no path that is not allowed counts.
     start, transitions, end = (scores.clamp(min=_NEVER) for scores in (start, transitions, end))
     held, final = start, []
-    for t, x in enumerate(torch.split(value, batch_sizes.tolist())):
+    for t, x in enumerate(torch.split(value, layout.sizes)):
         if t:
             final.append(held[len(x) :])
             held = (held[: len(x), :, None] + transitions).logsumexp(1)
@@ -303,20 +303,6 @@ def _same_order(one: Tensor | None, other: Tensor | None) -> bool:
 
 def _range(values: Tensor) -> Tensor:
     return values.max() - values.min()
-
-
-def _ranks(batch_sizes: Tensor) -> Tensor:
-    """The sequence (N,) of each token, sequences longest first."""
-    starts = batch_sizes.cumsum(0) - batch_sizes
-    return torch.arange(int(batch_sizes.sum())) - torch.repeat_interleave(starts, batch_sizes)
-
-
-def _previous(scores: PackedSequence) -> Tensor:
-    """For each token after a first one, the place of the token before it."""
-    sizes = scores.batch_sizes
-    # A token at step t and rank b stands sizes[t - 1] places after the one before it.
-    back = torch.repeat_interleave(sizes[:-1], sizes[1:])
-    return (torch.arange(int(sizes[0]), len(scores.data)) - back).to(scores.data.device)
 
 
 def _precision(values: Tensor) -> torch.dtype:

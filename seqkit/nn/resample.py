@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from seqkit.nn.dropout import Dropout
+from seqkit.packed import PackedLayout
 
 __all__ = ["Downsample", "Stack", "Upsample"]
 
@@ -42,12 +43,12 @@ class Downsample(nn.Module):
     def forward(self, values: PackedSequence) -> PackedSequence:
         """Turn data (N, D) into data (M, output_size); the sequences keep their order."""
         sizes = values.batch_sizes[:: self.factor]  # ceil(L / factor) > s just where L > s * factor
-        steps, ranks = _places(sizes, values.data.device)
-        old = _moved(values.batch_sizes, values.data.device)
-        window = steps[:, None] * self.factor + torch.arange(self.factor, device=steps.device)  # (M, factor)
-        held = window.clamp(max=max(len(old) - 1, 0))
-        there = (window < len(old)) & (ranks[:, None] < old[held])
-        index = torch.where(there, (old.cumsum(0) - old)[held] + ranks[:, None], 0)
+        device = values.data.device
+        old, new = PackedLayout.of(values).on(device), PackedLayout(sizes).on(device)
+        ranks = new.ranks[:, None]
+        window = new.positions[:, None] * self.factor + torch.arange(self.factor, device=device)  # (M, factor)
+        there = window < old.lengths[ranks]
+        index = torch.where(there, old.index(window.masked_fill(~there, 0), ranks), 0)
         found = values.data[index]  # (M, factor, D)
         missing = ~there[:, :, None]
         match self.mode:
@@ -91,14 +92,13 @@ class Upsample(nn.Module):
     def forward(self, values: PackedSequence) -> PackedSequence:
         """Turn data (N, D) into data (N × factor, output_size); the sequences keep their order."""
         sizes = values.batch_sizes.repeat_interleave(self.factor)
-        steps, ranks = _places(sizes, values.data.device)
-        old = _moved(values.batch_sizes, values.data.device)
-        before = steps // self.factor
-        index = (old.cumsum(0) - old)[before] + ranks
         data = values.data
+        old, new = PackedLayout.of(values).on(data.device), PackedLayout(sizes).on(data.device)
+        before = new.positions // self.factor
+        index = old.index(before, new.ranks)
         if self.linear is not None:
             data = self.linear(data).unflatten(1, (self.factor, self.output_size)).flatten(0, 1)
-            index = index * self.factor + (steps - before * self.factor)
+            index = index * self.factor + (new.positions - before * self.factor)
         return PackedSequence(data.index_select(0, index), sizes, values.sorted_indices, values.unsorted_indices)
 
     def extra_repr(self) -> str:
@@ -156,15 +156,3 @@ class Stack(nn.Module):
 def _check_factor(module: nn.Module, factor: int) -> None:
     if factor < 1:
         raise ValueError(f"{type(module).__name__}: factor is {factor}; give 1 or more")
-
-
-def _places(sizes: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The step and the rank (M,) of each token of packed data with these batch sizes."""
-    count = int(sizes.sum())
-    sizes = _moved(sizes, device)
-    steps = torch.repeat_interleave(sizes, output_size=count)
-    return steps, torch.arange(count, device=device) - (sizes.cumsum(0) - sizes)[steps]
-
-
-def _moved(sizes: Tensor, device: torch.device) -> Tensor:
-    return sizes.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else sizes.to(device)

@@ -21,10 +21,14 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from seqkit.packed.layout import PackedLayout, conjugate, move, token_positions, token_ranks
+
 __all__ = [
+    "PackedLayout",
     "apply",
     "attend",
     "cat",
+    "conjugate",
     "first",
     "from_padded",
     "last",
@@ -39,6 +43,8 @@ __all__ = [
     "softmax",
     "sum",
     "to_padded",
+    "token_positions",
+    "token_ranks",
     "unpack",
 ]
 
@@ -94,13 +100,8 @@ def pack(
 
 def unpack(packed: PackedSequence) -> list[Tensor]:
     """Give the B sequences (L_i, ...) back in their original order, views of one new tensor (N, ...)."""
-    counts = lengths(packed)
-    device = packed.data.device
-    starts, _, _ = _layout(packed)
-    rows = torch.repeat_interleave(_move(counts, device), output_size=len(packed.data))  # (N,), row after row
-    steps = torch.arange(len(rows), device=device) - _move(counts.cumsum(0) - counts, device)[rows]
-    ranks = rows if packed.unsorted_indices is None else packed.unsorted_indices[rows]
-    return list(torch.split(packed.data.index_select(0, starts[steps] + ranks), counts.tolist()))
+    index = _layout(packed).by_sequence(packed.unsorted_indices)
+    return list(torch.split(packed.data.index_select(0, index), lengths(packed).tolist()))
 
 
 def from_padded(padded: Tensor, lengths: Tensor | Sequence[int], *, enforce_sorted: bool = False) -> PackedSequence:
@@ -127,13 +128,16 @@ def from_padded(padded: Tensor, lengths: Tensor | Sequence[int], *, enforce_sort
     return _gather(padded.flatten(0, 1), torch.arange(num_sequences) * width, counts, enforce_sorted)
 
 
-def to_padded(packed: PackedSequence, value: float = 0.0, total_length: int | None = None) -> Tensor:
-    """Pad on the right to (B, T, ...), as ``pad_packed_sequence`` with ``batch_first`` does.
+def to_padded(
+    packed: PackedSequence, value: float = 0.0, total_length: int | None = None, *, batch_first: bool = True
+) -> Tensor:
+    """Pad on the right to (B, T, ...), or to (T, B, ...) without ``batch_first``, as ``pad_packed_sequence`` does.
 
     Args:
         packed: Data (N, ...).
         value: What fills the steps after a sequence's end.
         total_length: T, where it should be more than the longest length.
+        batch_first: Whether the first dimension is B.
 
     Raises:
         ValueError: ``total_length`` is less than the longest length.
@@ -143,9 +147,10 @@ def to_padded(packed: PackedSequence, value: float = 0.0, total_length: int | No
     if width < longest:
         raise ValueError(f"to_padded: total_length is {width} but the longest sequence has {longest} tokens")
     data, count = packed.data, _count(packed)
-    index = sequences(packed) * width + positions(packed)
+    own, steps = sequences(packed), positions(packed)
+    index, shape = (own * width + steps, (count, width)) if batch_first else (steps * count + own, (width, count))
     padded = data.new_full((count * width, *data.shape[1:]), value).index_copy(0, index, data)
-    return padded.view(count, width, *data.shape[1:])
+    return padded.view(*shape, *data.shape[1:])
 
 
 # Structure
@@ -153,19 +158,18 @@ def to_padded(packed: PackedSequence, value: float = 0.0, total_length: int | No
 
 def lengths(packed: PackedSequence) -> Tensor:
     """Count the tokens of each sequence: (B,) int64 on the CPU, in the original order."""
-    counts = _conjugate(packed.batch_sizes)
+    counts = PackedLayout.of(packed).lengths
     return counts if packed.unsorted_indices is None else counts[packed.unsorted_indices.cpu()]
 
 
 def positions(packed: PackedSequence) -> Tensor:
     """Tell each token's time step in its sequence, from 0: (N,) int64 on the data's device."""
-    _, steps, _ = _layout(packed)
-    return steps
+    return _layout(packed).positions
 
 
 def sequences(packed: PackedSequence) -> Tensor:
     """Tell each token's sequence, as an index in the original order: (N,) int64 on the data's device."""
-    _, _, ranks = _layout(packed)
+    ranks = _layout(packed).ranks
     return ranks if packed.sorted_indices is None else packed.sorted_indices[ranks]
 
 
@@ -201,9 +205,7 @@ def cat(packs: Sequence[PackedSequence]) -> PackedSequence:
 
 def reverse(packed: PackedSequence) -> PackedSequence:
     """Reverse each sequence in time, in its own length: data (N, ...)."""
-    starts, steps, ranks = _layout(packed)
-    mirrored = _move(_conjugate(packed.batch_sizes), packed.data.device)[ranks] - 1 - steps
-    return packed._replace(data=packed.data.index_select(0, starts[mirrored] + ranks))
+    return packed._replace(data=packed.data.index_select(0, _layout(packed).reversal))
 
 
 def shift(packed: PackedSequence, steps: int, fill: float) -> PackedSequence:
@@ -212,11 +214,10 @@ def shift(packed: PackedSequence, steps: int, fill: float) -> PackedSequence:
     ``shift(packed, 1, fill)`` puts the previous token in each place, ``shift(packed, -1, fill)`` the next one
     (a language model's targets). What leaves the sequence is lost; ``fill`` takes the places left empty.
     """
-    starts, own_steps, ranks = _layout(packed)
-    source = own_steps - steps
-    counts = _move(_conjugate(packed.batch_sizes), packed.data.device)
-    outside = (source < 0) | (source >= counts[ranks])
-    data = packed.data.index_select(0, starts[source.masked_fill(outside, 0)] + ranks)
+    layout = _layout(packed)
+    source = layout.positions - steps
+    outside = (source < 0) | (source >= layout.lengths[layout.ranks])
+    data = packed.data.index_select(0, layout.index(source.masked_fill(outside, 0), layout.ranks))
     return packed._replace(data=data.masked_fill(_broadcast(outside, data), fill))
 
 
@@ -230,10 +231,7 @@ def first(packed: PackedSequence) -> Tensor:
 
 def last(packed: PackedSequence) -> Tensor:
     """Take each sequence's last token: (B, ...)."""
-    counts = _conjugate(packed.batch_sizes)
-    starts = packed.batch_sizes.cumsum(0) - packed.batch_sizes
-    index = _move(starts[counts - 1] + torch.arange(len(counts)), packed.data.device)
-    return packed.data.index_select(0, _unsort(index, packed))
+    return packed.data.index_select(0, _unsort(_layout(packed).last, packed))
 
 
 def sum(packed: PackedSequence) -> Tensor:
@@ -244,7 +242,7 @@ def sum(packed: PackedSequence) -> Tensor:
 def mean(packed: PackedSequence) -> Tensor:
     """Average over each sequence: (B, ...), for integers and booleans in the default float type."""
     totals = _sum(packed.data, sequences(packed), _count(packed))
-    counts = _unsort(_move(_conjugate(packed.batch_sizes), packed.data.device), packed)
+    counts = _unsort(_layout(packed).lengths, packed)
     return _round(totals / _broadcast(counts, totals), packed.data)
 
 
@@ -299,31 +297,15 @@ def _gather(values: Tensor, offsets: Tensor, counts: Tensor, enforce_sorted: boo
             )
     else:
         counts, order = torch.sort(counts, descending=True)  # not stable, hence the very call torch makes
-        offsets, sorted_indices = offsets[order], _move(order, device)
-    batch_sizes = _conjugate(counts)
-    _, steps, ranks = _indices(batch_sizes, int(counts.sum()), device)
-    data = values.index_select(0, _move(offsets, device)[ranks] + steps)
-    return PackedSequence(data, batch_sizes, sorted_indices)
+        offsets, sorted_indices = offsets[order], move(order, device)
+    layout = PackedLayout.from_lengths(counts)
+    data = values.index_select(0, layout.on(device).gather_index(move(offsets, device)))
+    return PackedSequence(data, layout.batch_sizes, sorted_indices)
 
 
-def _layout(packed: PackedSequence) -> tuple[Tensor, Tensor, Tensor]:
-    return _indices(packed.batch_sizes, len(packed.data), packed.data.device)
-
-
-def _indices(batch_sizes: Tensor, num_tokens: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Tell where each step starts (T,), and each token's step (N,) and rank (N,), all on ``device``."""
-    sizes = _move(batch_sizes, device)
-    starts = sizes.cumsum(0) - sizes
-    steps = torch.repeat_interleave(sizes, output_size=num_tokens)  # told the size, it need not wait for it
-    return starts, steps, torch.arange(num_tokens, device=device) - starts[steps]
-
-
-def _conjugate(sizes: Tensor) -> Tensor:
-    """Count, for each i below the largest of the sizes, those above i.
-
-    Falling lengths and ``batch_sizes`` are conjugate partitions of N: this turns each into the other.
-    """
-    return len(sizes) - torch.bincount(sizes).cumsum(0)[:-1]
+def _layout(packed: PackedSequence) -> PackedLayout:
+    """The layout of a pack, on the device of its data."""
+    return PackedLayout.of(packed).on(packed.data.device)
 
 
 def _count(packed: PackedSequence) -> int:
@@ -333,11 +315,6 @@ def _count(packed: PackedSequence) -> int:
 def _unsort(sorted_values: Tensor, packed: PackedSequence) -> Tensor:
     """Bring what is per sequence (B, ...) from the packed order to the original one."""
     return sorted_values if packed.unsorted_indices is None else sorted_values[packed.unsorted_indices]
-
-
-def _move(indices: Tensor, device: torch.device) -> Tensor:
-    """Move from the CPU without waiting, which only a copy from pinned memory surely does."""
-    return indices.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else indices.to(device)
 
 
 def _sum(data: Tensor, index: Tensor, count: int) -> Tensor:

@@ -14,6 +14,7 @@ from seqkit import packed
 from seqkit.batch import Batch
 from seqkit.losses import MSE, Loss, Quantile, Values, unit_values
 from seqkit.metrics import regression_metrics
+from seqkit.packed import PackedLayout
 from seqkit.tasks.base import Task
 from seqkit.tasks.encoder_task import check_steps_kept
 from seqkit.tasks.module import Part, Schedule, TaskOutput
@@ -149,7 +150,7 @@ class Forecaster(Task):
         pairs = []
         for steps in range(1, self.horizon + 1):
             # All tokens from that time step on have one so many steps before: they stand last in packed data.
-            begin = int(series.batch_sizes[:steps].sum())
+            begin = PackedLayout.of(series).start(steps)
             before = packed.shift(places, steps, 0).data[begin:]
             pairs.append((ahead[before, steps - 1], series.data[begin:]))
         return pairs

@@ -4,8 +4,8 @@ from torch import library, nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 import seqkit.nn
-from seqkit.kernels import Steps
 from seqkit.kernels.compile_op import recurrent_layer
+from seqkit.packed import PackedLayout
 
 KINDS = [
     ("LSTM", {}),
@@ -109,11 +109,11 @@ def test_autocast():
 @pytest.mark.parametrize("given_state", [False, True])
 def test_the_operator_keeps_the_rules_of_operators(backend, mode, given_state):
     gates = {"LSTM": 4, "GRU": 3}.get(mode, 1)
-    steps = Steps(torch.tensor([3, 3, 1]))
+    layout = PackedLayout(torch.tensor([3, 3, 1]))
     state = [torch.randn(2, 3, 4).requires_grad_() for _ in range(2 if mode == "LSTM" else 1)]
     weights = [torch.randn(gates * 4, n).requires_grad_() for n in (5, 4, 5, 4)]
     data = torch.randn(7, 5, requires_grad=True)
-    inputs = (data, steps.batch_sizes, state if given_state else [], weights, [], mode, "", backend)
+    inputs = (data, layout.batch_sizes, state if given_state else [], weights, [], mode, "", backend)
     library.opcheck(recurrent_layer, inputs)
 
 

@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn.utils.rnn import pack_sequence
 
 from seqkit import kernels
-from seqkit.kernels import Steps
 from seqkit.kernels.cells import GATES
+from seqkit.packed import PackedLayout
 
 MODES = list(GATES)
 BACKENDS = [b for b in ("closed_form", "native") if b in kernels.available()]
@@ -30,7 +30,7 @@ def problem(mode, lengths, width, directions=2, bias=True, size=5, dtype=torch.f
     def leaf(*shape):
         return torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()
 
-    steps = Steps(
+    layout = PackedLayout(
         pack_sequence([torch.zeros(n) for n in lengths]).batch_sizes if lengths else torch.empty(0).long()
     )
     out = projection or width
@@ -44,15 +44,15 @@ def problem(mode, lengths, width, directions=2, bias=True, size=5, dtype=torch.f
         weights += [leaf(projection, width)] if projection else []
     return (
         leaf(sum(lengths), size),
-        steps,
+        layout,
         state,
         [(w * 0.6 / width**0.5).detach().requires_grad_() for w in weights],
     )
 
 
-def run(mode, backend, data, steps, state, weights):
+def run(mode, backend, data, layout, state, weights):
     """All values and all gradients of a layer under a loss that weighs every element differently."""
-    output, final = kernels.layer(mode, data, steps, state, weights, backend=backend)
+    output, final = kernels.layer(mode, data, layout, state, weights, backend=backend)
     values = [output, *final]
     generator = torch.Generator().manual_seed(0)
     cotangents = [torch.randn(v.shape, generator=generator, dtype=torch.float64).to(v.dtype) for v in values]
@@ -71,15 +71,15 @@ def assert_same(found, expected, tolerance):
 @pytest.mark.parametrize("bias", [False, True])
 def test_reference_is_each_sequence_alone(mode, directions, bias):
     lengths = [6, 3, 3, 1]
-    data, steps, state, weights = problem(mode, lengths, 4, directions, bias)
-    output, final = kernels.layer(mode, data, steps, state, weights, backend="reference")
+    data, layout, state, weights = problem(mode, lengths, 4, directions, bias)
+    output, final = kernels.layer(mode, data, layout, state, weights, backend="reference")
     kind = {"LSTM": nn.LSTM, "GRU": nn.GRU}.get(mode, nn.RNN)
     options = {"nonlinearity": mode[4:].lower()} if kind is nn.RNN else {}
     alone = kind(5, 4, bias=bias, bidirectional=directions == 2, dtype=torch.float64, **options)
     for parameter, weight in zip(alone.parameters(), weights, strict=True):
         parameter.data.copy_(weight)
     for j in range(len(lengths)):
-        rows = [n for n in range(len(data)) if steps.sequences[n] == j]
+        rows = [n for n in range(len(data)) if layout.ranks[n] == j]
         hx = tuple(s[:, j].contiguous() for s in state)
         expected, last = alone(data[rows], hx if mode == "LSTM" else hx[0])
         last = last if mode == "LSTM" else (last,)
@@ -112,8 +112,8 @@ def test_wider_layers(backend, mode, width):
 @pytest.mark.parametrize("mode", MODES)
 def test_no_token(backend, mode):
     dtype = DTYPES.get(backend, torch.float64)
-    data, steps, state, weights = problem(mode, [], 4, dtype=dtype)
-    found = run(mode, backend, data, steps, state, weights)
+    data, layout, state, weights = problem(mode, [], 4, dtype=dtype)
+    found = run(mode, backend, data, layout, state, weights)
     assert found[0].shape == (0, 8)
     assert all(not g.any() for g in found[1:])
     assert [g.shape for g in found[-len(weights) :]] == [w.shape for w in weights]
@@ -125,8 +125,8 @@ def test_only_the_final_state_is_used(backend, mode):
     dtype = DTYPES[backend]
     grads = []
     for name, kind in (("reference", torch.float64), (backend, dtype)):
-        data, steps, state, weights = problem(mode, [4, 2], 3, dtype=kind)
-        _, final = kernels.layer(mode, data, steps, state, weights, backend=name)
+        data, layout, state, weights = problem(mode, [4, 2], 3, dtype=kind)
+        _, final = kernels.layer(mode, data, layout, state, weights, backend=name)
         grads.append(torch.autograd.grad(final[-1].sum(), [data, *state, *weights]))
     assert_same(grads[1], grads[0], TOLERANCES[dtype])
 
@@ -134,8 +134,8 @@ def test_only_the_final_state_is_used(backend, mode):
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("mode", MODES)
 def test_backward_twice_through_a_retained_graph(backend, mode):
-    data, steps, state, weights = problem(mode, [4, 2], 3, dtype=DTYPES[backend])
-    output, _ = kernels.layer(mode, data, steps, state, weights, backend=backend)
+    data, layout, state, weights = problem(mode, [4, 2], 3, dtype=DTYPES[backend])
+    output, _ = kernels.layer(mode, data, layout, state, weights, backend=backend)
     first = torch.autograd.grad(output.sum(), [data, *weights], retain_graph=True)
     second = torch.autograd.grad(output.sum(), [data, *weights])
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
@@ -143,10 +143,10 @@ def test_backward_twice_through_a_retained_graph(backend, mode):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_frozen_weights_and_inputs_get_no_gradient(backend):
-    data, steps, state, weights = problem("LSTM", [4, 2], 3, dtype=DTYPES[backend])
-    expected = run("LSTM", backend, data, steps, state, weights)
+    data, layout, state, weights = problem("LSTM", [4, 2], 3, dtype=DTYPES[backend])
+    expected = run("LSTM", backend, data, layout, state, weights)
     frozen = [w.detach() for w in weights]
-    output, final = kernels.layer("LSTM", data, steps, [s.detach() for s in state], frozen, backend=backend)
+    output, final = kernels.layer("LSTM", data, layout, [s.detach() for s in state], frozen, backend=backend)
     generator = torch.Generator().manual_seed(0)
     values = [output, *final]
     cotangents = [torch.randn(v.shape, generator=generator, dtype=torch.float64).to(v.dtype) for v in values]
@@ -158,13 +158,13 @@ def test_frozen_weights_and_inputs_get_no_gradient(backend):
 @pytest.mark.parametrize("mode", MODES)
 def test_non_contiguous_inputs(backend, mode):
     dtype = DTYPES[backend]
-    data, steps, state, weights = problem(mode, [4, 2, 1], 6, dtype=dtype)
-    expected = run(mode, backend, data, steps, state, weights)
+    data, layout, state, weights = problem(mode, [4, 2, 1], 6, dtype=dtype)
+    expected = run(mode, backend, data, layout, state, weights)
 
     def strided(t):
         return torch.stack([t, t], dim=-1).detach()[..., 0].requires_grad_()
 
-    found = run(mode, backend, strided(data), steps, [strided(s) for s in state], [strided(w) for w in weights])
+    found = run(mode, backend, strided(data), layout, [strided(s) for s in state], [strided(w) for w in weights])
     assert_same(found, expected, TOLERANCES[dtype])
 
 
@@ -172,23 +172,23 @@ def test_non_contiguous_inputs(backend, mode):
 @pytest.mark.parametrize("mode", MODES)
 def test_nan_stays_in_its_own_sequence(backend, mode):
     dtype = DTYPES[backend]
-    data, steps, state, weights = problem(mode, [5, 4, 4, 2], 20, dtype=dtype)
-    clean = kernels.layer(mode, data, steps, state, weights, backend=backend)[0]
+    data, layout, state, weights = problem(mode, [5, 4, 4, 2], 20, dtype=dtype)
+    clean = kernels.layer(mode, data, layout, state, weights, backend=backend)[0]
     poisoned = data.detach().clone()
     poisoned[1] = float("nan")  # the first token of the second sequence
-    output = kernels.layer(mode, poisoned, steps, state, weights, backend=backend)[0]
-    own = steps.sequences == 1
+    output = kernels.layer(mode, poisoned, layout, state, weights, backend=backend)[0]
+    own = layout.ranks == 1
     assert torch.equal(output[~own], clean[~own])
     assert output[own][:, :20].isnan().all() or mode == "RNN_RELU"
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_derivatives_twice(mode):
-    data, steps, state, weights = problem(mode, [3, 1], 2, size=2)
+    data, layout, state, weights = problem(mode, [3, 1], 2, size=2)
 
     def function(data, *tensors):
         output, final = kernels.layer(
-            mode, data, steps, tensors[: len(state)], tensors[len(state) :], backend="closed_form"
+            mode, data, layout, tensors[: len(state)], tensors[len(state) :], backend="closed_form"
         )
         return output, *final
 
@@ -198,12 +198,12 @@ def test_derivatives_twice(mode):
 
 @pytest.mark.parametrize("backend", ["reference", *BACKENDS])
 def test_saturated_gates(backend):
-    data, steps, state, weights = problem("LSTM", [3, 2], 20, dtype=DTYPES.get(backend, torch.float64))
-    found = run("LSTM", backend, (data * 1e4).detach().requires_grad_(), steps, state, weights)
+    data, layout, state, weights = problem("LSTM", [3, 2], 20, dtype=DTYPES.get(backend, torch.float64))
+    found = run("LSTM", backend, (data * 1e4).detach().requires_grad_(), layout, state, weights)
     assert all(f.isfinite().all() for f in found)
 
 
 def test_unknown_backend():
-    data, steps, state, weights = problem("GRU", [3, 2], 4)
+    data, layout, state, weights = problem("GRU", [3, 2], 4)
     with pytest.raises(ValueError, match="backend is 'magic'; it is one of"):
-        kernels.layer("GRU", data, steps, state, weights, backend="magic")
+        kernels.layer("GRU", data, layout, state, weights, backend="magic")

@@ -6,8 +6,9 @@ import torch
 from torch.nn.utils.rnn import pack_sequence
 
 from seqkit import kernels
-from seqkit.kernels import Steps, native
+from seqkit.kernels import native
 from seqkit.kernels.cells import GATES, STATES, Weights
+from seqkit.packed import PackedLayout
 
 from .test_layer import assert_same, problem
 from .test_layer import run as layer_run
@@ -27,14 +28,14 @@ def run(lengths, threads=1, units=20):
     """Output and gradients of a bidirectional LSTM under a number of threads."""
     generator = torch.Generator().manual_seed(0)
     rows = 4 * units
-    steps = Steps(pack_sequence([torch.zeros(n) for n in lengths]).batch_sizes)
+    layout = PackedLayout(pack_sequence([torch.zeros(n) for n in lengths]).batch_sizes)
     data = torch.randn(sum(lengths), 3, generator=generator).requires_grad_()
     state = [torch.zeros(2, len(lengths), units)] * 2
     weights = [torch.randn(rows, n, generator=generator).mul_(0.2).requires_grad_() for n in (3, units) * 2]
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        output, _ = kernels.layer("LSTM", data, steps, state, weights, backend="native")
+        output, _ = kernels.layer("LSTM", data, layout, state, weights, backend="native")
         return [output.detach(), *torch.autograd.grad(output.sum(), [data, *weights])]
     finally:
         torch.set_num_threads(before)
@@ -43,9 +44,9 @@ def run(lengths, threads=1, units=20):
 @needs_library
 @pytest.mark.parametrize("mode", ["LSTM", "GRU", "RNN_TANH"])
 def test_same_bits_on_any_number_of_threads(mode):
-    steps = Steps(torch.tensor([17, 12, 9, 9, 5, 4, 3, 1, 1, 1, 1, 1]))
+    layout = PackedLayout(torch.tensor([17, 12, 9, 9, 5, 4, 3, 1, 1, 1, 1, 1]))
     rows = GATES[mode] * 20
-    data = torch.randn(steps.tokens, 7)
+    data = torch.randn(layout.num_tokens, 7)
     state = [torch.randn(2, 17, 20)] * STATES[mode]
     biases = torch.randn(2, rows)
     weights = [Weights(torch.randn(rows, 7), torch.randn(rows, 20) * 0.2, *biases, None)] * 2
@@ -54,10 +55,10 @@ def test_same_bits_on_any_number_of_threads(mode):
     try:
         for threads in (1, 2, 3, 4):
             torch.set_num_threads(threads)
-            output, final, saved = native.forward(mode, data, steps, state, weights, keep=True)
-            back = native.backward(mode, output, final, output, saved, steps, state, weights)
+            output, final, saved = native.forward(mode, data, layout, state, weights, keep=True)
+            back = native.backward(mode, output, final, output, saved, layout, state, weights)
             found.append([output, *final, back.slots, back.before, *back.initial])
-            without = native.forward(mode, data, steps, state, weights, keep=False)
+            without = native.forward(mode, data, layout, state, weights, keep=False)
             assert torch.equal(output, without[0])
             assert without[2] == ()
     finally:
@@ -140,10 +141,10 @@ def test_a_library_built_from_another_source_is_not_taken(monkeypatch):
 
 @needs_library
 def test_other_dtypes_are_refused():
-    steps = Steps(torch.tensor([1]))
+    layout = PackedLayout(torch.tensor([1]))
     state = [torch.zeros(1, 1, 2, dtype=torch.float64)]
     weights = [torch.zeros(2, 3, dtype=torch.float64), torch.zeros(2, 2, dtype=torch.float64)]
     with pytest.raises(
         ValueError, match=r"'native' is for float32 on a CPU, not torch.float64 on cpu; leave it open"
     ):
-        kernels.layer("RNN_TANH", torch.zeros(1, 3), steps, state, weights, backend="native")
+        kernels.layer("RNN_TANH", torch.zeros(1, 3), layout, state, weights, backend="native")

@@ -43,8 +43,8 @@ def extras(mode, names, lengths, width, directions=2, dtype=torch.float64, proje
     return Extras(**{n: e.requires_grad_() if n not in NOISE else e for n, e in wanted.items()})
 
 
-def run(mode, backend, data, steps, state, weights, more):
-    output, final = kernels.layer(mode, data, steps, state, weights, more, backend=backend)
+def run(mode, backend, data, layout, state, weights, more):
+    output, final = kernels.layer(mode, data, layout, state, weights, more, backend=backend)
     values = [output, *final]
     generator = torch.Generator().manual_seed(0)
     cotangents = [torch.randn(v.shape, generator=generator, dtype=torch.float64).to(v.dtype) for v in values]
@@ -100,7 +100,7 @@ def test_no_token(backend, dtype, mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_derivatives_twice(mode):
-    data, steps, state, weights = problem(mode, [3, 1], 3, size=2, projection=2 if mode == "LSTM" else 0)
+    data, layout, state, weights = problem(mode, [3, 1], 3, size=2, projection=2 if mode == "LSTM" else 0)
     more = extras(mode, NOISE + NORMS, [3, 1], 3, projection=2 if mode == "LSTM" else 0)
     learned = [e for e in more if e is not None and e.requires_grad]
 
@@ -109,7 +109,7 @@ def test_derivatives_twice(mode):
         own = Extras(*(next(given) if e is not None and e.requires_grad else e for e in more))
         rest = tensors[: -len(learned)]
         output, final = kernels.layer(
-            mode, data, steps, rest[: len(state)], rest[len(state) :], own, backend="closed_form"
+            mode, data, layout, rest[: len(state)], rest[len(state) :], own, backend="closed_form"
         )
         return output, *final
 
@@ -121,12 +121,12 @@ def test_derivatives_twice(mode):
 @pytest.mark.parametrize(("backend", "dtype"), BACKENDS)
 @pytest.mark.parametrize("mode", MODES)
 def test_zoneout_of_everything_keeps_the_initial_state(backend, dtype, mode):
-    data, steps, state, weights = problem(mode, [4, 2], 5, dtype=dtype)
+    data, layout, state, weights = problem(mode, [4, 2], 5, dtype=dtype)
     ones = torch.ones(2, 6, 5, dtype=dtype)
     more = Extras(keep_hidden=ones, keep_cell=ones if mode == "LSTM" else None)
-    output, final = kernels.layer(mode, data, steps, state, weights, more, backend=backend)
+    output, final = kernels.layer(mode, data, layout, state, weights, more, backend=backend)
     assert all(torch.equal(f, s) for f, s in zip(final, state, strict=True))
-    expected = state[0][:, steps.sequences].transpose(0, 1).flatten(1)
+    expected = state[0][:, layout.ranks].transpose(0, 1).flatten(1)
     assert torch.equal(output, expected)
 
 
@@ -134,11 +134,11 @@ def test_zoneout_of_everything_keeps_the_initial_state(backend, dtype, mode):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("names", [[], NOISE, ["hidden_gain"], ["cell_gain"], [*NOISE, *NORMS]])
 def test_same_bits_with_and_without_gradients(backend, dtype, mode, names):
-    data, steps, state, weights = problem(mode, [9, 7, 4, 4, 1], 20, dtype=dtype)
+    data, layout, state, weights = problem(mode, [9, 7, 4, 4, 1], 20, dtype=dtype)
     more = extras(mode, names, [9, 7, 4, 4, 1], 20, dtype=dtype)
-    output, final = kernels.layer(mode, data, steps, state, weights, more, backend=backend)
+    output, final = kernels.layer(mode, data, layout, state, weights, more, backend=backend)
     with torch.no_grad():
-        other_output, other_final = kernels.layer(mode, data, steps, state, weights, more, backend=backend)
+        other_output, other_final = kernels.layer(mode, data, layout, state, weights, more, backend=backend)
     assert not other_output.requires_grad
     assert all(map(torch.equal, (output, *final), (other_output, *other_final)))
 
@@ -152,11 +152,11 @@ def test_native_gives_the_same_bits_on_any_number_of_threads(mode):
         for threads in (1, 2, 3, 4):
             torch.set_num_threads(threads)
             more = extras(mode, [*NOISE, "hidden_gain", "cell_gain"], lengths, 20, dtype=torch.float32)
-            data, steps, state, weights = problem(mode, lengths, 20, dtype=torch.float32)
+            data, layout, state, weights = problem(mode, lengths, 20, dtype=torch.float32)
             layers = by_direction(weights)
             with torch.no_grad():
-                output, final, saved = native.forward(mode, data, steps, state, layers, more, keep=True)
-                back = native.backward(mode, output, final, output, saved, steps, state, layers, more)
+                output, final, saved = native.forward(mode, data, layout, state, layers, more, keep=True)
+                back = native.backward(mode, output, final, output, saved, layout, state, layers, more)
             runs.append([output, *final, back.slots, back.before, *back.initial])
     finally:
         torch.set_num_threads(before)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from seqkit.batch import Batch
+from seqkit.packed import conjugate, token_positions, token_ranks
 
 
 class PackCollate:
@@ -125,28 +126,28 @@ class PackCollate:
             _check_shapes(values, name, rows, per_token=name in (*aligned, *self.unaligned))
 
         starts = lengths.cumsum() - lengths
-        layout = PackedLayout(lengths if self.max_length is None else np.minimum(lengths, self.max_length))
-        index = layout.index(starts)
+        sorted_rows = SortedRows(lengths if self.max_length is None else np.minimum(lengths, self.max_length))
+        index = sorted_rows.index(starts)
 
         def packed(name: str) -> PackedSequence:
             if name in self.nested:
                 inner = [
                     _array(self._value(value, name), name, row) for values, row in lists[name] for value in values
                 ]
-                check_empty_tokens(name, np.array([len(inner[place]) for place in index]), layout, rows)
+                check_empty_tokens(name, np.array([len(inner[place]) for place in index]), sorted_rows, rows)
                 return packed_apart([inner[place] for place in index], name)
             if name in self.unaligned:
                 check_empty(name, _lengths(arrays[name], name, rows), rows)
-                return packed_apart([arrays[name][place] for place in layout.order], name)
-            return layout.packed(to_tensor(np.concatenate(arrays[name])[index], name))
+                return packed_apart([arrays[name][place] for place in sorted_rows.order], name)
+            return sorted_rows.packed(to_tensor(np.concatenate(arrays[name])[index], name))
 
         def stacked(name: str) -> Tensor:
-            return to_tensor(np.stack(arrays[name])[layout.order], name)
+            return to_tensor(np.stack(arrays[name])[sorted_rows.order], name)
 
         sequences = (*aligned, *self.nested, *self.unaligned)
         targets = {name: packed(name) if name in sequences else stacked(name) for name in self.targets}
         return Batch(
-            rows=torch.from_numpy(rows[layout.order]),
+            rows=torch.from_numpy(rows[sorted_rows.order]),
             inputs={name: packed(name) for name in self.inputs},
             targets=targets | {name: stacked(name) for name in self.sequence_targets},
         )
@@ -163,51 +164,49 @@ class PackCollate:
 def packed_apart(sequences: Sequence[np.ndarray], column: str) -> PackedSequence:
     """Sequences packed with a permutation of their own, whose ``unsorted_indices`` give the order they came in."""
     lengths = np.array([len(sequence) for sequence in sequences])
-    layout = PackedLayout(lengths)
-    values = np.concatenate(sequences)[layout.index(lengths.cumsum() - lengths)]
-    return layout.packed_apart(to_tensor(values, column))
+    sorted_rows = SortedRows(lengths)
+    values = np.concatenate(sequences)[sorted_rows.index(lengths.cumsum() - lengths)]
+    return sorted_rows.packed_apart(to_tensor(values, column))
 
 
-class PackedLayout:
-    """Where the tokens of a batch stand when packed: longest sequence first (stable), then step by step.
+class SortedRows:
+    """The rows of a batch, sorted by length (longest first, stable), and where their tokens are when packed.
 
     Args:
-        lengths: (B,) tokens of each sequence, in the order given.
+        lengths: (B,) tokens of each row.
 
     Attributes:
-        order: (B,) the sequences, longest first.
-        batch_sizes: (T,) int64 on the CPU, as in a PackedSequence.
+        order: (B,) the rows, longest first.
+        batch_sizes: (T,) int64, as in a PackedSequence.
     """
 
     def __init__(self, lengths: np.ndarray):
         self.order = np.argsort(-lengths, kind="stable")
-        self._sizes = len(lengths) - np.bincount(lengths).cumsum()[:-1]  # sequences longer than each step
-        self.batch_sizes = torch.from_numpy(self._sizes)
+        self.batch_sizes = conjugate(lengths)
 
     @cached_property
-    def step(self) -> np.ndarray:
+    def positions(self) -> np.ndarray:
         """(N,) each packed token's time step."""
-        return np.arange(len(self._sizes)).repeat(self._sizes)
+        return token_positions(self.batch_sizes)
 
     @cached_property
-    def sequence(self) -> np.ndarray:
-        """(N,) the place in ``order`` of each packed token's sequence."""
-        sequence: np.ndarray = np.arange(len(self.step)) - (self._sizes.cumsum() - self._sizes).repeat(self._sizes)
-        return sequence
+    def ranks(self) -> np.ndarray:
+        """(N,) the index in ``order`` of each packed token's row."""
+        return token_ranks(self.batch_sizes)
 
     def index(self, starts: np.ndarray, stride: int = 1) -> np.ndarray:
-        """Where each packed token (N,) stands in values whose sequences begin at ``starts`` (B,), as given."""
-        index: np.ndarray = starts[self.order][self.sequence] + self.step * stride
+        """Locate each packed token (N,) in values whose rows begin at ``starts`` (B,), in the order given."""
+        index: np.ndarray = starts[self.order][self.ranks] + self.positions * stride
         return index
 
     def packed(self, data: Tensor) -> PackedSequence:
-        """The values of one column, (N, ...) in packed order, as a PackedSequence."""
-        return PackedSequence(data, self.batch_sizes)
+        """Make a PackedSequence of one column's values (N, ...) in packed order."""
+        return PackedSequence(data, torch.from_numpy(self.batch_sizes))
 
     def packed_apart(self, data: Tensor) -> PackedSequence:
-        """The same with the permutation that gives the sequences in the order that they came in."""
+        """Make a PackedSequence whose permutation gives the rows in the order in which they came."""
         order = torch.from_numpy(self.order)
-        return PackedSequence(data, self.batch_sizes, order, torch.argsort(order))
+        return PackedSequence(data, torch.from_numpy(self.batch_sizes), order, torch.argsort(order))
 
 
 def to_tensor(values: np.ndarray, column: str) -> Tensor:
@@ -248,13 +247,13 @@ def check_empty(column: str, lengths: np.ndarray, rows: np.ndarray) -> None:
         )
 
 
-def check_empty_tokens(column: str, lengths: np.ndarray, layout: PackedLayout, rows: np.ndarray) -> None:
+def check_empty_tokens(column: str, lengths: np.ndarray, sorted_rows: SortedRows, rows: np.ndarray) -> None:
     """Raises ValueError for the first token (N,), in packed order, whose inner sequence is empty."""
     for place in np.flatnonzero(lengths == 0)[:1]:
-        row = rows[layout.order[layout.sequence[place]]]
+        row = rows[sorted_rows.order[sorted_rows.ranks[place]]]
         raise ValueError(
-            f"row {row}: column {column!r} holds an empty sequence for token {layout.step[place]}, which cannot be "
-            f"packed; give it one value at least, or drop the row with dataset.filter"
+            f"row {row}: column {column!r} holds an empty sequence for token {sorted_rows.positions[place]}, "
+            f"which cannot be packed; give it one value at least, or drop the row with dataset.filter"
         )
 
 

@@ -25,7 +25,7 @@ from seqkit.data.rows.arrow import (
 )
 from seqkit.data.rows.collate import (
     PackCollate,
-    PackedLayout,
+    SortedRows,
     check_empty,
     check_empty_tokens,
     check_lengths,
@@ -205,26 +205,26 @@ class RaggedRows(Dataset[Batch]):
         table_rows = self._rows_in_table(rows)
         first = self._read(main, self._columns[main], table_rows)
         check_empty(main, first.lengths, rows)
-        layout = PackedLayout(self._cut(first.lengths))
+        sorted_rows = SortedRows(self._cut(first.lengths))
 
         def packed(name: str) -> PackedSequence:
             column = self._columns[name]
             if isinstance(column, NestedColumn):
-                tokens = layout.index(column.locate(table_rows)[0])  # (N,) inner lists, in packed order
+                tokens = sorted_rows.index(column.locate(table_rows)[0])  # (N,) inner lists, in packed order
                 inner = self._read(name, column.inner, tokens)
-                check_empty_tokens(name, inner.lengths, layout, rows)
+                check_empty_tokens(name, inner.lengths, sorted_rows, rows)
                 return inner.packed_apart(name)
             if name in self._collate.unaligned:
-                own = self._read(name, column, table_rows[layout.order])
-                check_empty(name, own.lengths, rows[layout.order])
+                own = self._read(name, column, table_rows[sorted_rows.order])
+                check_empty(name, own.lengths, rows[sorted_rows.order])
                 return own.packed_apart(name)
             own = first if name == main else self._read(name, column, table_rows)
-            return layout.packed(own.values(layout, name))
+            return sorted_rows.packed(own.values(sorted_rows, name))
 
         def stacked(name: str) -> Tensor:
             column = self._columns[name]
             assert isinstance(column, ArrowColumn)
-            begins, widths = column.locate(table_rows[layout.order])  # (B,)
+            begins, widths = column.locate(table_rows[sorted_rows.order])  # (B,)
             if not column.is_list:
                 return to_tensor(column.gather(begins), name)
             places = begins[:, None] + np.arange(widths[0]) * column.stride  # (B, C)
@@ -234,7 +234,7 @@ class RaggedRows(Dataset[Batch]):
             name: packed(name) if self._is_sequence(name) else stacked(name) for name in self._collate.targets
         }
         return Batch(
-            rows=torch.from_numpy(rows[layout.order]),
+            rows=torch.from_numpy(rows[sorted_rows.order]),
             inputs={name: packed(name) for name in self._collate.inputs},
             targets=targets | {name: stacked(name) for name in self._collate.sequence_targets},
         )
@@ -262,20 +262,20 @@ class _Sequences(NamedTuple):
     shape: tuple[int, ...]  # of one value
     gather: Callable[[np.ndarray], np.ndarray]
 
-    def values(self, layout: PackedLayout, name: str) -> Tensor:
+    def values(self, sorted_rows: SortedRows, name: str) -> Tensor:
         """The values, (N, *shape) in packed order."""
         width = prod(self.shape)
         found = None
         if self.items is not None and width > 1:
-            found = gather(self.items, self.begins[layout.order], layout.batch_sizes.numpy(), width)
+            found = gather(self.items, self.begins[sorted_rows.order], sorted_rows.batch_sizes, width)
         if found is None:
-            found = self.gather(layout.index(self.begins, width))
+            found = self.gather(sorted_rows.index(self.begins, width))
         return to_tensor(found.reshape(len(found), *self.shape), name)
 
     def packed_apart(self, name: str) -> PackedSequence:
         """Packed with a permutation of their own."""
-        layout = PackedLayout(self.lengths)
-        return layout.packed_apart(self.values(layout, name))
+        sorted_rows = SortedRows(self.lengths)
+        return sorted_rows.packed_apart(self.values(sorted_rows, name))
 
 
 def _emptied(batch: Batch) -> Batch:

@@ -8,6 +8,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from seqkit import kernels
 from seqkit.nn.rnn.options import RecurrentExtras, Skip
+from seqkit.packed import PackedLayout
 
 __all__ = ["GRU", "LSTM", "RNN"]
 
@@ -48,7 +49,7 @@ class _Recurrent(RecurrentExtras):
         length, sequences = values.shape[:2]
         sizes = torch.full((length if sequences else 0,), sequences, dtype=torch.int64)
         output, state = self._layers(
-            values.reshape(-1, values.size(2)), kernels.Steps(sizes, length * sequences), state
+            values.reshape(-1, values.size(2)), PackedLayout(sizes, length * sequences), state
         )
         output = output.view(length, sequences, self.output_size)
         if self.batch_first:
@@ -69,7 +70,7 @@ class _Recurrent(RecurrentExtras):
             unsorted_indices is not None
         ):  # else the batch sizes know, but a compiled graph must not look into them
             state = self._state(data, unsorted_indices.size(0), None)
-        output, state = self._layers(data, kernels.Steps(batch_sizes, data.size(0)), state)
+        output, state = self._layers(data, PackedLayout.of(packed), state)
         return PackedSequence(output, batch_sizes, sorted_indices, unsorted_indices), _permuted(
             state, unsorted_indices
         )
@@ -84,7 +85,7 @@ class _Recurrent(RecurrentExtras):
             return hidden
         return hidden, values.new_zeros(layers, sequences, self.hidden_size, dtype=dtype)
 
-    def _layers(self, data: Tensor, steps: kernels.Steps, state: State | None) -> tuple[Tensor, State]:
+    def _layers(self, data: Tensor, layout: PackedLayout, state: State | None) -> tuple[Tensor, State]:
         directions = 2 if self.bidirectional else 1
         states = state if isinstance(state, tuple) or state is None else (state,)
         names = self._flat_weights_names  # by name: parametrizations and functional_call replace the weights
@@ -98,11 +99,11 @@ class _Recurrent(RecurrentExtras):
                 initial = [torch.zeros_like(f) for f in finals[0]]
             output, final = kernels.layer(
                 cast(kernels.Mode, self.mode),
-                self._drop_input(data, steps, k),
-                steps,
+                self._drop_input(data, layout, k),
+                layout,
                 initial,
                 self._drop_weights(names[k * per_layer : (k + 1) * per_layer]),
-                self._extras(data, steps, k),
+                self._extras(data, layout, k),
                 backend=self.backend,
             )
             data = self._join(data, output, k)

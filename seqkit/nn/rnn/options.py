@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqkit import kernels
+from seqkit.packed import PackedLayout
 
 Skip = Literal["residual", "highway"]
 
@@ -93,7 +94,7 @@ class RecurrentExtras(nn.RNNBase):
         if sizes:
             self.reset_parameters()
 
-    def _drop_input(self, data: Tensor, steps: kernels.Steps, layer: int) -> Tensor:
+    def _drop_input(self, data: Tensor, layout: PackedLayout, layer: int) -> Tensor:
         """What a layer reads: its input (N, ·) under dropout, drawn for each token and for each sequence."""
         if not self.training:
             return data
@@ -101,10 +102,8 @@ class RecurrentExtras(nn.RNNBase):
             data = F.dropout(data, self.dropout)
         locked = self.locked_dropout if layer > 0 else self.input_dropout
         if locked > 0:
-            mask = F.dropout(data.new_ones(_sequences(data, steps), data.size(1)), locked)
-            compiling = torch.compiler.is_compiling()  # a graph cannot hold what is cached
-            of_token = kernels.sequences(steps.batch_sizes, data.size(0)) if compiling else steps.sequences
-            data = data * mask.index_select(0, of_token.to(data.device))
+            mask = F.dropout(data.new_ones(_sequences(data, layout), data.size(1)), locked)
+            data = data * mask.index_select(0, layout.on(data.device).ranks)
         return data
 
     def _drop_weights(self, names: list[str]) -> list[Tensor]:
@@ -116,12 +115,12 @@ class RecurrentExtras(nn.RNNBase):
             for name, weight in zip(names, weights, strict=True)
         ]
 
-    def _extras(self, data: Tensor, steps: kernels.Steps, layer: int) -> kernels.Extras:
+    def _extras(self, data: Tensor, layout: PackedLayout, layer: int) -> kernels.Extras:
         """What a layer does besides; masks and shares are drawn anew."""
         directions, size = 1 + self.bidirectional, self.proj_size or self.hidden_size
         extras, like = kernels.Extras(), cast(Tensor, self.weight_hh_l0)
         if self.training and self.recurrent_dropout > 0:
-            ones = like.new_ones(directions, _sequences(data, steps), size)
+            ones = like.new_ones(directions, _sequences(data, layout), size)
             extras = extras._replace(hidden_mask=F.dropout(ones, self.recurrent_dropout))
         for name, share, width in (
             ("keep_hidden", self.zoneout, size),
@@ -151,8 +150,8 @@ class RecurrentExtras(nn.RNNBase):
         return torch.lerp(below, output, F.linear(below, weight, bias).sigmoid())
 
 
-def _sequences(data: Tensor, steps: kernels.Steps) -> int:
+def _sequences(data: Tensor, layout: PackedLayout) -> int:
     """B, or an upper bound in a compiled graph, which must not look into the batch sizes."""
     if torch.compiler.is_compiling():
         return data.size(0)
-    return steps.sizes[0] if steps.sizes else 0
+    return layout.num_sequences

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqkit.data.rows import gather as module
-from seqkit.data.rows.collate import PackedLayout
+from seqkit.data.rows.collate import SortedRows
 from seqkit.data.rows.gather import gather
 
 
@@ -14,9 +14,9 @@ from seqkit.data.rows.gather import gather
 def test_equals_the_index(dtype, lengths, width, data):
     items = np.arange(6000).astype(dtype)
     begins = np.array([data.draw(st.integers(0, len(items) - length * width)) for length in lengths])
-    layout = PackedLayout(np.array(lengths))
-    found = gather(items, begins[layout.order], layout.batch_sizes.numpy(), width)
-    wanted = items[layout.index(begins, width)[:, None] + np.arange(width)]
+    rows = SortedRows(np.array(lengths))
+    found = gather(items, begins[rows.order], rows.batch_sizes, width)
+    wanted = items[rows.index(begins, width)[:, None] + np.arange(width)]
     assert found.dtype == wanted.dtype
     np.testing.assert_array_equal(found, wanted)
 

@@ -1,0 +1,214 @@
+"""Where each token of a pack is: index arithmetic, computed once a batch and shared by all that need it."""
+
+import weakref
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+
+class _Index:
+    """A property that is computed at its first use, as a tensor that autograd can save.
+
+    `functools.cached_property` has a lock in Python 3.11, which `torch.compile` cannot trace.
+    """
+
+    def __init__(self, compute: "Callable[[PackedLayout], Tensor]") -> None:
+        self.compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __get__(self, layout: "PackedLayout", owner: "type[PackedLayout] | None" = None) -> Tensor:
+        if torch.compiler.is_compiling():
+            return self.compute(layout)
+        with torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext():
+            found = self.compute(layout)
+        vars(layout)[self.compute.__name__] = found  # Python reads this one from now on
+        return found
+
+
+class PackedLayout:
+    """The places of the N tokens of B packed sequences, the longest of which has T tokens.
+
+    A token has a *position* t, its time step, and a *rank* b, the number of its sequence when the longest comes
+    first. Its index in the packed data is ``starts[t] + b``.
+
+    The tensors are computed when they are first read. ``on`` gives the same layout on another device.
+    Permutations (``sorted_indices``) are not part of a layout.
+
+    Args:
+        batch_sizes: (T,) int64 on the CPU, the number of sequences with more than t tokens, for each t. It must not
+            be changed in place afterwards.
+        num_tokens: N, if the caller knows it.
+        device: Where the index tensors are; by default on the CPU.
+
+    Attributes:
+        batch_sizes: As given.
+        num_tokens: N.
+        device: As given.
+    """
+
+    def __init__(
+        self, batch_sizes: Tensor, num_tokens: int | None = None, device: torch.device | None = None
+    ) -> None:
+        self.batch_sizes = (
+            batch_sizes.detach().contiguous()
+        )  # a new object: the cache of `of` must not keep its key
+        self.device = self.batch_sizes.device if device is None else device
+        self.num_tokens = int(self.batch_sizes.sum()) if num_tokens is None else num_tokens
+        self._elsewhere: dict[torch.device, Self] = {}
+
+    @classmethod
+    def of(cls, packed: PackedSequence) -> "PackedLayout":
+        """Get the layout of a pack, on the CPU: one object for all packs that share one ``batch_sizes`` tensor."""
+        sizes = packed.batch_sizes
+        if torch.compiler.is_compiling():
+            return PackedLayout(sizes, len(packed.data))
+        key = id(sizes)
+        owner, layout = _layouts.get(key, (None, None))
+        if layout is None or owner is None or owner() is not sizes:
+            layout = PackedLayout(sizes, len(packed.data))
+            _layouts[key] = weakref.ref(sizes, lambda _: _layouts.pop(key, None)), layout
+        return layout
+
+    @classmethod
+    def from_lengths(cls, lengths: Tensor) -> Self:
+        """Make the layout of sequences with these lengths (B,), int64 on the CPU, in any order."""
+        return cls(torch.from_numpy(conjugate(lengths.numpy())), int(lengths.sum()))
+
+    def on(self, device: torch.device) -> Self:
+        """Give the same layout with its tensors on another device; the host does not wait."""
+        if device == self.device:
+            return self
+        if device not in self._elsewhere:
+            self._elsewhere[device] = type(self)(self.batch_sizes, self.num_tokens, device)
+        return self._elsewhere[device]
+
+    @cached_property
+    def sizes(self) -> list[int]:
+        """The batch sizes, T of them."""
+        sizes: list[int] = self.batch_sizes.tolist()
+        return sizes
+
+    @property
+    def num_sequences(self) -> int:
+        """B."""
+        return self.sizes[0] if self.sizes else 0
+
+    def start(self, position: int) -> int:
+        """Give the index of the first token of a time step; N where no sequence is that long."""
+        return sum(self.sizes[:position])
+
+    @_Index
+    def starts(self) -> Tensor:
+        """(T,) the index of each time step's first token."""
+        return self._device_sizes.cumsum(0) - self._device_sizes
+
+    @_Index
+    def positions(self) -> Tensor:
+        """(N,) the time step of each token."""
+        if self._on_host:
+            return torch.from_numpy(token_positions(self.batch_sizes.numpy()))
+        # Given the size of the result, it does not wait for an accelerator.
+        return torch.repeat_interleave(self._device_sizes, output_size=self.num_tokens)
+
+    @_Index
+    def ranks(self) -> Tensor:
+        """(N,) the rank of each token's sequence."""
+        if self._on_host:
+            return torch.from_numpy(token_ranks(self.batch_sizes.numpy()))
+        return torch.arange(self.num_tokens, device=self.device) - self.starts[self.positions]
+
+    @_Index
+    def lengths(self) -> Tensor:
+        """(B,) the number of tokens of each sequence, longest first."""
+        return self._move(torch.from_numpy(conjugate(self.batch_sizes.numpy())))
+
+    @_Index
+    def last(self) -> Tensor:
+        """(B,) the index of each sequence's last token, longest sequence first."""
+        return self.index(self.lengths - 1, torch.arange(self.num_sequences, device=self.device))
+
+    @_Index
+    def previous(self) -> Tensor:
+        """(N,) the index of the token before each; N + b at the first token of the sequence of rank b."""
+        before = self.index((self.positions - 1).clamp_(min=0), self.ranks)
+        return torch.where(self.positions == 0, self.num_tokens + self.ranks, before)
+
+    @_Index
+    def next(self) -> Tensor:
+        """(N,) the index of the token after each; N + b at the last token of the sequence of rank b."""
+        after = torch.arange(self.num_tokens, device=self.device) + self._device_sizes[self.positions]
+        ends = self.num_tokens + torch.arange(self.num_sequences, device=self.device)
+        return after.index_copy_(0, self.last, ends)
+
+    @_Index
+    def reversal(self) -> Tensor:
+        """(N,) the index of the token that takes each place when each sequence is reversed; its own inverse."""
+        return self.index(self.lengths[self.ranks] - 1 - self.positions, self.ranks)
+
+    def index(self, positions: Tensor, ranks: Tensor) -> Tensor:
+        """Give the index of the tokens with these positions and ranks."""
+        return self.starts[positions] + ranks
+
+    def gather_index(self, offsets: Tensor) -> Tensor:
+        """Locate each packed token (N,) in values of which the sequence of rank b begins at ``offsets[b]``."""
+        return offsets.index_select(0, self.ranks) + self.positions
+
+    def by_sequence(self, order: Tensor | None = None) -> Tensor:
+        """List the index of each token (N,) sequence after sequence.
+
+        Args:
+            order: (B,) the ranks of the sequences in the wanted order; by default the longest comes first.
+        """
+        lengths = self.lengths if order is None else self.lengths[order]
+        rows = torch.repeat_interleave(lengths, output_size=self.num_tokens)
+        positions = torch.arange(self.num_tokens, device=self.device) - (lengths.cumsum(0) - lengths)[rows]
+        return self.index(positions, rows if order is None else order[rows])
+
+    @property
+    def _on_host(self) -> bool:
+        return self.device.type == "cpu" and not torch.compiler.is_compiling()
+
+    @_Index
+    def _device_sizes(self) -> Tensor:
+        return self._move(self.batch_sizes)
+
+    def _move(self, indices: Tensor) -> Tensor:
+        return move(indices, self.device)
+
+
+_layouts: dict[int, tuple[weakref.ref[Tensor], PackedLayout]] = {}  # by the id of `batch_sizes`, while that lives
+
+
+def move(indices: Tensor, device: torch.device) -> Tensor:
+    """Move from the CPU without waiting: only a copy from pinned memory is asynchronous."""
+    return indices.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else indices.to(device)
+
+
+# In numpy for collation, which does this for each batch: a call costs a third of torch's.
+
+
+def conjugate(sizes: np.ndarray) -> np.ndarray:
+    """Turn lengths (B,), in any order, into batch sizes (T,), or batch sizes into falling lengths.
+
+    Counts, for each i below the largest of the sizes, the sizes above i: the two are conjugate partitions of N.
+    """
+    counts: np.ndarray = len(sizes) - np.bincount(sizes).cumsum()[:-1]
+    return counts
+
+
+def token_positions(batch_sizes: np.ndarray) -> np.ndarray:
+    """Give the time step of each token (N,)."""
+    return np.arange(len(batch_sizes)).repeat(batch_sizes)
+
+
+def token_ranks(batch_sizes: np.ndarray) -> np.ndarray:
+    """Give the rank of each token's sequence (N,)."""
+    starts = (batch_sizes.cumsum() - batch_sizes).repeat(batch_sizes)
+    ranks: np.ndarray = np.arange(len(starts)) - starts
+    return ranks
