@@ -138,10 +138,10 @@ def test_gradients(sweeps, bound):
 def test_a_wide_range_of_scores_gives_the_gradients_of_a_narrow_one(sweeps):
     crf, each = make([6, 4, 4, 1], 5, 2)
     scores = packed.pack(each)
-    sums = crf._log_partition(scores.data, scores.batch_sizes)
+    sums = crf._log_partition(scores.data, packed.PackedLayout.of(scores))
     assert type(sums.grad_fn).__name__.startswith("_LogPartition")
     fast = torch.autograd.grad(sums.square().sum(), list(crf.parameters()))
-    slow_sums = _by_logarithms(scores.data, *crf._restricted(torch.float64), scores.batch_sizes)
+    slow_sums = _by_logarithms(scores.data, *crf._restricted(torch.float64), packed.PackedLayout.of(scores))
     slow = torch.autograd.grad(slow_sums.square().sum(), list(crf.parameters()))
     torch.testing.assert_close(fast, slow)
 
@@ -237,8 +237,8 @@ def test_wide_transitions_under_a_tag_scheme(sweeps, scale):
     with torch.no_grad():
         crf.transitions.mul_(scale)
     scores = packed.pack(each)
-    expected = _by_logarithms(scores.data, *crf._restricted(torch.float64), scores.batch_sizes)
-    torch.testing.assert_close(crf._log_partition(scores.data, scores.batch_sizes), expected)
+    expected = _by_logarithms(scores.data, *crf._restricted(torch.float64), packed.PackedLayout.of(scores))
+    torch.testing.assert_close(crf._log_partition(scores.data, packed.PackedLayout.of(scores)), expected)
 
 
 @pytest.mark.parametrize("scheme", ["BIO", "IOB1", "BIOES"])
@@ -246,7 +246,7 @@ def test_tag_schemes_are_summed_by_exponentials(scheme):
     prefixes = "BIES" if scheme == "BIOES" else "BI"
     names = ["O", *(f"{p}-{t}" for t in "XY" for p in prefixes), f"{'E' if scheme == 'BIOES' else 'I'}-Z"]
     crf, each = make([30, 12], len(names), 7, allowed_transitions(names, scheme), 5.0)  # Z never begins
-    sums = crf._log_partition(packed.pack(each).data, packed.pack(each).batch_sizes)
+    sums = crf._log_partition(packed.pack(each).data, packed.PackedLayout.of(packed.pack(each)))
     assert type(sums.grad_fn).__name__.startswith("_LogPartition")
 
 

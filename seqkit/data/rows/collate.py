@@ -177,22 +177,23 @@ class SortedRows:
 
     Attributes:
         order: (B,) the rows, longest first.
-        batch_sizes: (T,) int64, as in a PackedSequence.
+        batch_sizes: (T,) int64, one tensor for all columns.
     """
 
     def __init__(self, lengths: np.ndarray):
         self.order = np.argsort(-lengths, kind="stable")
-        self.batch_sizes = conjugate(lengths)
+        self._sizes = conjugate(lengths)
+        self.batch_sizes = torch.from_numpy(self._sizes)
 
     @cached_property
     def positions(self) -> np.ndarray:
         """(N,) each packed token's time step."""
-        return token_positions(self.batch_sizes)
+        return token_positions(self._sizes)
 
     @cached_property
     def ranks(self) -> np.ndarray:
         """(N,) the index in ``order`` of each packed token's row."""
-        return token_ranks(self.batch_sizes)
+        return token_ranks(self._sizes)
 
     def index(self, starts: np.ndarray, stride: int = 1) -> np.ndarray:
         """Locate each packed token (N,) in values whose rows begin at ``starts`` (B,), in the order given."""
@@ -201,12 +202,12 @@ class SortedRows:
 
     def packed(self, data: Tensor) -> PackedSequence:
         """Make a PackedSequence of one column's values (N, ...) in packed order."""
-        return PackedSequence(data, torch.from_numpy(self.batch_sizes))
+        return PackedSequence(data, self.batch_sizes)
 
     def packed_apart(self, data: Tensor) -> PackedSequence:
         """Make a PackedSequence whose permutation gives the rows in the order in which they came."""
         order = torch.from_numpy(self.order)
-        return PackedSequence(data, torch.from_numpy(self.batch_sizes), order, torch.argsort(order))
+        return PackedSequence(data, self.batch_sizes, order, torch.argsort(order))
 
 
 def to_tensor(values: np.ndarray, column: str) -> Tensor:

@@ -267,7 +267,7 @@ class _Sequences(NamedTuple):
         width = prod(self.shape)
         found = None
         if self.items is not None and width > 1:
-            found = gather(self.items, self.begins[sorted_rows.order], sorted_rows.batch_sizes, width)
+            found = gather(self.items, self.begins[sorted_rows.order], sorted_rows.batch_sizes.numpy(), width)
         if found is None:
             found = self.gather(sorted_rows.index(self.begins, width))
         return to_tensor(found.reshape(len(found), *self.shape), name)
