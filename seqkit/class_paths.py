@@ -1,7 +1,25 @@
-"""The public name of a class, by which checkpoints, configs and specs name it."""
+"""Names of classes in checkpoints, configs and specs."""
 
+import pkgutil
 import sys
 from importlib import import_module
+
+
+def class_at(path: str) -> type:
+    """Import a class by its path, such as ``seqkit.nn.LSTM``.
+
+    Raises:
+        ValueError: There is no class at this path.
+    """
+    try:
+        found = pkgutil.resolve_name(path)
+    except (AttributeError, ImportError) as error:
+        raise ValueError(
+            f"cannot import {path!r}: {error}; give the path of a class, such as seqkit.nn.LSTM"
+        ) from error
+    if not isinstance(found, type):
+        raise ValueError(f"{path!r} is a {type(found).__name__}; give the path of a class, such as seqkit.nn.LSTM")
+    return found
 
 
 def public_path(cls: type) -> str:

@@ -5,7 +5,7 @@ import torch
 
 import seqkit
 from seqkit import data, nn
-from seqkit.class_paths import public_path
+from seqkit.class_paths import class_at, public_path
 
 
 class Own:
@@ -32,3 +32,13 @@ class Own:
 )
 def test_the_shortest_path_that_imports_the_class(cls, path):
     assert public_path(cls) == path
+    assert class_at(path) is cls
+
+
+def test_a_path_without_a_class():
+    with pytest.raises(ValueError, match=r"cannot import 'seqkit.nn.Lstm': .*; give the path of a class, such as"):
+        class_at("seqkit.nn.Lstm")
+    with pytest.raises(ValueError, match=r"cannot import 'nowhere.LSTM': No module named 'nowhere'; give the path"):
+        class_at("nowhere.LSTM")
+    with pytest.raises(ValueError, match=r"'seqkit.nn' is a module; give the path of a class"):
+        class_at("seqkit.nn")

@@ -11,7 +11,7 @@ import torch
 import yaml
 from datasets import Dataset
 
-from seqkit.cli.main import main
+from seqkit.cli import main
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from seqkit.cli.sweep import main as sweep
+from seqkit.cli import main as seqkit
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     given, options = parser.parse_known_args(arguments)
     words = ["--seeds", ",".join(map(str, given.seeds)), *(["--test"] if given.test else [])]
     words += [] if given.output is None else ["--output", str(given.output)]
-    return sweep([*words, "--config", given.config, *options])
+    return seqkit(["sweep", *words, "--config", given.config, *options])
 
 
 if __name__ == "__main__":

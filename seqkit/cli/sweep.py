@@ -1,4 +1,4 @@
-"""``python -m seqkit sweep``: one config with several seeds, and the mean and standard deviation of every score."""
+"""``python -m seqkit sweep``: fit one config with several seeds; mean and standard deviation of every score."""
 
 import argparse
 import json
@@ -17,22 +17,24 @@ from rich.table import Table
 
 from seqkit.callbacks import Throughput
 from seqkit.callbacks.monitor import has_validation
-from seqkit.cli.main import main as seqkit
+from seqkit.cli.sequence_cli import SequenceCLI
 from seqkit.files import atomic_write
+from seqkit.upstream.lightning import find_callbacks, remove_callbacks
 
 
 def sweep(options: Sequence[str], seeds: Sequence[int], *, test: bool = False) -> dict[str, Any]:
-    """Fit with each seed and score its best checkpoint, by the validation split.
+    """Fit with each seed, and score each seed's best checkpoint on the validation split.
 
     Args:
-        options: The words after ``python -m seqkit fit``, without ``--seed_everything``.
+        options: The arguments after ``python -m seqkit fit``, without ``--seed_everything``.
         seeds: The seeds.
-        test: Whether to score the test split, too. Choices made by its scores make them worthless: leave it alone
-            until all else is decided.
+        test: Whether to score the test split as well. Test scores that decide anything are biased: use it once,
+            after all decisions.
 
     Returns:
-        Plain types: the ``seeds``, the ``monitor``, and by name the ``scores`` of every seed, among them the
-        seconds that the fit took and the tokens a second in training; the number of ``parameters``; what it ran on.
+        Plain types: the ``seeds``, the ``monitor``, the ``scores`` of every seed by name, the number of
+        ``parameters``, and the machine and versions. The scores include the seconds of the fit and the training
+        speed in tokens per second.
     """
     monitor, parameters, runs = "", 0, []
     for seed in seeds:
@@ -51,63 +53,69 @@ def sweep(options: Sequence[str], seeds: Sequence[int], *, test: bool = False) -
     }
 
 
-def table(result: dict[str, Any]) -> Table:
-    """The table of what :func:`sweep` gives, the score that says which checkpoint is best on top."""
-    seeds, scores = result["seeds"], result["scores"]
-    made = Table(title=f"seeds {', '.join(map(str, seeds))}; {result['parameters']:,} parameters")
-    for name in ("", "mean", "standard deviation", *(f"seed {seed}" for seed in seeds)):
-        made.add_column(name, justify="right" if name else "left")
-    for name in sorted(scores, key=lambda name: name != result["monitor"]):
-        spread = f"{statistics.stdev(scores[name]):.4f}" if len(seeds) > 1 else "-"
-        values = (f"{value:.4f}" for value in scores[name])
-        made.add_row(name, f"{statistics.mean(scores[name]):.4f}", spread, *values)
-    return made
-
-
-def main(words: Sequence[str]) -> dict[str, Any]:
-    """Sweep as the command line says, print the table and, with ``--output``, write all values as JSON.
+def sweep_command(words: Sequence[str]) -> dict[str, Any]:
+    """Parse the command line, run :func:`sweep`, print its table and write its result as JSON.
 
     Args:
-        words: The words after ``python -m seqkit sweep``.
+        words: The arguments after ``python -m seqkit sweep``.
     """
     parser = argparse.ArgumentParser(
         prog="python -m seqkit sweep",
-        description="Fit with several seeds; all other options are those of `fit`.",
+        description="Fit with several seeds. All other options are those of `fit`.",
         allow_abbrev=False,
     )
-    parser.add_argument("--seeds", type=_numbers, default=[0, 1, 2], help="with commas between; by default 0,1,2")
-    parser.add_argument("--test", action="store_true", help="score the test split, too; once, when all is decided")
+    parser.add_argument("--seeds", type=_numbers, default=[0, 1, 2], help="separated by commas; default: 0,1,2")
+    parser.add_argument(
+        "--test", action="store_true", help="score the test split as well; use it once, after all decisions"
+    )
     parser.add_argument("--output", type=Path, help="a JSON file for all values")
     given, options = parser.parse_known_args(list(words))
     result = sweep(options, given.seeds, test=given.test)
-    if getattr(rank_zero_only, "rank", 0):
-        return result  # the first rank prints and writes
-    Console().print(table(result))
-    if given.output is not None:
-        with atomic_write(given.output) as whole:
-            whole.write_text(json.dumps(result, indent=1))
+    _report(result, given.output)
     return result
 
 
+@rank_zero_only
+def _report(result: dict[str, Any], output: Path | None) -> None:
+    Console().print(_table(result))
+    if output is not None:
+        with atomic_write(output) as temporary:
+            temporary.write_text(json.dumps(result, indent=1))
+
+
+def _table(result: dict[str, Any]) -> Table:
+    """Create the table of the scores; the first row is the monitor, which selects the best checkpoint."""
+    seeds, scores = result["seeds"], result["scores"]
+    table = Table(title=f"seeds {', '.join(map(str, seeds))}; {result['parameters']:,} parameters")
+    for name in ("", "mean", "standard deviation", *(f"seed {seed}" for seed in seeds)):
+        table.add_column(name, justify="right" if name else "left")
+    for name in sorted(scores, key=lambda name: name != result["monitor"]):
+        deviation = f"{statistics.stdev(scores[name]):.4f}" if len(seeds) > 1 else "-"
+        values = (f"{value:.4f}" for value in scores[name])
+        table.add_row(name, f"{statistics.mean(scores[name]):.4f}", deviation, *values)
+    return table
+
+
 def _run(options: Sequence[str], seed: int, *, test: bool) -> tuple[str, int, dict[str, float]]:
+    """Fit with one seed; return the monitor's name, the number of parameters and the scores."""
     start = time.perf_counter()
-    cli = seqkit(["fit", *options, f"--seed_everything={seed}"])
+    cli = SequenceCLI(["fit", *options, f"--seed_everything={seed}"])
     seconds = time.perf_counter() - start
-    trainer: Any = cli.trainer
+    trainer = cli.trainer
     if trainer.checkpoint_callback is None:
         raise ValueError("sweep scores the best checkpoint; leave out --trainer.enable_checkpointing=false")
-    # Of a checkpoint it would load the last step's weights in place of the average.
-    trainer.callbacks = [c for c in trainer.callbacks if not isinstance(c, WeightAveraging)]
+    # It would replace the checkpoint's weights by those of the last step.
+    remove_callbacks(trainer, WeightAveraging)
+    options_of_both: dict[str, Any] = {"ckpt_path": "best", "verbose": False, "weights_only": True}
     scores: dict[str, float] = {}
-    for verb in ("validate", "test"):
-        if has_validation(trainer) if verb == "validate" else test:
-            score = getattr(trainer, verb)
-            (found,) = score(cli.model, cli.datamodule, ckpt_path="best", verbose=False, weights_only=True)
-            scores |= found
+    if has_validation(trainer):
+        scores |= trainer.validate(cli.model, cli.datamodule, **options_of_both)[0]
+    if test:
+        scores |= trainer.test(cli.model, cli.datamodule, **options_of_both)[0]
     scores |= {"fit_seconds": seconds, "epochs": float(trainer.current_epoch)}
-    pace = next((callback for callback in trainer.callbacks if isinstance(callback, Throughput)), None)
-    if pace is not None and pace.seconds:
-        scores["tokens/s"] = pace.tokens / pace.seconds * trainer.world_size
+    for throughput in find_callbacks(trainer, Throughput):
+        if throughput.seconds:
+            scores["tokens/s"] = throughput.tokens_per_second * trainer.world_size
     return str(cli.model.monitor[0]), sum(p.numel() for p in cli.model.parameters()), scores
 
 

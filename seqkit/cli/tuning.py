@@ -1,4 +1,4 @@
-"""Which learning rate, and how large a batch: tried out on a config's own model and data."""
+"""Find a learning rate and a token budget for a model and its data."""
 
 import copy
 import time
@@ -14,27 +14,28 @@ from rich.table import Table
 from torch.utils.data import DataLoader
 
 from seqkit.batch import Batch
-from seqkit.data.lightning.datamodule import SequenceDataModule
+from seqkit.data.lightning import SequenceDataModule
 from seqkit.data.lightning.loaders import as_it_is
 from seqkit.figures import new_figure
 from seqkit.files import atomic_write
 from seqkit.tasks.module import SequenceModule
+from seqkit.upstream.lightning import epoch_limit
 
-_EPOCHS = 1000  # of a learning rate's test, which ends after a hundred steps
+_EPOCHS = 1000  # limit for the learning-rate test, which ends after a hundred steps
 _STEPS = 3  # of each trial of a budget; the first one warms up
 
 
 def find_lr(trainer: Trainer, model: LightningModule, data: SequenceDataModule, picture: Path) -> float:
-    """Raise the learning rate step by step, print the one at which the loss falls fastest, and draw the curve.
+    """Raise the learning rate at each step, print the rate at which the loss falls fastest, and draw the curve.
 
     The range test of Smith (2017, https://arxiv.org/abs/1506.01186) by Lightning's
-    :class:`~lightning.pytorch.tuner.Tuner`, on the batches of the data's own plan. The model stays as it was.
+    :class:`~lightning.pytorch.tuner.Tuner`, on the training batches of the data. The model is not changed.
 
     Args:
-        trainer: A trainer that has not run.
+        trainer: A trainer that has not run yet.
         model: The model.
         data: The data.
-        picture: The file to draw; its ending says the format, such as ``.png``.
+        picture: The image file to draw; its suffix is the format.
 
     Returns:
         The learning rate.
@@ -42,53 +43,53 @@ def find_lr(trainer: Trainer, model: LightningModule, data: SequenceDataModule, 
     Raises:
         ValueError: The loss fell at no learning rate.
     """
-    epochs = trainer.fit_loop.max_epochs
-    trainer.fit_loop.max_epochs = _EPOCHS  # of a small set, a config's few hold fewer steps than the test takes
-    try:
+    with epoch_limit(trainer, _EPOCHS):  # the few epochs of a config may hold fewer steps than the test needs
         found = Tuner(trainer).lr_find(model, datamodule=data, update_attr=False)
-    finally:
-        trainer.fit_loop.max_epochs = epochs
     rate = None if found is None else found.suggestion()
     if found is None or rate is None:
         raise ValueError(
-            "find_lr: the loss fell at no learning rate; does the model learn, and are there batches enough?"
+            "find_lr: the loss fell at no learning rate; check that the model trains at all and that the training "
+            "split has enough batches"
         )
     Console().print(f"learning rate {rate:.2e}")
-    rates, losses = found.results["lr"], found.results["loss"]
+    _draw(found.results["lr"], found.results["loss"], rate, picture)
+    return float(rate)
+
+
+def _draw(rates: list[float], losses: list[float], best: float, picture: Path) -> None:
     figure = new_figure(7.0, 4.5)
     axes = figure.add_subplot()
     axes.plot(rates, losses, color="#2563a8")
-    axes.axvline(rate, color="#c2410c", linewidth=1.2, label=f"{rate:.2e}")
+    axes.axvline(best, color="#c2410c", linewidth=1.2, label=f"{best:.2e}")
     axes.set_xscale("log")
     axes.set_xlabel("learning rate")
     axes.set_ylabel("loss, smoothed")
     axes.legend(frameon=False)
-    with atomic_write(picture) as whole:
-        figure.savefig(whole)
-    return float(rate)
+    with atomic_write(picture) as temporary:
+        figure.savefig(temporary)
 
 
 def find_max_tokens(
     trainer: Trainer, model: SequenceModule, data: SequenceDataModule, seconds: float = 10.0, most: int = 1 << 22
 ) -> list[dict[str, Any]]:
-    """Double the budget of tokens until a step no longer fits, and print what each budget takes.
+    """Double the token budget until a step no longer fits, and print the time and memory of each budget.
 
-    Every budget is tried on the heaviest batch that its plan can give, the one that ``longest_first`` begins with:
-    what fits there fits in the whole fit. Each trial trains a copy of the model for three steps.
+    Each trial trains a copy of the model for three steps on the heaviest batch of the budget's plan, the batch with
+    which ``longest_first`` starts. If it fits, so does every batch of a fit.
 
     Args:
-        trainer: Says the device and the precision.
-        model: The model; it stays as it was.
+        trainer: Gives the device and the precision.
+        model: The model; it is not changed.
         data: The data; the first budget is its ``max_tokens``.
-        seconds: The longest that a step may take.
+        seconds: The longest time that a step may take.
         most: The largest budget to try.
 
     Returns:
-        By budget that was tried: ``max_tokens``, the heaviest batch's ``sequences``, ``longest`` and ``tokens``,
-        the ``seconds`` of a step, ``tokens/s``, on a GPU the peak ``memory`` in bytes, and whether it ``fits``.
+        For each budget: ``max_tokens``, the heaviest batch's ``sequences``, ``longest`` and ``tokens``, the
+        ``seconds`` of a step, ``tokens/s``, the peak ``memory`` in bytes on a GPU, and whether it ``fits``.
 
     Raises:
-        ValueError: The data has no ``max_tokens``, is continuous text or comes as a stream.
+        ValueError: The data has no ``max_tokens``, is continuous text or is a stream.
     """
     if data.continuous is not None:
         raise ValueError(
@@ -97,39 +98,36 @@ def find_max_tokens(
         )
     if isinstance(data.splits.get("train"), IterableDataset):
         raise ValueError(
-            "find_max_tokens tries the heaviest batch of all rows, which a stream does not tell; try it on a part "
+            "find_max_tokens tries the heaviest batch of all rows, which is unknown for a stream; try it on a part "
             "of the rows with streaming=False"
         )
     if data.max_tokens is None:
-        raise ValueError(
-            "find_max_tokens doubles the budget of tokens, but the data has none; give data.max_tokens"
-        )
-    found: list[dict[str, Any]] = []
+        raise ValueError("find_max_tokens doubles the token budget, but the data has none; give data.max_tokens")
+    trials: list[dict[str, Any]] = []
     budget = data.max_tokens
     while budget <= most:
-        batch, whole = _heaviest(data, budget)
-        found.append({"max_tokens": budget} | _tried(trainer, model, batch))
-        last = found[-1]
-        last["fits"] = last["seconds"] is not None and last["seconds"] <= seconds
-        if not last["fits"] or whole:
+        batch, holds_all_rows = _heaviest_batch(data, budget)
+        trial = {"max_tokens": budget} | _try_batch(trainer, model, batch)
+        trial["fits"] = trial["seconds"] is not None and trial["seconds"] <= seconds
+        trials.append(trial)
+        if not trial["fits"] or holds_all_rows:
             break
         budget *= 2
-    Console().print(_table(found))
-    return found
+    Console().print(_table(trials))
+    return trials
 
 
-def _heaviest(data: SequenceDataModule, budget: int) -> tuple[Batch, bool]:
-    """The heaviest batch under a budget, and whether it holds all rows."""
-    trial = copy.copy(data)
-    trial.max_tokens, trial.longest_first = budget, True
-    rows = trial.rows("train", training=True)
-    sampler = trial.sampler(rows, training=True, alone=True)
-    batch = rows[next(iter(sampler))]
-    return batch, len(sampler) == 1
+def _heaviest_batch(data: SequenceDataModule, budget: int) -> tuple[Batch, bool]:
+    """Return the heaviest batch of a budget, and whether it holds all rows."""
+    data = copy.copy(data)
+    data.max_tokens, data.longest_first = budget, True
+    rows = data.rows("train", training=True)
+    sampler = data.sampler(rows, training=True, alone=True)
+    return rows[next(iter(sampler))], len(sampler) == 1
 
 
-def _tried(trainer: Trainer, model: SequenceModule, batch: Batch) -> dict[str, Any]:
-    """What some steps on a batch take; no seconds where memory ran out."""
+def _try_batch(trainer: Trainer, model: SequenceModule, batch: Batch) -> dict[str, Any]:
+    """Train a copy of the model on one batch; ``seconds`` is None if memory ran out."""
     main = next(iter(batch.inputs.values()))
     result: dict[str, Any] = {
         "sequences": len(batch.rows),
@@ -144,7 +142,7 @@ def _tried(trainer: Trainer, model: SequenceModule, batch: Batch) -> dict[str, A
     model = copy.deepcopy(model)
     model._lr_scheduler = None  # its warm-up may be longer than a trial
     clock = _Clock()
-    runner = Trainer(
+    trial_trainer = Trainer(
         accelerator="gpu" if on_gpu else device.type,
         devices=[device.index or 0] if on_gpu else 1,
         precision=trainer.precision,
@@ -161,7 +159,7 @@ def _tried(trainer: Trainer, model: SequenceModule, batch: Batch) -> dict[str, A
         torch.cuda.reset_peak_memory_stats(device)
     loader: Any = DataLoader([batch] * _STEPS, batch_size=None, collate_fn=as_it_is)  # type: ignore[arg-type]
     try:
-        runner.fit(model, loader, loader)
+        trial_trainer.fit(model, loader, loader)
     except RuntimeError as error:
         if not isinstance(error, torch.OutOfMemoryError) and "memory" not in str(error):
             raise
@@ -173,37 +171,37 @@ def _tried(trainer: Trainer, model: SequenceModule, batch: Batch) -> dict[str, A
 
 
 class _Clock(Callback):
-    """The seconds of each step."""
+    """Measures the seconds of each step."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
-        self._begin = 0.0
+        self._start = 0.0
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
-        _wait(trainer)
-        self._begin = time.perf_counter()
+        _synchronize(trainer)
+        self._start = time.perf_counter()
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        _wait(trainer)
-        self.seconds.append(time.perf_counter() - self._begin)
+        _synchronize(trainer)
+        self.seconds.append(time.perf_counter() - self._start)
 
 
-def _wait(trainer: Trainer) -> None:
+def _synchronize(trainer: Trainer) -> None:
     if trainer.strategy.root_device.type == "cuda":
         torch.cuda.synchronize()
 
 
-def _table(found: list[dict[str, Any]]) -> Table:
-    made = Table(title="the heaviest batch of each budget")
+def _table(trials: list[dict[str, Any]]) -> Table:
+    table = Table(title="the heaviest batch of each budget")
     for name in ("max_tokens", "sequences", "longest", "tokens", "s a step", "tokens/s", "memory", ""):
-        made.add_column(name, justify="right")
-    for row in found:
-        taken = ["-", "-"] if row["seconds"] is None else [f"{row['seconds']:.3f}", f"{row['tokens/s']:,.0f}"]
-        memory = "-" if row["memory"] is None else f"{row['memory'] / 2**30:.2f} GiB"
-        counts = (f"{row[name]:,}" for name in ("max_tokens", "sequences", "longest", "tokens"))
-        made.add_row(*counts, *taken, memory, "" if row["fits"] else "too much")
-    fitting = [row for row in found if row["fits"]]
+        table.add_column(name, justify="right")
+    for trial in trials:
+        counts = (f"{trial[name]:,}" for name in ("max_tokens", "sequences", "longest", "tokens"))
+        speed = ["-", "-"] if trial["seconds"] is None else [f"{trial['seconds']:.3f}", f"{trial['tokens/s']:,.0f}"]
+        memory = "-" if trial["memory"] is None else f"{trial['memory'] / 2**30:.2f} GiB"
+        table.add_row(*counts, *speed, memory, "" if trial["fits"] else "too much")
+    fitting = [trial for trial in trials if trial["fits"]]
     if fitting:
-        fastest = max(fitting, key=lambda row: row["tokens/s"])
-        made.caption = f"fits: {fitting[-1]['max_tokens']:,}; most tokens a second: {fastest['max_tokens']:,}"
-    return made
+        fastest = max(fitting, key=lambda trial: trial["tokens/s"])
+        table.caption = f"fits: {fitting[-1]['max_tokens']:,}; most tokens a second: {fastest['max_tokens']:,}"
+    return table

@@ -107,7 +107,7 @@ def test_a_conll_file_that_changed_after_it_was_read(tmp_path):
     source.write(out, "test", "tag", {1: ["Z"]})
     assert out.read_text() == "a X _\nb Y _\n\nc X Z\n"
     with pytest.raises(
-        ValueError, match=r"data.conll:2: sentence 0 has 2 tokens or more but 1 predictions; write into"
+        ValueError, match=r"data.conll:2: sentence 0 has 2 tokens or more but 1 predictions; use the file that"
     ):
         source.write(out, "test", "tag", {0: ["Z"]})
     with pytest.raises(ValueError, match=r"data.conll:4: sentence 1 has 1 tokens but 2 predictions"):

@@ -5,16 +5,14 @@ import pytest
 import torch
 
 from seqkit import SequenceDataModule, Tagger
-from seqkit.cli import tuning
-from seqkit.cli.main import main
-from seqkit.cli.tuning import find_lr, find_max_tokens
+from seqkit.cli import find_lr, find_max_tokens, main, tuning
 from seqkit.data import Continuous
 from seqkit.nn import LSTM, Embedding
 from seqkit.optim import WarmupCosine
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:(?s).*(add_instantiator|skip_none).*was deprecated:DeprecationWarning"),
-]
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:(?s).*(add_instantiator|skip_none).*was deprecated:DeprecationWarning"
+)
 
 
 def build(splits, **options):
@@ -34,7 +32,7 @@ def weights(model):
     return torch.cat([p.detach().flatten() for p in model.parameters()]).clone()
 
 
-def test_a_learning_rate_is_found_and_nothing_is_left_behind(splits, trainer, tmp_path):
+def test_finds_a_learning_rate_and_leaves_the_model_unchanged(splits, trainer, tmp_path):
     plain, data = build(splits)
     trainer(max_epochs=2).fit(plain, data)
     model, data = build(splits)
@@ -48,7 +46,7 @@ def test_a_learning_rate_is_found_and_nothing_is_left_behind(splits, trainer, tm
     assert torch.equal(weights(model), weights(plain))
 
 
-def test_budgets_double_until_a_batch_holds_all_rows(splits, trainer):
+def test_doubles_the_budget_until_a_batch_holds_all_rows(splits, trainer):
     model, data = build(splits, lr_scheduler=partial(WarmupCosine, warmup=500))
     before = weights(model)
     found = find_max_tokens(trainer(), model, data)
@@ -64,7 +62,7 @@ def test_budgets_double_until_a_batch_holds_all_rows(splits, trainer):
     assert (data.max_tokens, data.longest_first) == (32, False)
 
 
-def test_each_budget_is_tried_on_its_heaviest_batch(splits, trainer):
+def test_tries_each_budget_on_its_heaviest_batch(splits, trainer):
     model, data = build(splits)
     found = find_max_tokens(trainer(), model, data, most=64)
     for row in found:
@@ -94,7 +92,7 @@ def test_stops_where_memory_or_time_runs_out(splits, trainer, monkeypatch):
     assert found[-1]["seconds"] is None
 
 
-def test_other_errors_are_not_taken_for_memory(splits, trainer, monkeypatch):
+def test_other_errors_are_raised(splits, trainer, monkeypatch):
     model, data = build(splits)
 
     def fail(*_):
@@ -102,14 +100,12 @@ def test_other_errors_are_not_taken_for_memory(splits, trainer, monkeypatch):
 
     monkeypatch.setattr(model, "compute_loss", fail)
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-        tuning._tried(trainer(), model, data.rows("train")[[0, 1]])
+        tuning._try_batch(trainer(), model, data.rows("train")[[0, 1]])
 
 
-def test_a_budget_of_sequences_alone_is_refused(splits, trainer):
+def test_a_budget_of_sequences_only_is_refused(splits, trainer):
     data = SequenceDataModule(splits, inputs="words", targets="tags", max_sequences=8)
-    with pytest.raises(
-        ValueError, match=r"find_max_tokens doubles the budget of tokens, but .* give data.max_tokens"
-    ):
+    with pytest.raises(ValueError, match=r"find_max_tokens doubles the token budget, but .* give data.max_tokens"):
         find_max_tokens(trainer(), build(splits)[0], data)
 
 
@@ -136,6 +132,6 @@ def test_budgets_of_continuous_text_and_of_streams_are_refused(splits, trainer):
         find_max_tokens(trainer(), model, text)
     stream = SequenceDataModule(splits, **words, max_tokens=32, streaming=True)
     with pytest.raises(
-        ValueError, match="which a stream does not tell; try it on a part of the rows with streaming"
+        ValueError, match="which is unknown for a stream; try it on a part of the rows with streaming"
     ):
         find_max_tokens(trainer(), model, stream)

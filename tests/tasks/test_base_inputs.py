@@ -13,7 +13,7 @@ import yaml
 from torch import nn
 
 from seqkit import SequenceDataModule, Tagger, packed
-from seqkit.cli.main import main
+from seqkit.cli import main
 from seqkit.data import WordCharacters, Words, WordShapes
 from seqkit.nn import LSTM, CharacterCNN, CharacterLSTM, Embedding
 

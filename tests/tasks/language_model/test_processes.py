@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from seqkit import LanguageModel, SequenceDataModule
-from seqkit.cli.main import main
+from seqkit.cli import main
 from seqkit.data import Continuous
 from seqkit.nn import GRU, Embedding
 

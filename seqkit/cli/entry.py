@@ -1,0 +1,23 @@
+"""The entry point of the command line."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from seqkit.cli.sequence_cli import SequenceCLI
+from seqkit.cli.sweep import sweep_command
+
+
+def main(args: Sequence[str] | None = None) -> Any:
+    """Run ``python -m seqkit``.
+
+    Args:
+        args: The arguments after ``python -m seqkit``, the subcommand first; by default those of the process.
+
+    Returns:
+        What ``sweep`` found; for all other subcommands the :class:`~seqkit.cli.SequenceCLI` after its run.
+    """
+    words = sys.argv[1:] if args is None else list(args)
+    if words[:1] == ["sweep"]:
+        return sweep_command(words[1:])
+    return SequenceCLI(None if args is None else words)

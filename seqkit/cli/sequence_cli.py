@@ -1,0 +1,231 @@
+"""The LightningCLI of seqkit: fit, validate, test, predict, inspect, find_lr and find_max_tokens."""
+
+import sys
+from argparse import ArgumentParser
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from jsonargparse import Namespace
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+
+from seqkit.callbacks import BestCheckpoint, PredictionWriter, Report, Summary, Throughput
+from seqkit.class_paths import class_at, public_path
+from seqkit.cli.inspect import inspect
+from seqkit.cli.tuning import find_lr, find_max_tokens
+from seqkit.data.lightning import SequenceDataModule
+from seqkit.tasks.module import SequenceModule
+from seqkit.upstream.lightning import saved_arguments
+
+_WITHOUT_LOGS = ("predict", "inspect", "find_lr", "find_max_tokens")
+
+
+class SequenceTrainer(Trainer):
+    """A Trainer with a method for each subcommand that Lightning does not have."""
+
+    def inspect(
+        self,
+        model: LightningModule,  # noqa: ARG002
+        datamodule: SequenceDataModule,
+        picture: str = "inspect.png",
+    ) -> None:
+        """Print and draw the lengths of a config's data and what its bucketing saves.
+
+        Args:
+            model: The config's model; not used.
+            datamodule: The config's data.
+            picture: The image file to draw; its suffix is the format.
+        """
+        inspect(datamodule, Path(picture))
+
+    def find_lr(self, model: LightningModule, datamodule: SequenceDataModule, picture: str = "find_lr.png") -> None:
+        """Find a learning rate by raising it at each step, and draw the loss; see `seqkit.cli.find_lr`.
+
+        Args:
+            model: The config's model.
+            datamodule: The config's data.
+            picture: The image file to draw; its suffix is the format.
+        """
+        find_lr(self, model, datamodule, Path(picture))
+
+    def find_max_tokens(
+        self, model: SequenceModule, datamodule: SequenceDataModule, seconds: float = 10.0, most: int = 1 << 22
+    ) -> None:
+        """Find the largest token budget by doubling it; see `seqkit.cli.find_max_tokens`.
+
+        Args:
+            model: The config's model.
+            datamodule: The config's data; its max_tokens is the first budget.
+            seconds: The longest time that a step may take.
+            most: The largest budget to try.
+        """
+        find_max_tokens(self, model, datamodule, seconds, most)
+
+
+class SaveConfig(SaveConfigCallback):
+    """Save the config beside the logs, and its data part in every checkpoint."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Save the config if there is a logger; without one, it would replace a file of the working directory."""
+        if trainer.loggers:
+            super().setup(trainer, pl_module, stage)
+
+    def on_save_checkpoint(
+        self,
+        trainer: Trainer,  # noqa: ARG002
+        pl_module: LightningModule,  # noqa: ARG002
+        checkpoint: dict[str, Any],
+    ) -> None:
+        """Add the data part to a checkpoint, without the spec, which is among the model's arguments."""
+        config = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+        checkpoint["seqkit_data"] = config["data"] | {"spec": None}
+
+
+class SequenceCLI(LightningCLI):
+    """Run a subcommand on the model and the data of a config or of a checkpoint.
+
+    Differs from the LightningCLI: ``data.spec`` is linked to the model; a checkpoint suffices for ``test`` and
+    ``predict``; some callbacks and loggers are on by default; saved configs name classes by their public paths.
+
+    Args:
+        args: The arguments after ``python -m seqkit``; by default those of the process.
+    """
+
+    def __init__(self, args: ArgsType = None) -> None:
+        super().__init__(
+            SequenceModule,
+            SequenceDataModule,
+            subclass_mode_model=True,
+            trainer_class=SequenceTrainer,
+            save_config_callback=SaveConfig,
+            save_config_kwargs={"overwrite": True},
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            parser_kwargs={
+                "description": "Train and use recurrent models on sequences of different lengths. "
+                "`sweep --help` describes one more subcommand: fit with several seeds."
+            },
+            args=args,
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Return the subcommands, each with the arguments that are not options."""
+        own = {name: {"model", "datamodule"} for name in ("inspect", "find_lr", "find_max_tokens")}
+        return LightningCLI.subcommands() | own
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Link the data's spec to the model, and add the options of the prediction file."""
+        parser.link_arguments("data.spec", "model.init_args.spec", apply_on="instantiate")
+        parser.add_lightning_class_args(PredictionWriter, "predictions")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse the arguments. If they name a checkpoint, they override its model and data.
+
+        Raises:
+            ValueError: The model is of another class than the checkpoint's.
+        """
+        if args is None or isinstance(args, list):
+            self._parse_list(parser, sys.argv[1:] if args is None else args)
+        else:
+            super().parse_arguments(parser, args)
+        options = self.config[self.config["subcommand"]]
+        # Until the classes are instantiated: LightningCLI would let the checkpoint override the arguments.
+        self._ckpt_path = options.get("ckpt_path")
+        if self._ckpt_path is not None:
+            options["ckpt_path"] = None
+
+    def _parse_list(self, parser: LightningArgumentParser, args: list[str]) -> None:
+        saved = _read_config(args)
+        if saved is None:
+            self.config = parser.parse_args(args)
+            return
+        config, spec = saved
+        # Right after the subcommand, so that all other arguments override it.
+        self.config = parser.parse_args([args[0], "--config", yaml.safe_dump(config), *args[1:]])
+        _check_same_class(config["model"]["class_path"], self.config[args[0]]["model"]["class_path"])
+        self.config[args[0]]["data"]["spec"] = spec
+
+    def before_instantiate_classes(self) -> None:
+        """Name every class of the config by its public path, which outlives a move of the class."""
+        options = self.config[self.subcommand]
+        if self._ckpt_path is not None:
+            options["ckpt_path"] = self._ckpt_path
+        use_public_paths(options)
+
+    def instantiate_classes(self) -> None:
+        """Instantiate the model, the data and the trainer; raise an error of a part's constructor unchanged.
+
+        The parser wraps it into a list of all types that it tried and the whole config, with vocabularies.
+        """
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            cause: BaseException = error
+            while cause.__cause__ is not None:
+                cause = cause.__cause__
+            raise cause from None
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Add the default callbacks and loggers to those of the config, except those that it turns off."""
+        config = self.config[self.subcommand]["trainer"]
+        callbacks: list[Callback] = [Throughput(), Summary(), Report()]
+        if config["enable_progress_bar"] is not False:
+            callbacks.append(RichProgressBar())
+        if config["enable_checkpointing"] is not False:
+            callbacks.append(BestCheckpoint())
+        self.trainer_defaults["callbacks"] = callbacks
+        if config["logger"] is None:
+            kwargs["logger"] = self._loggers(config["default_root_dir"] or "runs")
+        return super().instantiate_trainer(**kwargs)
+
+    def _loggers(self, folder: str) -> list[Logger] | bool:
+        """Create loggers for CSV and TensorBoard that share one folder per run."""
+        if self.subcommand in _WITHOUT_LOGS:
+            return False
+        csv = CSVLogger(folder, name=None)
+        return [csv, TensorBoardLogger(folder, name=None, version=csv.version)]
+
+
+def use_public_paths(config: Any) -> None:
+    """Replace, in place, every ``class_path`` in a parsed config by the public path of its class."""
+    if isinstance(config, list):
+        for item in config:
+            use_public_paths(item)
+    elif isinstance(config, dict | Namespace):
+        values = config if isinstance(config, dict) else vars(config)
+        for key, value in values.items():
+            if key == "class_path" and isinstance(value, str):
+                with suppress(ValueError):  # a function that returns the part has no other path
+                    values[key] = public_path(class_at(value))
+            else:
+                use_public_paths(value)
+
+
+def _read_config(args: list[str]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Return the config and the spec in the checkpoint that ``--ckpt_path`` names, if there are any."""
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--ckpt_path")
+    path = parser.parse_known_args(args)[0].ckpt_path
+    if path is None or not Path(path).is_file():
+        return None
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    saved = saved_arguments(checkpoint.get("hyper_parameters", {}))
+    if saved is None or saved[1].get("spec") is None:
+        return None
+    class_path, arguments = saved
+    spec = arguments.pop("spec")
+    config: dict[str, Any] = {"model": {"class_path": class_path, "init_args": arguments}}
+    if "seqkit_data" in checkpoint:
+        config["data"] = checkpoint["seqkit_data"]
+    return config, spec
+
+
+def _check_same_class(saved: str, given: str) -> None:
+    if class_at(saved) is not class_at(given):
+        raise ValueError(f"the checkpoint is one of {saved}, but the model is {given}; load it with {saved}")

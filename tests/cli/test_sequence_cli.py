@@ -1,0 +1,144 @@
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from seqkit.cli import main
+
+QUICK = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+
+# Calls of Lightning that the pinned jsonargparse deprecates.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:(?s).*(add_instantiator|skip_none).*was deprecated:DeprecationWarning"
+)
+
+
+def fit(*options):
+    return main(["fit", "--config", "config.yaml", *QUICK, *options])
+
+
+def test_fit_leaves_a_checkpoint_and_two_logs(folder):
+    cli = fit()
+    run = folder / "runs" / "version_0"
+    assert {file.name for file in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert any(file.name.startswith("events.out.tfevents") for file in run.iterdir())
+    with (run / "metrics.csv").open() as file:
+        assert "val_accuracy" in csv.DictReader(file).fieldnames
+    assert cli.trainer.callback_metrics["val_accuracy"] > 0.5
+    torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
+
+
+@pytest.mark.filterwarnings("ignore:The dirpath has changed:UserWarning")
+def test_fit_on_a_stream(folder):
+    cli = fit("--data.streaming=true", "--data.pool=50")
+    assert isinstance(cli.datamodule.splits["train"], datasets.IterableDataset)
+    assert cli.trainer.callback_metrics["val_accuracy"] > 0.5
+    checkpoint = cli.trainer.checkpoint_callback.last_model_path
+    tested = main(["test", f"--ckpt_path={checkpoint}", *QUICK])
+    assert tested.trainer.callback_metrics["test_accuracy"] > 0.5
+
+
+def test_a_checkpoint_suffices_for_test_and_predict_in_a_fresh_process(folder):
+    cli = fit()
+    checkpoint = cli.trainer.checkpoint_callback.last_model_path
+    (expected,) = cli.trainer.test(cli.model, cli.datamodule, verbose=False)
+    # Neither training rows nor labels are needed: the checkpoint has the spec.
+    rows = datasets.load_from_disk("rows")
+    datasets.DatasetDict(test=rows["test"]).save_to_disk("other")
+    datasets.DatasetDict(test=rows["test"].remove_columns("tags")).save_to_disk("bare")
+    run = [sys.executable, "-m", "seqkit"]
+    source = "--data.source.init_args.path"
+    tested = subprocess.run(
+        [*run, "test", "--ckpt_path", checkpoint, *QUICK, source, "other"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert str(expected["test_loss"])[:6] in tested.stdout
+    subprocess.run(
+        [*run, "predict", f"--ckpt_path={checkpoint}", *QUICK, source, "bare", "--predictions.path", "out.jsonl"],
+        check=True,
+    )
+    assert "seed_everything" not in Path("config.yaml").read_text()  # it is still the user's file
+    predicted = [json.loads(line)["tags"] for line in Path("out.jsonl").read_text().splitlines()]
+    tags = rows["test"]["tags"]
+    assert list(map(len, predicted)) == list(map(len, tags))
+    correct = np.concatenate(predicted) == np.concatenate(tags)
+    assert correct.mean() == pytest.approx(expected["test_accuracy"])
+
+
+def test_a_checkpoint_from_a_script_needs_only_a_source(folder, splits, trainer):
+    from functools import partial
+
+    from seqkit import SequenceDataModule, Tagger
+    from seqkit.nn import LSTM, Embedding
+
+    data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=64)
+    model = Tagger(data.spec, partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=4))
+    run = trainer(max_epochs=1)
+    run.fit(model, data)
+    run.save_checkpoint("script.ckpt")
+    (expected,) = run.test(model, data, verbose=False)
+    options = ["--data.source.class_path=seqkit.data.SavedDataset", "--data.source.init_args.path=rows"]
+    cli = main(["test", "--ckpt_path=script.ckpt", *QUICK, "--data.max_tokens=64", *options])
+    assert cli.trainer.callback_metrics["test_accuracy"] == pytest.approx(expected["test_accuracy"])
+
+
+@pytest.mark.filterwarnings("ignore:The dirpath has changed")  # a resumed run logs into a folder of its own
+def test_resumes_with_the_config_and_the_checkpoint(folder):
+    first = fit()
+    resumed = fit(f"--ckpt_path={first.trainer.checkpoint_callback.last_model_path}", "--trainer.max_epochs=5")
+    assert resumed.trainer.current_epoch == 5
+    assert resumed.trainer.global_step == first.trainer.global_step * 5 / 3
+
+
+@pytest.mark.filterwarnings("ignore:The dirpath has changed")
+def test_options_override_those_of_the_checkpoint(folder):
+    checkpoint = fit().trainer.checkpoint_callback.last_model_path
+    cli = main(["test", f"--ckpt_path={checkpoint}", *QUICK, "--model.init_args.per_class=true"])
+    assert {"test_f1_even", "test_f1_odd"} <= set(cli.trainer.callback_metrics)
+    assert cli.trainer.ckpt_path == checkpoint
+
+
+def test_inspect_prints_and_draws(folder, capsys):
+    main(["inspect", "--config", "config.yaml", "--picture", "new/lengths.png"])
+    printed = capsys.readouterr().out
+    for word in ("train", "validation", "test", "waste", "random", "correlation"):
+        assert word in printed
+    assert (folder / "new" / "lengths.png").read_bytes().startswith(b"\x89PNG")
+    assert [file.name for file in (folder / "new").iterdir()] == ["lengths.png"]
+
+
+class TestBadInput:
+    def test_an_unknown_key(self, folder, capsys):
+        with pytest.raises(SystemExit):
+            fit("--data.max_tokenz=3")
+        assert "max_tokenz" in capsys.readouterr().err
+
+    def test_an_unknown_key_in_a_config(self, folder, capsys):
+        config = yaml.safe_load(Path("config.yaml").read_text())
+        config["data"]["max_token"] = 3
+        Path("config.yaml").write_text(yaml.safe_dump(config))
+        with pytest.raises(SystemExit):
+            fit()
+        assert "max_token" in capsys.readouterr().err
+
+    def test_an_error_of_a_part_is_raised_unchanged(self, folder):
+        with pytest.raises(ValueError, match=r"^Tagger is causal, but encoder LSTM is bidirectional"):
+            fit("--model.init_args.causal=true")
+
+    def test_a_missing_column_lists_the_columns(self, folder):
+        with pytest.raises(ValueError, match=r"(?s)wrds.*words.*tags"):
+            fit("--data.inputs=wrds")
+
+    def test_a_checkpoint_of_another_task(self, folder):
+        checkpoint = fit().trainer.checkpoint_callback.last_model_path
+        with pytest.raises(ValueError, match=r"checkpoint is one of .*Tagger, but the model is .*Classifier"):
+            fit(f"--ckpt_path={checkpoint}", "--model=seqkit.Classifier", "--data.targets=label")
