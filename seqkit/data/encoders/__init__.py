@@ -1,15 +1,14 @@
-"""Encoders: from a dataset's columns to the numbers that a net reads or is to predict."""
+"""Encoders: each turns a dataset's column into the numbers that a model reads or predicts."""
 
 from seqkit.data.encoders.base import IGNORE_INDEX, Encoder, RowError
-from seqkit.data.encoders.characters import WordCharacters
+from seqkit.data.encoders.characters import Characters, WordCharacters
+from seqkit.data.encoders.encode import encode_dataset, encode_table
 from seqkit.data.encoders.label_sequences import LabelSequences
 from seqkit.data.encoders.labels import Labels, MultiLabels
 from seqkit.data.encoders.numbers import Features, Ids, Values
 from seqkit.data.encoders.shapes import ShapedWords, WordShapes
 from seqkit.data.encoders.spec import (
     Spec,
-    encode_dataset,
-    encode_table,
     input_encoder,
     is_vector,
     learn_spec,
@@ -17,7 +16,8 @@ from seqkit.data.encoders.spec import (
     target_encoder,
     vocabulary,
 )
-from seqkit.data.encoders.text import Characters, TokenizerFile, Words
+from seqkit.data.encoders.tokenizer import TokenizerFile
+from seqkit.data.encoders.words import Words
 
 __all__ = [
     "IGNORE_INDEX",

@@ -1,4 +1,4 @@
-"""Words to ids, rare and unknown ones by their shape."""
+"""Ids of words and of word shapes."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,26 +8,30 @@ from typing import Any, Self
 import datasets
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from seqkit.data.encoders.base import Encoder, flat, ragged, read, require
+from seqkit.data.encoders.base import Encoder, require_fitted
+from seqkit.data.encoders.columns import flatten, iter_column, map_distinct, require_values, unflatten
+from seqkit.data.encoders.words import count_words
 
 
 class ShapedWords(Encoder):
-    """One id a word; a word that training did not have often enough shares one with all of its shape.
+    """One id per frequent word; rare and unknown words share one id per shape. Id 0 is an unknown shape.
 
-    A shape is what kinds of characters a word has (capitals, small letters, digits, others: runs of one kind count
-    once) and the last letters of a lower-cased word, as in the unknown words of parsers (Petrov et al. 2006).
-    ``Tokyo`` and ``Lahore`` are ``Xx`` both. A shape that training did not have is id 0.
+    A shape consists of a word's classes of characters (upper case, lower case, digit, other characters; a run of
+    one class counts once) and of the last letters of a lower-case word, as for the unknown words of parsers (Petrov
+    et al. 2006). ``Tokyo`` and ``Lahore`` both have the shape ``Xx``.
 
     Args:
-        min_frequency: How often a word, or the words of a shape, must occur in training to get an id.
-        suffix: Number of last letters that a shape keeps.
-        vocabulary: What was learned: ids by word and, with a leading null character, by shape.
-        column: The dataset's column; by default the one of the input's name.
+        min_frequency: How often a word, or the rare words of a shape, must occur in the training split to have an
+            id.
+        suffix: Number of last letters in a shape.
+        vocabulary: The learned words and shapes, in the order of their ids, from id 1 on. A shape has a leading
+            null character.
+        column: The dataset's column; by default the one with the input's name.
     """
 
     kind = "ids"
+    item_feature = datasets.Value("int32")
 
     def __init__(
         self,
@@ -43,47 +47,31 @@ class ShapedWords(Encoder):
 
     @cached_property
     def ids(self) -> dict[str, int]:
-        """The id of each word, and of each shape."""
-        if self.vocabulary is None:
-            raise ValueError(f"this {type(self).__name__} has no vocabulary yet; use what its fit() returns")
-        return {word: i for i, word in enumerate(self.vocabulary, start=1)}
+        """The id of each word and of each shape."""
+        vocabulary = require_fitted(self.vocabulary, self, "vocabulary")
+        return {word: i for i, word in enumerate(vocabulary, start=1)}
 
     @property
     def size(self) -> int:
         """Number of ids."""
         return len(self.ids) + 1
 
-    def init_args(self) -> dict[str, Any]:
-        """Return the constructor's arguments, with what was learned."""
-        return {
-            "min_frequency": self.min_frequency,
-            "suffix": self.suffix,
-            "vocabulary": self.vocabulary,
-            "column": self.column,
-        }
-
-    def fit(self, column: datasets.Dataset, name: str) -> Self:
+    def fit(self, dataset: datasets.Dataset, column: str) -> Self:
         """Return an encoder with the vocabulary of a column of lists of strings."""
         if self.vocabulary is not None:
             return self
         counts: Counter[str] = Counter()
-        for words, _ in read(column, name, flat):
-            counts.update(words.drop_null().to_pylist())
-        every = [(-count, name) for name, count in self._named(counts).items() if count >= self.min_frequency]
-        return type(self)(self.min_frequency, self.suffix, [name for _, name in sorted(every)], self.column)
+        for words, _ in iter_column(dataset, column, flatten):
+            counts.update(dict(count_words(words)))
+        entries = self._count_entries(counts).items()
+        frequent = sorted((-count, entry) for entry, count in entries if count >= self.min_frequency)
+        return type(self)(self.min_frequency, self.suffix, [entry for _, entry in frequent], self.column)
 
     def encode_array(self, values: pa.Array, feature: Any) -> pa.Array:  # noqa: ARG002
         """Encode lists of strings; see the base class."""
-        words, lengths = flat(values)
-        require(words, lengths)
-        coded = pc.dictionary_encode(words)
-        table = [self._id(word) for word in coded.dictionary.to_pylist()]
-        return ragged(pa.array(np.array(table, dtype=np.int32)[coded.indices.to_numpy()]), lengths)
-
-    @property
-    def item(self) -> Any:
-        """The type of an id."""
-        return datasets.Value("int32")
+        words, lengths = flatten(values)
+        require_values(words, lengths)
+        return unflatten(pa.array(map_distinct(words, self._word_id, np.int32)), lengths)
 
     def decode(self, values: Sequence[Any]) -> list[Any]:
         """Return the words, or shapes, of each row of ids."""
@@ -91,39 +79,39 @@ class ShapedWords(Encoder):
         return [[names[int(number)] for number in row] for row in values]
 
     def shape(self, word: str) -> str:
-        """The shape of a word, after a null character."""
-        kinds = ["X" if c.isupper() else "x" if c.isalpha() else "9" if c.isdigit() else c for c in word]
-        runs = [kind for kind, before in zip(kinds, ["", *kinds], strict=False) if kind != before]
+        """Return a word's shape, with a leading null character."""
+        classes = ["X" if c.isupper() else "x" if c.isalpha() else "9" if c.isdigit() else c for c in word]
+        runs = [now for now, before in zip(classes, ["", *classes], strict=False) if now != before]
         end = word[-self.suffix :] if self.suffix and word.islower() else ""
         return "\0" + "".join(runs) + ("-" + end if end else "")
 
-    def _named(self, counts: Counter[str]) -> Counter[str]:
-        """How often each word and each shape that may have an id occurs, by the counts of the words."""
-        shapes: Counter[str] = Counter()
-        for word, count in counts.items():
-            if count < self.min_frequency:
-                shapes[self.shape(word)] += count
-        return counts | shapes
+    def _count_entries(self, counts: Counter[str]) -> Counter[str]:
+        """Return the frequency of each word and of each shape of rare words, given the words' frequencies."""
+        rare = Counter({word: count for word, count in counts.items() if count < self.min_frequency})
+        return counts | self._count_shapes(rare)
 
-    def _id(self, word: str) -> int:
-        return self.ids.get(word) or self.ids.get(self.shape(word), 0)
-
-
-class WordShapes(ShapedWords):
-    """One id a word's shape, beside its characters or its lower-cased form; see :class:`ShapedWords`.
-
-    Args:
-        min_frequency: How often the words of a shape must occur in training for it to get an id.
-        suffix: Number of last letters that a shape keeps.
-        vocabulary: What was learned: the shapes, with a leading null character.
-        column: The dataset's column; by default the one of the input's name.
-    """
-
-    def _named(self, counts: Counter[str]) -> Counter[str]:
+    def _count_shapes(self, counts: Counter[str]) -> Counter[str]:
         shapes: Counter[str] = Counter()
         for word, count in counts.items():
             shapes[self.shape(word)] += count
         return shapes
 
-    def _id(self, word: str) -> int:
+    def _word_id(self, word: str) -> int:
+        return self.ids.get(word) or self.ids.get(self.shape(word), 0)
+
+
+class WordShapes(ShapedWords):
+    """One id per word shape, as an input beside the words; see :class:`ShapedWords`.
+
+    Args:
+        min_frequency: How often the words of a shape must occur in the training split for it to have an id.
+        suffix: Number of last letters in a shape.
+        vocabulary: The learned shapes, each with a leading null character.
+        column: The dataset's column; by default the one with the input's name.
+    """
+
+    def _count_entries(self, counts: Counter[str]) -> Counter[str]:
+        return self._count_shapes(counts)
+
+    def _word_id(self, word: str) -> int:
         return self.ids.get(self.shape(word), 0)

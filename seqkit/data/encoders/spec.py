@@ -1,27 +1,26 @@
-"""The spec: what the data decides, as one plain-typed object, and the encoding of datasets by it."""
+"""The data spec: the fitted encoders of a dataset's inputs and targets, as plain types."""
 
 import importlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from functools import cache, lru_cache
-from pathlib import Path
+from functools import lru_cache
 from typing import Any
 
 import datasets
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-from datasets.fingerprint import Hasher
 
 from seqkit.class_paths import public_path
-from seqkit.data.encoders.base import Encoder, RowError, is_list
+from seqkit.data.encoders.base import Encoder, RowError
+from seqkit.data.encoders.characters import Characters
+from seqkit.data.encoders.columns import leaf_feature, list_depth
 from seqkit.data.encoders.label_sequences import LabelSequences
 from seqkit.data.encoders.labels import Labels, MultiLabels
 from seqkit.data.encoders.numbers import Features, Ids, Values
 from seqkit.data.encoders.shapes import ShapedWords
-from seqkit.data.encoders.text import Characters, Words
+from seqkit.data.encoders.words import Words
+from seqkit.data.rows.checks import check_columns
 
-Spec = dict[str, dict[str, dict[str, Any]]]
+Entry = dict[str, Any]
+Spec = dict[str, dict[str, Entry]]
 
 
 def learn_spec(
@@ -30,284 +29,190 @@ def learn_spec(
     targets: Mapping[str, Encoder | None],
     unaligned: Collection[str] = (),
 ) -> Spec:
-    """Learn every encoder from the training split and write down what came of it.
+    """Fit every encoder on the training split and return the spec.
 
     Args:
         train: The training split.
-        inputs: By column, the encoder, or None for the one that suits the column's type. The first is the main
-            input.
-        targets: By column, likewise.
-        unaligned: Inputs whose sequences have lengths of their own. One with the encoder of the main input shares
-            what it learns, from the rows of both.
+        inputs: The encoder of each input, or None for the default encoder of the column's type. The first input is
+            the main one.
+        targets: The encoder of each target, or None for the default encoder.
+        unaligned: Inputs whose sequences have lengths of their own. Those that have the same type and encoder as
+            the main input share its fitted encoder, which learns from the rows of all of them.
 
     Returns:
-        ``{"inputs": {column: entry}, "targets": {column: entry}}``. An entry holds ``class_path`` and ``init_args``
-        of the learned encoder, its ``kind`` and ``size``, and ``column`` if it reads another than that of its name;
-        an input's also ``unaligned`` if it is; a target's also ``per`` (``"token"``, ``"sequence"``, or
-        ``"unaligned"`` where its length is its own) and, if it has classes, their ``names``. Nothing but str, int,
-        float, bool, None, list and dict, so that it
-        can travel in a checkpoint or as JSON.
+        ``{"inputs": {name: entry}, "targets": {name: entry}}`` of str, int, float, bool, None, list and dict, so
+        that it can be kept in a checkpoint or as JSON. An entry contains ``class_path`` and ``init_args`` of the
+        fitted encoder, its ``kind`` and ``size``, and ``column`` if that differs from the name. An unaligned
+        input's entry contains ``unaligned``. A target's entry contains ``per`` (``"token"``, ``"sequence"``, or
+        ``"unaligned"`` for a length of its own) and, if it has classes, their ``names``.
 
     Raises:
-        ValueError: If ``unaligned`` names no input or the main one, if a column is missing, if its type has no
-            default encoder, or if it cannot be learned from; names the column.
+        ValueError: If ``unaligned`` contains the main input or no input, or if a column is missing, has a type
+            without a default encoder, or cannot be learned from; names the column.
     """
-    every = [*inputs.items(), *targets.items()]
-    _check_columns(train, [(encoder.column if encoder else None) or column for column, encoder in every], "train")
     main, *others = inputs or [""]
-    for column in unaligned:
-        if column not in others:
-            raise ValueError(f"unaligned names {column!r}; give one of the inputs after the main one: {others}")
-    shared: dict[str, Encoder] = {}
+    for name in unaligned:
+        if name not in others:
+            raise ValueError(f"unaligned contains {name!r}; it may contain the inputs after the main one: {others}")
+    read = [_source(name, encoder) for name, encoder in [*inputs.items(), *targets.items()]]
+    check_columns(read, train.column_names, "train")
+
     spec: Spec = {"inputs": {}, "targets": {}}
-    for group, encoders, default in (("inputs", inputs, _input_encoder), ("targets", targets, _target_encoder)):
-        for column, given in encoders.items():
-            source = (given.column if given is not None else None) or column
-            feature = train.features[source]
-            encoder = given if given is not None else default(column, feature)
-            if group == "inputs" and column == main:
-                types = {other: train.features.get(other) for other in unaligned}
-                alike = [other for other in types if _alike(encoder, feature, inputs[other], types[other])]
-                shared = dict.fromkeys([main, *alike], _fitted(train, encoder, [source, *alike]))
-            known = shared.get(column) if group == "inputs" else None
-            learned = known if known is not None else _fitted(train, encoder, [source])
-            entry = {
-                "class_path": public_path(type(learned)),
-                "init_args": learned.init_args(),
-                "kind": learned.kind,
-                "size": learned.size,
-            }
-            if source != column:
-                entry["column"] = source
-            if group == "inputs" and column in unaligned:
-                entry["unaligned"] = True
-            if group == "targets":
-                entry["per"] = "token" if _depth(feature) > isinstance(learned, MultiLabels) else "sequence"
-                if isinstance(learned, LabelSequences):
-                    entry["per"] = "unaligned"
-                if isinstance(learned, Labels | MultiLabels | LabelSequences):
-                    entry["names"] = learned.names
-            spec[group][column] = entry
+    encoders = {
+        name: given or _default_input_encoder(name, train.features[_source(name, given)])
+        for name, given in inputs.items()
+    }
+    sharing = [name for name in unaligned if _may_share(train, main, encoders[main], name, encoders[name])]
+    for name, encoder in encoders.items():
+        if name not in sharing:
+            columns = [_source(name, encoder), *(sharing if name == main else ())]
+            encoders[name] = _fit(train, encoder, columns)
+    for name, encoder in encoders.items():
+        entry = _entry(name, encoders[main] if name in sharing else encoder)
+        if name in unaligned:
+            entry["unaligned"] = True
+        spec["inputs"][name] = entry
+
+    for name, given in targets.items():
+        feature = train.features[_source(name, given)]
+        encoder = _fit(train, given or _default_target_encoder(name, feature), [_source(name, given)])
+        entry = spec["targets"][name] = _entry(name, encoder)
+        entry["per"] = "token" if list_depth(feature) > isinstance(encoder, MultiLabels) else "sequence"
+        if isinstance(encoder, LabelSequences):
+            entry["per"] = "unaligned"
+        if isinstance(encoder, Labels | MultiLabels | LabelSequences):
+            entry["names"] = encoder.names
     return spec
 
 
-def _alike(encoder: Encoder, feature: Any, given: Encoder | None, other: Any) -> bool:
-    """Whether another column of a type has the same encoder, and no column of its own to read."""
-    if feature != other or (given is not None and given.column is not None):
-        return False
-    given = given if given is not None else _input_encoder("", other)
-    return type(given) is type(encoder) and given.init_args() == encoder.init_args()
+def build_encoder(entry: Mapping[str, Any]) -> Encoder:
+    """Return the fitted encoder that an entry of a spec describes."""
+    return _build_encoder(json.dumps(entry))
 
 
-def _fitted(train: datasets.Dataset, encoder: Encoder, columns: Sequence[str]) -> Encoder:
-    """Learn from a column, or from several as if their rows were of one."""
-    name, *others = columns
-    rows = train
-    if others:
-        parts = [train.select_columns(other).rename_column(other, name) for other in others]
-        rows = datasets.concatenate_datasets([train.select_columns(name), *parts])
-    try:
-        return encoder.fit(rows, name)
-    except RowError as error:
-        part, row = divmod(error.row, max(len(train), 1))
-        raise ValueError(f"train row {row}, column {columns[part]!r}: {error.message}") from error
+def input_encoder(spec: Mapping[str, Any], name: str) -> Encoder:
+    """Return the fitted encoder of an input."""
+    return build_encoder(spec["inputs"][name])
 
 
-def encode_dataset(
-    dataset: datasets.Dataset, spec: dict[str, Any], split: str, with_targets: bool = True
-) -> datasets.Dataset:
-    """Encode a split: its rows in their order, its columns those of the spec.
-
-    One ``map``, which `datasets` caches on disk if the dataset itself lies there.
-
-    Args:
-        dataset: The split.
-        spec: What `learn_spec` returned.
-        split: Its name, for errors.
-        with_targets: Whether targets are encoded too; predicting needs none.
-
-    Raises:
-        ValueError: At a missing column, at a value that cannot be encoded, or where a target per token is not as
-            long as the main input; names split, row and column.
-    """
-    entries = spec["inputs"] | (spec["targets"] if with_targets else {})
-    sources = source_columns(entries)
-    _check_columns(dataset, sources, split)
-    features = {}
-    for column, entry in entries.items():
-        item = _built(json.dumps(entry)).item
-        features[column] = item if entry.get("per") == "sequence" else datasets.List(item)
-    if not len(dataset):  # nothing would be mapped, and the types stay as they were
-        return datasets.Dataset.from_dict({column: [] for column in entries}, datasets.Features(features))
-    chosen = dataset.select_columns(sources)
-    encoded = chosen.with_format("arrow").map(
-        _encode_batch,
-        with_indices=True,
-        batched=True,
-        remove_columns=sources,
-        features=datasets.Features(features),
-        fn_kwargs={"entries": entries, "types": json.dumps(chosen.features.to_dict()), "split": split},
-        new_fingerprint=Hasher.hash([chosen._fingerprint, entries, _code()]),
-        desc=f"encoding {split}",
-    )
-    return encoded.with_format(None)
+def target_encoder(spec: Mapping[str, Any], name: str) -> Encoder:
+    """Return the fitted encoder of a target, for example to decode predictions."""
+    return build_encoder(spec["targets"][name])
 
 
-def encode_table(
-    table: pa.Table,
-    first_row: int,
-    *,
-    spec: dict[str, Any],
-    split: str,
-    features: datasets.Features | None,
-    with_targets: bool,
-) -> pa.Table:
-    """Encode some rows of a stream, the first of which has a number; see `encode_dataset`.
-
-    Args:
-        table: The rows.
-        first_row: Number of the first, for errors.
-        spec: What `learn_spec` returned.
-        split: For errors.
-        features: The columns' types; None if only the table knows.
-        with_targets: Whether targets are encoded too.
-    """
-    entries = spec["inputs"] | (spec["targets"] if with_targets else {})
-    known = features if features is not None else datasets.Features.from_arrow_schema(table.schema)
-    sources = source_columns(entries)
-    for column in sources:
-        if column not in table.column_names:
-            raise ValueError(f"{split} has no column {column!r}; it has {', '.join(table.column_names)}")
-    types = json.dumps(datasets.Features({column: known[column] for column in sources}).to_dict())
-    rows = list(range(first_row, first_row + len(table)))
-    return _encode_batch(table.select(sources), rows, entries=entries, types=types, split=split)
-
-
-def source_columns(entries: Mapping[str, dict[str, Any]]) -> list[str]:
+def source_columns(entries: Mapping[str, Entry]) -> list[str]:
     """Return the dataset's columns that some entries of a spec read."""
     return list(dict.fromkeys(entry.get("column", name) for name, entry in entries.items()))
 
 
-def is_vector(entry: dict[str, Any]) -> bool:
-    """Whether a target of the spec is one vector a sequence, rather than a number or one entry a token."""
-    item = _built(json.dumps(entry)).item
-    return entry["per"] == "sequence" and not isinstance(item, datasets.Value | datasets.ClassLabel)
+def is_vector(entry: Entry) -> bool:
+    """Whether a target is one vector per sequence, not a number per sequence or a value per token."""
+    feature = build_encoder(entry).item_feature
+    return entry["per"] == "sequence" and not isinstance(feature, datasets.Value | datasets.ClassLabel)
 
 
-def input_encoder(spec: dict[str, Any], column: str) -> Encoder:
-    """Return the learned encoder of an input, to encode and decode by hand."""
-    return _built(json.dumps(spec["inputs"][column]))
-
-
-def target_encoder(spec: dict[str, Any], column: str) -> Encoder:
-    """Return the learned encoder of a target, to decode predictions."""
-    return _built(json.dumps(spec["targets"][column]))
-
-
-def vocabulary(entry: dict[str, Any]) -> list[str]:
-    """Return the words of an input's ids, as its entry in the spec knows them.
+def vocabulary(entry: Entry) -> list[str]:
+    """Return the word of each id of an input.
 
     Raises:
-        ValueError: Its ids are not those of words.
+        ValueError: If the ids are not those of words.
     """
-    encoder = _built(json.dumps(entry))
+    encoder = build_encoder(entry)
     if not isinstance(encoder, Words | ShapedWords):
-        raise ValueError(f"the ids of {type(encoder).__name__} stand for no words; use Words or ShapedWords")
+        raise ValueError(f"the ids of {type(encoder).__name__} are not words; use Words or ShapedWords")
     words: list[str] = encoder.decode([range(encoder.size)])[0]
     return words
 
 
-def _encode_batch(
-    table: pa.Table, rows: list[int], *, entries: dict[str, dict[str, Any]], types: str, split: str
-) -> pa.Table:
-    features = datasets.Features.from_dict(json.loads(types))
-    columns: dict[str, pa.Array] = {}
-    for column, entry in entries.items():
-        encoder, source = _built(json.dumps(entry)), entry.get("column", column)
-        try:
-            columns[column] = encoder.encode_array(table.column(source).combine_chunks(), features[source])
-        except RowError as error:
-            raise ValueError(f"{split} row {rows[error.row]}, column {source!r}: {error.message}") from error
-    main, *others = entries
-    lengths = pc.list_value_length(columns[main]).to_numpy()
-    for column in others:
-        if entries[column].get("per") != "token":
-            continue
-        own = pc.list_value_length(columns[column]).to_numpy()
-        if (own != lengths).any():
-            row = int(np.flatnonzero(own != lengths)[0])
-            raise ValueError(
-                f"{split} row {rows[row]}: {lengths[row]} tokens in {main!r} but {own[row]} targets in {column!r};"
-                " a target per token needs one for each"
-            )
-    return pa.table(columns)
-
-
-@cache
-def _code() -> str:
-    """Return a hash of this package's code: what an older version encoded is not taken from the cache."""
-    return str(Hasher.hash([file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py"))]))
-
-
 @lru_cache(maxsize=64)
-def _built(entry: str) -> Encoder:
-    """Build an encoder from its entry in the spec, as JSON."""
+def _build_encoder(entry: str) -> Encoder:
     content = json.loads(entry)
     module, _, name = content["class_path"].rpartition(".")
-    built = getattr(importlib.import_module(module), name)(**content["init_args"])
-    if not isinstance(built, Encoder):
-        raise TypeError(f"{content['class_path']} is not a seqkit.data.encoders.Encoder")
-    return built
+    cls = getattr(importlib.import_module(module), name)
+    if not (isinstance(cls, type) and issubclass(cls, Encoder)):
+        raise TypeError(f"{content['class_path']} is not a subclass of seqkit.data.Encoder; name an encoder")
+    return cls(**content["init_args"])
 
 
-def _check_columns(dataset: datasets.Dataset, columns: list[str], split: str) -> None:
-    for column in columns:
-        if column not in dataset.column_names:
-            raise ValueError(f"{split} has no column {column!r}; it has {', '.join(dataset.column_names)}")
+def _source(name: str, encoder: Encoder | None) -> str:
+    """Return the dataset's column that an input or target reads."""
+    return (encoder.column if encoder is not None else None) or name
 
 
-def _depth(feature: Any) -> int:
-    return 1 + _depth(feature.feature) if is_list(feature) else 0
+def _entry(name: str, encoder: Encoder) -> Entry:
+    entry: Entry = {
+        "class_path": public_path(type(encoder)),
+        "init_args": encoder.init_args(),
+        "kind": encoder.kind,
+        "size": encoder.size,
+    }
+    if _source(name, encoder) != name:
+        entry["column"] = encoder.column
+    return entry
 
 
-def _sort(feature: Any) -> str:
-    """Return what a column holds, within its lists."""
-    while is_list(feature):
-        feature = feature.feature
-    if isinstance(feature, datasets.ClassLabel):
-        return "label"
-    if isinstance(feature, datasets.Value):
-        for sort in ("string", "float", "int", "bool"):
-            if sort in feature.dtype:
-                return sort
-    return ""
-
-
-def _input_encoder(column: str, feature: Any) -> Encoder:
-    depth, sort = _depth(feature), _sort(feature)
-    if (depth, sort) == (1, "string"):
-        return Words()
-    if (depth, sort) == (0, "string"):
-        return Characters()
-    if depth == 1 and sort in ("int", "label"):
-        return Ids()
-    if depth in (1, 2) and sort == "float":
-        return Features()
-    raise ValueError(
-        f"input column {column!r} holds {feature}, for which there is no default encoder; name one (Words,"
-        " Characters, TokenizerFile, Ids, Features) or another column"
+def _may_share(train: datasets.Dataset, main: str, main_encoder: Encoder, name: str, encoder: Encoder) -> bool:
+    """Whether an input has the type and the encoder of the main input, and reads the column of its own name."""
+    return (
+        encoder.column is None
+        and train.features[name] == train.features[_source(main, main_encoder)]
+        and type(encoder) is type(main_encoder)
+        and encoder.init_args() == main_encoder.init_args()
     )
 
 
-def _target_encoder(column: str, feature: Any) -> Encoder:
-    depth, sort = _depth(feature), _sort(feature)
-    if depth <= 1 and sort in ("string", "label", "int", "bool"):
+def _fit(train: datasets.Dataset, encoder: Encoder, columns: Sequence[str]) -> Encoder:
+    """Fit an encoder on the rows of one or several columns."""
+    column, *others = columns
+    rows = train
+    if others:
+        parts = [train.select_columns(other).rename_column(other, column) for other in others]
+        rows = datasets.concatenate_datasets([train.select_columns(column), *parts])
+    try:
+        return encoder.fit(rows, column)
+    except RowError as error:
+        part, row = divmod(error.row, max(len(train), 1))
+        raise ValueError(f"train {RowError(row, error.message, columns[part])}") from error
+
+
+def _value_type(feature: Any) -> str:
+    """Return the type of the values inside all lists: label, string, float, int, bool, or "" for any other."""
+    leaf = leaf_feature(feature)
+    if isinstance(leaf, datasets.ClassLabel):
+        return "label"
+    if isinstance(leaf, datasets.Value):
+        for name in ("string", "float", "int", "bool"):
+            if name in leaf.dtype:
+                return name
+    return ""
+
+
+def _default_input_encoder(name: str, feature: Any) -> Encoder:
+    depth, values = list_depth(feature), _value_type(feature)
+    if (depth, values) == (1, "string"):
+        return Words()
+    if (depth, values) == (0, "string"):
+        return Characters()
+    if depth == 1 and values in ("int", "label"):
+        return Ids()
+    if depth in (1, 2) and values == "float":
+        return Features()
+    raise _no_default_error("input", name, feature, "Words, Characters, TokenizerFile, Ids, Features")
+
+
+def _default_target_encoder(name: str, feature: Any) -> Encoder:
+    depth, values = list_depth(feature), _value_type(feature)
+    if depth <= 1 and values in ("string", "label", "int", "bool"):
         return Labels()
-    if depth <= 1 and sort == "float":
+    if depth <= 1 and values == "float":
         return Values()
-    if depth == 2 and sort in ("string", "label", "int"):
+    if depth == 2 and values in ("string", "label", "int"):
         return MultiLabels()
-    raise ValueError(
-        f"target column {column!r} holds {feature}, for which there is no default encoder; name one (Labels,"
-        " MultiLabels, Values) or another column"
+    raise _no_default_error("target", name, feature, "Labels, MultiLabels, Values")
+
+
+def _no_default_error(group: str, name: str, feature: Any, choices: str) -> ValueError:
+    return ValueError(
+        f"{group} column {name!r} contains {feature}, which has no default encoder; name an encoder ({choices}) or"
+        " another column"
     )

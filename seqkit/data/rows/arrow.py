@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
 
-from seqkit.data.rows.collate import check_columns
+from seqkit.data.rows.checks import check_columns
 
 
 class UnsupportedColumnError(TypeError):
@@ -43,7 +43,7 @@ class ArrowColumn:
         leaf = _leaf_type(column.type)
         chunks = [chunk for chunk in column.chunks if len(chunk)]
         parts = [_part(chunk) for chunk in chunks]
-        self.is_list = is_list(column.type)
+        self.is_list = is_list_type(column.type)
         self.shape = next((part.shape for part in parts if part.shape is not None), ())
         self.stride = prod(self.shape)
         self._first_rows = np.cumsum([0, *map(len, chunks)])[:-1]
@@ -162,13 +162,13 @@ def characters(text: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.nd
     ]
 
 
-def is_text(kind: pa.DataType) -> bool:
+def is_text_type(kind: pa.DataType) -> bool:
     """Whether the rows of a column of this type are strings."""
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _bytes_type(kind: pa.DataType) -> pa.DataType:
-    if is_text(kind):
+    if is_text_type(kind):
         return (pa.large_list if pa.types.is_large_string(kind) else pa.list_)(pa.uint8())
     if isinstance(kind, pa.FixedSizeListType):
         return pa.list_(_bytes_type(kind.value_type), kind.list_size)
@@ -178,7 +178,7 @@ def _bytes_type(kind: pa.DataType) -> pa.DataType:
 def _text_bytes(chunk: pa.Array) -> pa.Array:
     own = 1 if isinstance(chunk.type, pa.FixedSizeListType) else 2  # buffers: validity, offsets
     buffers = chunk.buffers()[:own]
-    if is_text(chunk.type):
+    if is_text_type(chunk.type):
         text = chunk.buffers()[2]
         values = pa.Array.from_buffers(pa.uint8(), text.size if text else 0, [None, text])
     else:
@@ -216,10 +216,10 @@ class _Part(NamedTuple):
 
 
 def _part(chunk: pa.Array) -> _Part:
-    values, first = _window(chunk) if is_list(chunk.type) else (chunk, 0)
+    values, first = _window(chunk) if is_list_type(chunk.type) else (chunk, 0)
     shape: list[int] = []
     nulls = _nulls(values)  # numbers of values, counted from the first
-    while len(values) and is_list(values.type):
+    while len(values) and is_list_type(values.type):
         lengths = np.asarray(pc.list_value_length(values).fill_null(0))
         width = int(lengths.max())
         if not width:
@@ -243,7 +243,7 @@ def _rows(chunk: pa.Array, numbers: np.ndarray) -> np.ndarray:
     """The rows of a chunk to which values belong, by the values' numbers as its offsets count."""
     if pa.types.is_fixed_size_list(chunk.type):
         numbers = numbers // chunk.type.list_size
-    elif is_list(chunk.type):
+    elif is_list_type(chunk.type):
         numbers = np.searchsorted(chunk.offsets, numbers, side="right") - 1
     return numbers
 
@@ -272,7 +272,7 @@ def _joined(buffers: Sequence[pa.Buffer | None], dtype: np.dtype[Any]) -> tuple[
     return np.frombuffer(memory, dtype=dtype), distances // dtype.itemsize
 
 
-def is_list(kind: pa.DataType) -> bool:
+def is_list_type(kind: pa.DataType) -> bool:
     """Whether the rows of a column of this type are sequences."""
     return isinstance(kind, pa.ListType | pa.LargeListType | pa.FixedSizeListType)
 
@@ -282,8 +282,8 @@ def _storage(values: pa.Array) -> pa.Array:
 
 
 def _leaf_type(kind: pa.DataType) -> pa.DataType:
-    while is_list(kind) or isinstance(kind, pa.BaseExtensionType):
-        kind = kind.value_type if is_list(kind) else kind.storage_type
+    while is_list_type(kind) or isinstance(kind, pa.BaseExtensionType):
+        kind = kind.value_type if is_list_type(kind) else kind.storage_type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
         raise UnsupportedColumnError(f"values of type {kind}")
     return kind

@@ -1,6 +1,6 @@
 """Examples to a packed batch: ``DataLoader(dataset, collate_fn=PackCollate("tokens", targets="tags"))``."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from seqkit.batch import Batch
+from seqkit.data.rows.checks import check_columns
 from seqkit.packed import conjugate, token_positions, token_ranks
 
 
@@ -84,11 +85,11 @@ class PackCollate:
         """Packs a list of examples, or the dict of columns that ``dataset[[5, 2, 9]]`` gives."""
         names = [*self.inputs, *self.targets, *self.sequence_targets, *([self.row] if self.row else [])]
         if isinstance(examples, Mapping):
-            check_columns(names, examples)
+            check_columns(names, examples, "the batch")
             columns = {name: examples[name] for name in names}
         else:
             for example in examples:
-                check_columns(names, example)
+                check_columns(names, example, "an example")
             columns = {name: [example[name] for example in examples] for name in names}
         rows = columns[self.row] if self.row else range(len(columns[self.inputs[0]]))
         return self.collate(columns, np.asarray(rows, dtype=np.int64))
@@ -219,14 +220,6 @@ def to_tensor(values: np.ndarray, column: str) -> Tensor:
     if values.dtype == np.uint64 and values.max(initial=0) > np.iinfo(np.int64).max:
         raise ValueError(f"column {column!r} holds {values.max()}, more than int64 can; map it to smaller numbers")
     return torch.from_numpy(values if values.dtype == np.bool_ else values.astype(np.int64, copy=False))
-
-
-def check_columns(names: Iterable[str], existing: Collection[str]) -> None:
-    """Raises ValueError for the first of the columns that is missing."""
-    for name in names:
-        if name not in existing:
-            there = f"there are {', '.join(map(repr, existing))}" if existing else "there is none"
-            raise ValueError(f"column {name!r} is missing; {there}")
 
 
 def check_lengths(main: str, lengths: np.ndarray, column: str, others: np.ndarray, rows: np.ndarray) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 from datasets import Dataset
 
-from seqkit.data.rows.arrow import is_list, is_text, table_column
+from seqkit.data.rows.arrow import is_list_type, is_text_type, table_column
 from seqkit.data.rows.collate import null_error
 from seqkit.upstream.datasets import fingerprint, view_indices
 
@@ -36,13 +36,13 @@ def lengths(dataset: Dataset, column: str, *, text: Literal["characters", "bytes
         ValueError: If the column is missing, is no list and no string, or is null in some row.
     """
     values = table_column(dataset, column)
-    if not (is_text(values.type) or is_list(values.type)):
+    if not (is_text_type(values.type) or is_list_type(values.type)):
         raise ValueError(f"column {column!r} has type {values.type}; only lists and strings have lengths")
-    kept = _kept(dataset, column, text if is_text(values.type) else "tokens")
+    kept = _kept(dataset, column, text if is_text_type(values.type) else "tokens")
     if kept is not None and kept.exists():
         found: np.ndarray = np.load(kept, allow_pickle=False)
         return found
-    if is_list(values.type):
+    if is_list_type(values.type):
         counts = pc.list_value_length(values)
     else:
         counts = pc.utf8_length(values) if text == "characters" else pc.binary_length(values)

@@ -18,8 +18,8 @@ from seqkit.data.rows.arrow import (
     NestedColumn,
     UnsupportedColumnError,
     characters,
-    is_list,
-    is_text,
+    is_list_type,
+    is_text_type,
     table_column,
     text_bytes,
 )
@@ -137,9 +137,9 @@ class RaggedRows(Dataset[Batch]):
 
     def _column(self, name: str) -> ArrowColumn | NestedColumn:
         values = table_column(self.dataset, name)
-        nested = name in self._collate.nested and is_list(values.type)
+        nested = name in self._collate.nested and is_list_type(values.type)
         sequence = nested or name in (*self._collate.inputs, *self._collate.unaligned)
-        if sequence and is_text(values.type.value_type if nested else values.type):
+        if sequence and is_text_type(values.type.value_type if nested else values.type):
             values = text_bytes(values)
             if self._collate.text == "characters":
                 self._texts.add(name)
@@ -182,7 +182,7 @@ class RaggedRows(Dataset[Batch]):
         return self._is_list(name) or name in self._collate.unaligned
 
     def _is_list(self, name: str) -> bool:
-        return is_list(table_column(self.dataset, name).type)
+        return is_list_type(table_column(self.dataset, name).type)
 
     def _shown(self, table_rows: np.ndarray) -> np.ndarray:
         """The rows of the dataset that show some rows of its table."""

@@ -40,7 +40,7 @@ def test_class_labels_and_numbers():
     assert fitted([[30, 4]], List(Value("int32"))).names == ["4", "30"]
 
 
-def test_the_spec_says_that_the_length_is_its_own():
+def test_the_spec_entry_is_unaligned():
     rows = Dataset.from_dict({"x": ["abc", "d"], "y": [["k"], ["k", "l"]]})
     spec = learn_spec(rows, {"x": None}, {"y": LabelSequences()})
     entry = spec["targets"]["y"]
@@ -50,7 +50,7 @@ def test_the_spec_says_that_the_length_is_its_own():
     assert encoded.features["y"] == List(Value("int64"))
 
 
-def test_bad_columns():
+def test_errors():
     labels = LabelSequences(["a"])
     with pytest.raises(RowError, match="row 1: there is no reference; give one"):
         labels.encode([[["a"]], []])
@@ -62,9 +62,9 @@ def test_bad_columns():
         labels.encode([1, 2])
     with pytest.raises(RowError, match="LabelSequences reads strings, lists of labels or lists of these, not"):
         labels.encode([[[["a"]]]])
-    with pytest.raises(RowError, match="a label is a string, a whole number or a truth value"):
+    with pytest.raises(RowError, match="a label is a string, an integer or a boolean"):
         labels.encode([[0.5]])
     with pytest.raises(ValueError, match="this LabelSequences has no names yet"):
         LabelSequences().encode(["a"])
-    with pytest.raises(ValueError, match="column 'y' holds no label, so there is nothing to learn"):
+    with pytest.raises(ValueError, match="column 'y' contains no label to learn; give names"):
         fitted([[]], List(datasets.Value("string")))

@@ -15,26 +15,26 @@ def fitted(encoder, values, feature=None):
 
 
 class TestIds:
-    def test_size_is_the_largest_and_one(self):
+    def test_size_is_the_largest_id_plus_one(self):
         ids = fitted(Ids(), [[3, 1], [], [0]])
         assert ids.size == 4
         assert ids.init_args() == {"size": 4}
         assert ids.encode([[3, 0], []]) == [[3, 0], []]
 
     @pytest.mark.parametrize("number", [4, -1])
-    def test_an_id_outside(self, number):
+    def test_id_out_of_range(self, number):
         message = rf"row 1: id {number} at position 2 is not in 0 to 3; give Ids\(size=\.\.\.\)"
         with pytest.raises(RowError, match=message):
             Ids(4).encode([[1], [0, 1, number]])
 
     def test_nothing_to_learn(self):
-        with pytest.raises(ValueError, match=r"column 'x' holds no id, .*; give Ids\(size=\.\.\.\)"):
+        with pytest.raises(ValueError, match=r"column 'x' contains no id .*; give Ids\(size=\.\.\.\)"):
             fitted(Ids(), [[], []], List(Value("int64")))
 
-    def test_wants_whole_numbers(self):
-        with pytest.raises(RowError, match="Ids reads lists of whole numbers, not"):
+    def test_other_types(self):
+        with pytest.raises(RowError, match="Ids reads lists of integers, not"):
             fitted(Ids(), [[1.5]])
-        with pytest.raises(RowError, match="Ids reads lists of whole numbers, not"):
+        with pytest.raises(RowError, match="Ids reads lists of integers, not"):
             fitted(Ids(), [1, 2])
 
 
@@ -67,12 +67,12 @@ class TestFeatures:
         np.testing.assert_allclose(encoder.encode([[[0.1, 3.0]]]), [[[0.0, 1.0]]], atol=1e-7)
 
     @pytest.mark.parametrize("value", [[1, 2, 3], [1.0, 2.0, 3.0]])
-    def test_one_channel_may_come_without_its_axis(self, value):
+    def test_one_channel_without_its_axis(self, value):
         encoder = fitted(Features(standardize=False), [value])
         assert encoder.size == 1
         assert encoder.encode([value, value[:1]]) == [[[1.0], [2.0], [3.0]], [[1.0]]]
 
-    def test_left_as_they_are(self):
+    def test_without_standardisation(self):
         encoder = fitted(Features(standardize=False), [[[1.0, 2.0]]])
         assert encoder.init_args() == {"standardize": False, "mean": [0.0, 0.0], "std": [1.0, 1.0]}
         assert Features(**encoder.init_args()).encode([[[7.0, 8.0]]]) == [[[7.0, 8.0]]]
@@ -92,26 +92,26 @@ class TestFeatures:
         with pytest.raises(RowError, match=message):
             Features(mean=[0.0, 0.0], std=[1.0, 1.0]).encode(rows)
 
-    def test_missing(self):
+    def test_null(self):
         with pytest.raises(RowError, match=r"row 0: channel 1 has no value \(null\) at step 0"):
             fitted(Features(), [[[1.0, None]]])
 
-    def test_another_number_of_channels(self):
+    def test_different_numbers_of_channels(self):
         with pytest.raises(RowError, match="row 1001: 1 channels at step 1, expected 2"):
             fitted(Features(), [[[1.0, 2.0]]] * 1001 + [[[1.0, 2.0], [1.0]]])
 
-    def test_wants_numbers(self):
+    def test_other_types(self):
         with pytest.raises(RowError, match=r"Features reads series of numbers, \(T, D\) or \(T,\), not"):
             fitted(Features(), [["a"]])
         with pytest.raises(RowError, match=r"Features reads series of numbers, \(T, D\) or \(T,\), not"):
             fitted(Features(), [1.0])
 
     def test_nothing_to_learn(self):
-        with pytest.raises(ValueError, match="column 'x' holds no time step, so there is nothing to learn from"):
+        with pytest.raises(ValueError, match="column 'x' contains no time step to learn from"):
             fitted(Features(), [[]], List(Value("float32")))
 
-    def test_mean_and_std_belong_together(self):
-        with pytest.raises(ValueError, match="mean and std belong together"):
+    def test_mean_without_std(self):
+        with pytest.raises(ValueError, match=r"mean=\[1\.0\] and std=None must be given together"):
             Features(mean=[1.0])
 
 
@@ -121,7 +121,7 @@ class TestValues:
         assert Values().encode([[1.5], [2.5, 3.5], []]) == [[1.5], [2.5, 3.5], []]
         assert Values().size == 1
 
-    def test_learns_the_scale_and_leaves_the_values(self):
+    def test_learns_the_scale_and_keeps_the_values(self):
         encoder = fitted(Values(), [[1.0], [2.0, 3.0]])
         assert encoder.init_args() == pytest.approx({"mean": 2.0, "std": np.sqrt(2 / 3)})
         assert encoder.encode([[1.0]]) == [[1.0]]
@@ -135,7 +135,7 @@ class TestValues:
         with pytest.raises(RowError, match=r"row 1: there is no value \(null\)"):
             Values().encode([1.0, None])
 
-    def test_wants_numbers(self):
+    def test_other_types(self):
         with pytest.raises(
             RowError, match=r"Values reads numbers or lists of numbers, not .*; use Labels for classes"
         ):

@@ -18,7 +18,7 @@ def learned():
 
 
 def test_rare_and_unknown_words_share_the_id_of_their_shape(learned):
-    # "the" is frequent; Ann and Lee are Xx, ran and walked are x; 9x and XxX stand alone and are unknown.
+    # "the" is frequent; Ann and Lee are Xx, ran and walked are x; 9x and XxX occur once and are unknown.
     assert learned.decode([[0, 1, 2, 3]]) == [["<unk>", "the", "\0Xx", "\0x"]]
     assert learned.size == 4
     assert encoded(learned, [["the", "Tokyo", "sat"], ["5x", "The"]]) == [[1, 2, 3], [0, 2]]
@@ -29,19 +29,19 @@ def test_last_letters_of_lower_cased_words():
     assert [shape(word) for word in ("walking", "Walking", "@a_1", "é")] == ["\0x-ng", "\0Xx", "\0@x_9-_1", "\0x-é"]
 
 
-def test_what_was_learned_is_in_its_arguments(learned):
+def test_init_args_rebuild_the_encoder(learned):
     again = ShapedWords(**learned.init_args())
     assert isinstance(again, Encoder)
     assert encoded(again, [["the", "Bob"]]) == encoded(learned, [["the", "Bob"]])
     assert again.fit(datasets.Dataset.from_dict({"words": [["new"]]}), "words") is again
 
 
-def test_without_a_vocabulary():
-    with pytest.raises(ValueError, match=r"no vocabulary yet; use what its fit\(\) returns"):
+def test_not_fitted():
+    with pytest.raises(ValueError, match=r"no vocabulary yet; call fit\(\)"):
         ShapedWords().ids  # noqa: B018
 
 
-def test_shapes_alone():
+def test_word_shapes():
     rows = [["the", "Ann", "the"], ["Lee", "ran", "4u", "McX"]]
     learned = WordShapes(column="words").fit(datasets.Dataset.from_dict({"words": rows}), "words")
     assert learned.decode([[0, 1, 2]]) == [["<unk>", "\0x", "\0Xx"]]

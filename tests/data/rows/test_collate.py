@@ -177,7 +177,7 @@ class TestErrors:
             ),
             (
                 [{"x": [1], "y": [1]}, {"x": [1], "tags": [1]}],
-                "column 'y' is missing; there are 'x', 'tags'",
+                "an example has no column 'y'; it has x, tags",
             ),
             (
                 [{"x": [1], "y": 1}, {"x": None, "y": 1}],
@@ -242,7 +242,7 @@ class TestErrors:
             PackCollate("x")(examples)
 
     def test_no_columns(self):
-        with pytest.raises(ValueError, match=r"^column 'x' is missing; there is none$"):
+        with pytest.raises(ValueError, match=r"^the batch has no column 'x'; it has none$"):
             PackCollate("x")({})
 
     def test_constructor(self):

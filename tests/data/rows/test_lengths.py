@@ -107,7 +107,7 @@ class TestErrors:
         assert lengths(data.select([3, 0]), "x").tolist() == [1, 1]
 
     def test_missing_column_lists_those_there_are(self):
-        with pytest.raises(ValueError, match=r"^column 'y' is missing; there are 'x', 'id'$"):
+        with pytest.raises(ValueError, match=r"^the dataset has no column 'y'; it has x, id$"):
             lengths(dataset(Value("string"), ["a"]), "y")
 
     def test_numbers_have_no_lengths(self):

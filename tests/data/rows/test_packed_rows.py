@@ -292,7 +292,7 @@ class TestErrors:
                 "row 0: column 'y' holds values of dtype <U1, not numbers; encode them first",
             ),
             ({"x": [1, 2], "y": [1, 2]}, "column 'x' has type int64; only lists and strings have lengths"),
-            ({"x": [[1]], "z": [2]}, "column 'y' is missing; there are 'x', 'z'"),
+            ({"x": [[1]], "z": [2]}, "the dataset has no column 'y'; it has x, z"),
         ],
     )
     def test_bad_rows_are_found_at_once(self, columns, message):

@@ -1,0 +1,95 @@
+"""Ids of a trained tokenizer, and the tokenizers that hold the vocabularies of other encoders."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import tokenizers
+from tokenizers import Tokenizer
+
+from seqkit.data.encoders.base import Encoder, RowError, require_fitted
+from seqkit.data.encoders.columns import is_text_feature, require_values, unflatten
+
+UNKNOWN = "<unk>"
+
+
+class TokenizerFile(Encoder):
+    """Ids of any trained tokenizer of the `tokenizers` library, from a column of strings.
+
+    Args:
+        path: Its JSON file (``tokenizer.json``).
+        special_tokens: Whether to add the special tokens of the tokenizer's post-processor.
+        tokenizer: The content of the file, instead of its path, as in a checkpoint.
+    """
+
+    kind = "ids"
+    item_feature = datasets.Value("int32")
+
+    def __init__(self, path: str | None = None, special_tokens: bool = True, tokenizer: str | None = None) -> None:
+        if (path is None) == (tokenizer is None):
+            raise ValueError("TokenizerFile needs either the path of a tokenizer's JSON file or its content")
+        self.path = path
+        self.special_tokens = special_tokens
+        self.tokenizer = tokenizer if path is None else Path(path).read_text(encoding="utf-8")
+
+    @cached_property
+    def model(self) -> Tokenizer:
+        """The tokenizer, without padding."""
+        model = load_tokenizer(self.tokenizer, self)
+        model.no_padding()
+        return model
+
+    @property
+    def size(self) -> int:
+        """Number of ids."""
+        return int(self.model.get_vocab_size())
+
+    def init_args(self) -> dict[str, Any]:
+        """Return the constructor's arguments, with the content of the file instead of its path."""
+        return {"special_tokens": self.special_tokens, "tokenizer": self.tokenizer}
+
+    def fit(self, dataset: datasets.Dataset, column: str) -> Self:  # noqa: ARG002
+        """Return this encoder; there is nothing to learn."""
+        return self
+
+    def encode_array(self, values: pa.Array, feature: Any) -> pa.Array:
+        """Encode strings; see the base class."""
+        if not is_text_feature(feature):
+            raise RowError(0, f"TokenizerFile reads strings, not {feature}; use Words for lists of words")
+        require_values(values)
+        encoded = self.model.encode_batch_fast(values.to_pylist(), add_special_tokens=self.special_tokens)
+        lengths = np.array([len(row) for row in encoded], dtype=np.int64)
+        ids = np.fromiter((number for row in encoded for number in row.ids), dtype=np.int32, count=lengths.sum())
+        return unflatten(pa.array(ids), lengths)
+
+    def decode(self, values: Sequence[Any]) -> list[Any]:
+        """Return the text of each row of ids."""
+        decoded: list[Any] = self.model.decode_batch([[int(number) for number in row] for row in values])
+        return decoded
+
+
+def load_tokenizer(tokenizer: str | None, encoder: Encoder) -> Tokenizer:
+    """Return the tokenizer that an encoder keeps as JSON."""
+    return Tokenizer.from_str(require_fitted(tokenizer, encoder, "vocabulary"))
+
+
+def new_tokenizer() -> Tokenizer:
+    """Return a word-level tokenizer that knows no word."""
+    return Tokenizer(tokenizers.models.WordLevel({UNKNOWN: 0}, unk_token=UNKNOWN))
+
+
+def dump_vocabulary(model: Tokenizer, counts: Mapping[str, int], min_frequency: int) -> str:
+    """Return the JSON of a word-level tokenizer with the frequent words of some counts.
+
+    Id 0 is the unknown word. The other ids go to the most frequent words first, and to equally frequent words in
+    the order of their code points.
+    """
+    kept = sorted((-count, word) for word, count in counts.items() if count >= min_frequency and word != UNKNOWN)
+    vocabulary = {UNKNOWN: 0} | {word: number for number, (_, word) in enumerate(kept, start=1)}
+    model.model = tokenizers.models.WordLevel(vocabulary, unk_token=UNKNOWN)
+    text: str = model.to_str()
+    return text

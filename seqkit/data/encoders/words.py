@@ -1,0 +1,118 @@
+"""Ids of words."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any, Self
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import tokenizers
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from seqkit.data.encoders.base import Encoder, RowError
+from seqkit.data.encoders.columns import (
+    flatten,
+    is_list_feature,
+    is_text_feature,
+    iter_column,
+    map_distinct,
+    require_values,
+    unflatten,
+)
+from seqkit.data.encoders.tokenizer import dump_vocabulary, load_tokenizer, new_tokenizer
+
+
+class Words(Encoder):
+    """One id per word; id 0 is every word that is too rare in the training split.
+
+    A word is one element of a list, whatever characters it has. A column of texts is split into words and
+    punctuation by the `tokenizers` library's `BertPreTokenizer`; this suits targets per sequence.
+
+    Args:
+        min_frequency: How often a word must occur in the training split to have its own id.
+        lowercase: Whether ``The`` and ``the`` are the same word.
+        tokenizer: The learned WordLevel tokenizer of the `tokenizers` library, as JSON.
+        column: The dataset's column; by default the one with the input's name.
+    """
+
+    kind = "ids"
+    item_feature = datasets.Value("int32")
+
+    def __init__(
+        self,
+        min_frequency: int = 1,
+        lowercase: bool = False,
+        tokenizer: str | None = None,
+        column: str | None = None,
+    ) -> None:
+        self.min_frequency = min_frequency
+        self.lowercase = lowercase
+        self.tokenizer = tokenizer
+        self.column = column
+
+    @cached_property
+    def model(self) -> Tokenizer:
+        """The vocabulary, as a tokenizer of the `tokenizers` library."""
+        return load_tokenizer(self.tokenizer, self)
+
+    @property
+    def size(self) -> int:
+        """Number of ids."""
+        return int(self.model.get_vocab_size())
+
+    def fit(self, dataset: datasets.Dataset, column: str) -> Self:
+        """Return an encoder with the vocabulary of a column of lists of strings, or of texts."""
+        if self.tokenizer is not None:
+            return self
+        model = new_tokenizer()
+        if self.lowercase:
+            model.normalizer = tokenizers.normalizers.Lowercase()
+        feature = dataset.features[column]
+        counts: Counter[str] = Counter()
+        for words, _ in iter_column(dataset, column, lambda values: _split_words(values, feature)):
+            for word, count in count_words(words):
+                counts[_normalise(model, word)] += count
+        vocabulary = dump_vocabulary(model, counts, self.min_frequency)
+        return type(self)(self.min_frequency, self.lowercase, vocabulary, self.column)
+
+    def encode_array(self, values: pa.Array, feature: Any) -> pa.Array:
+        """Encode lists of strings, or texts; see the base class."""
+        if not is_list_feature(feature) and not is_text_feature(feature):
+            raise RowError(0, f"Words reads lists of words, or texts, not {feature}; use another encoder")
+        words, lengths = _split_words(values, feature)
+        require_values(words, lengths)
+
+        def word_id(word: str) -> int:
+            # The vocabulary is used directly, because the tokenizer drops empty words.
+            return self.model.token_to_id(_normalise(self.model, word)) or 0
+
+        return unflatten(pa.array(map_distinct(words, word_id, np.int32)), lengths)
+
+    def decode(self, values: Sequence[Any]) -> list[Any]:
+        """Return the words of each row of ids."""
+        return [[self.model.id_to_token(int(number)) for number in row] for row in values]
+
+
+def count_words(words: pa.Array) -> Iterator[tuple[str, int]]:
+    """Yield each distinct word and its frequency."""
+    counted = pc.value_counts(words.drop_null())
+    return zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
+
+
+def _split_words(values: pa.Array, feature: Any) -> tuple[pa.Array, NDArray[np.int64]]:
+    """Return the words of all rows, concatenated, and the number of words of each row."""
+    if not is_text_feature(feature):
+        return flatten(values)
+    require_values(values)
+    split = tokenizers.pre_tokenizers.BertPreTokenizer().pre_tokenize_str
+    return flatten(
+        pa.array([[word for word, _ in split(text)] for text in values.to_pylist()], pa.list_(pa.string()))
+    )
+
+
+def _normalise(model: Tokenizer, word: str) -> str:
+    return str(model.normalizer.normalize_str(word)) if model.normalizer else word
