@@ -191,7 +191,7 @@ def test_error_messages(splits, trainer, path):
     texts = datasets.Dataset.from_dict({"text": ["ab"] * 20, "label": ["x", "y"] * 10})
     ids = SequenceDataModule(texts, {"text": Characters()}, "label", max_tokens=32)
     model = Classifier(ids.spec, partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=SIZE))
-    with pytest.raises(ValueError, match="the ids of Characters stand for no words; use Words or ShapedWords"):
+    with pytest.raises(ValueError, match="the ids of Characters are not words; use Words or ShapedWords"):
         trainer(max_epochs=1, callbacks=[WordVectors(path)]).fit(model, ids)
     with pytest.raises(TypeError, match="WordVectors: DemoModel has no embeddings by input, as Tagger has"):
         WordVectors(path).on_fit_end(None, DemoModel())

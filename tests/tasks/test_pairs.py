@@ -151,7 +151,7 @@ def test_empty_rows_are_named(pairs):
 def test_what_makes_no_pair(pairs, splits):
     data = SequenceDataModule(pairs, inputs=["one", "other"], targets="same", unaligned="x", max_tokens=9)
     with pytest.raises(
-        ValueError, match=r"unaligned names 'x'; give one of the inputs after the main one: \['other'\]"
+        ValueError, match=r"unaligned contains 'x'; it may contain the inputs after the main one: \['other'\]"
     ):
         _ = data.spec
     _, data = build(pairs)
