@@ -1,29 +1,26 @@
-"""Pre-trained word vectors from text files: those of GloVe, of word2vec and of fastText."""
+"""Pre-trained word vectors from text files of GloVe, word2vec and fastText."""
 
-import codecs
-import gzip
 import math
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Vectors", "read_vectors"]
+from seqkit.data.sources.lines import numbered_byte_lines
 
-_GZIP = b"\x1f\x8b"
+__all__ = ["Vectors", "read_vectors"]
 
 
 class Vectors(NamedTuple):
-    """What a file knows of some words.
+    """The vectors of V words.
 
     Attributes:
-        values: (V, D) float32, zeros for a word that is not there.
-        exact: (V,) whether a word is there as it is written.
-        folded: (V,) whether it is there in another case only.
+        values: (V, D) float32, zeros for a word without a vector.
+        exact: (V,) bool, whether the file contains the word.
+        folded: (V,) bool, whether the file contains the word in another case only.
     """
 
     values: Tensor
@@ -32,58 +29,57 @@ class Vectors(NamedTuple):
 
     @property
     def known(self) -> Tensor:
-        """(V,) whether a word has a vector."""
+        """(V,) bool, whether a word has a vector."""
         return self.exact | self.folded
 
     @torch.no_grad()
     def fill(self, weight: Tensor) -> None:
-        """Put the vectors into an embedding's weight, in place, and bring its other rows to their spread.
+        """Copy the vectors into an embedding's weight in place; scale its other rows to their standard deviation.
 
         Args:
-            weight: (V, D), whatever spread it was drawn with.
+            weight: (V, D), with any initialisation.
 
         Raises:
-            ValueError: The sizes differ, or no word has a vector.
+            ValueError: If the sizes differ, or if no word has a vector.
         """
         if weight.shape != self.values.shape:
             raise ValueError(
-                f"vectors {tuple(self.values.shape)} (words, numbers of each) for an embedding of "
+                f"vectors of shape {tuple(self.values.shape)} (words, dimension) for an embedding of shape "
                 f"{tuple(weight.shape)}; set its embedding_dim to {self.values.shape[1]}"
             )
         known = self.known
         if not bool(known.any()):
-            raise ValueError(
-                "no word has a vector; is the file one of another language, or are the words lower-cased?"
-            )
+            raise ValueError("no word has a vector; is the file of another language, or are the words lower-cased?")
         found = self.values[known]
         weight *= found.std(correction=0).to(weight) / weight.std(correction=0).clamp(min=1e-12)
         weight[known.to(weight.device)] = found.to(weight)
 
     def describe(self, words: Sequence[str]) -> str:
-        """How many of the words have a vector, and some that have none."""
+        """Return how many of the words have a vector, and some words that have none."""
         missing = [word for word, known in zip(words, self.known.tolist(), strict=True) if not known]
-        some = f", such as {', '.join(map(repr, missing[:5]))}" if missing else ""
+        examples = f", such as {', '.join(map(repr, missing[:5]))}" if missing else ""
         return (
-            f"{int(self.known.sum()):,} of {len(words):,} words have a vector: {int(self.exact.sum()):,} as they "
-            f"are, {int(self.folded.sum()):,} in another case; {len(missing):,} have none{some}"
+            f"{int(self.known.sum()):,} of {len(words):,} words have a vector: {int(self.exact.sum()):,} in the "
+            f"same case, {int(self.folded.sum()):,} in another case; {len(missing):,} have none{examples}"
         )
 
 
 def read_vectors(path: str | Path, words: Sequence[str], *, fold_case: bool = True) -> Vectors:
-    """Read the vectors of some words, in one pass that keeps no other.
+    """Read the vectors of some words in one pass; other vectors are not kept in memory.
 
-    A line is a word, which may hold spaces but in the first line, and D numbers, apart by single spaces
-    (https://nlp.stanford.edu/projects/glove/). A line before may say how many words and numbers there are, as
-    word2vec and fastText (``.vec``) write it. Of several lines for one word the first counts.
+    A line contains a word and D numbers, separated by single spaces (https://nlp.stanford.edu/projects/glove/). A
+    word may contain spaces, except in the first line. A header line may give the numbers of words and dimensions,
+    as word2vec and fastText (``.vec``) write it. If a word has several lines, the first is used.
 
     Args:
-        path: The file, plain or gzip, UTF-8 with or without a byte-order mark.
-        words: V unlike words.
-        fold_case: Whether a word that is not there may have the vector of the first that differs in case only.
+        path: The file, plain or gzipped, in UTF-8 with or without a byte-order mark.
+        words: V unique words.
+        fold_case: Whether a word that the file does not contain gets the vector of the first word that differs in
+            case only.
 
     Raises:
-        ValueError: A line has too few numbers, or something else than a finite number where the word is one of
-            those asked for; the file ends too early or is empty. Names the line.
+        ValueError: If a line has too few numbers, if a vector of one of the words contains something other than
+            finite numbers, or if the file is truncated or empty; names the line.
     """
     rows = {word: row for row, word in enumerate(words)}
     by_fold: dict[str, list[int]] = {}
@@ -91,59 +87,48 @@ def read_vectors(path: str | Path, words: Sequence[str], *, fold_case: bool = Tr
         by_fold.setdefault(word.lower(), []).append(row)
     values: np.ndarray | None = None
     exact, folded = np.zeros(len(words), dtype=bool), np.zeros(len(words), dtype=bool)
-    size, promised, number, count = 0, None, 0, 0
-    for number, line in _lines(path):
+    size, expected, number, count = 0, None, 0, 0
+    for number, raw in numbered_byte_lines(path):
+        line = raw.rstrip()
+        if not line:
+            continue
         if values is None:
             fields = line.split(b" ")
             if number == 1 and len(fields) == 2 and all(field.isdigit() for field in fields):
-                promised, size = int(fields[0]), int(fields[1])
+                expected, size = int(fields[0]), int(fields[1])
             else:
                 size = len(fields) - 1
             values = np.zeros((len(words), size), dtype=np.float32)
-            if promised is not None:
+            if expected is not None:
                 continue
         count += 1
         spaces = line.count(b" ")
         if spaces < size or not size:
             raise ValueError(
-                f"{path}, line {number}: a word and {spaces} numbers, but there are to be {size}; the file is "
-                f"broken there, or no text file of word vectors: fetch it again"
+                f"{path}:{number}: a word and {spaces} numbers, expected {size}; the file is broken or not a text "
+                f"file of word vectors: download it again"
             )
-        name, numbers = _split(line, size, spaces)
+        name, numbers = _split_line(line, size, spaces)
         own = rows.get(name)
         if own is not None and not exact[own]:
-            values[own] = _parsed(path, number, numbers)
+            values[own] = _parse_numbers(path, number, numbers)
             exact[own], folded[own] = True, False
         for other in by_fold.get(name.lower(), ()):
             if not exact[other] and not folded[other]:
-                values[other] = _parsed(path, number, numbers)
+                values[other] = _parse_numbers(path, number, numbers)
                 folded[other] = True
     if values is None:
-        raise ValueError(f"{path} is empty; fetch it again")
-    if promised is not None and count < promised:
+        raise ValueError(f"{path} is empty; download it again")
+    if expected is not None and count < expected:
         raise ValueError(
-            f"{path} ends after line {number}, with {count} words, but its first line promises {promised}; "
-            f"fetch it again"
+            f"{path} ends after line {number} with {count} words, but its header gives {expected}; "
+            f"download it again"
         )
     return Vectors(torch.from_numpy(values), torch.from_numpy(exact), torch.from_numpy(folded))
 
 
-def _lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
-    """The lines with their numbers, without blanks at the end and without blank ones."""
-    number = 0
-    with open(path, "rb") as plain:
-        packed = plain.peek(2)[:2] == _GZIP
-        file = cast(BinaryIO, gzip.GzipFile(fileobj=plain) if packed else plain)
-        try:
-            for number, line in enumerate(file, start=1):
-                if stripped := (line.removeprefix(codecs.BOM_UTF8) if number == 1 else line).rstrip():
-                    yield number, stripped
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise ValueError(f"{path} is broken after line {number}: {error}; fetch it again") from error
-
-
-def _split(line: bytes, size: int, spaces: int) -> tuple[str, bytes]:
-    """The word, which may hold spaces, and the numbers."""
+def _split_line(line: bytes, size: int, spaces: int) -> tuple[str, bytes]:
+    """Return the word, which may contain spaces, and the numbers."""
     if spaces == size:
         word, _, numbers = line.partition(b" ")
     else:
@@ -152,11 +137,11 @@ def _split(line: bytes, size: int, spaces: int) -> tuple[str, bytes]:
     return word.decode("utf-8", "replace"), numbers
 
 
-def _parsed(path: str | Path, number: int, numbers: bytes) -> list[float]:
+def _parse_numbers(path: str | Path, number: int, numbers: bytes) -> list[float]:
     try:
         values = [float(text) for text in numbers.split(b" ")]
     except ValueError as error:
-        raise ValueError(f"{path}, line {number}: {error}; the file is broken there: fetch it again") from error
+        raise ValueError(f"{path}:{number}: {error}; the file is broken: download it again") from error
     if not all(map(math.isfinite, values)):
-        raise ValueError(f"{path}, line {number}: a number that is not finite; the file is broken there")
+        raise ValueError(f"{path}:{number}: a number is not finite; the file is broken: download it again")
     return values

@@ -68,7 +68,7 @@ def test_vectors_are_frozen_for_some_epochs(splits, trainer, path, frozen_epochs
     known = callback.vectors.known
     assert (int(callback.vectors.exact.sum()), int(callback.vectors.folded.sum()), known[0]) == (12, 2, False)
     assert (
-        "14 of 21 words have a vector: 12 as they are, 2 in another case; 7 have none, such as '<unk>'"
+        "14 of 21 words have a vector: 12 in the same case, 2 in another case; 7 have none, such as '<unk>'"
         in caplog.text
     )
     torch.testing.assert_close(weights[0][known], callback.vectors.values[known], rtol=0, atol=0)
@@ -186,7 +186,7 @@ def test_error_messages(splits, trainer, path):
         ValueError, match=r"input 'letters' goes through CharacterLSTM; give it a seqkit.nn.Embedding"
     ):
         trainer(max_epochs=1, callbacks=[WordVectors(path, "letters")]).fit(model, data)
-    with pytest.raises(ValueError, match=r"an embedding of \(21, 5\); set its embedding_dim to 6"):
+    with pytest.raises(ValueError, match=r"an embedding of shape \(21, 5\); set its embedding_dim to 6"):
         trainer(max_epochs=1, callbacks=[WordVectors(path)]).fit(model, data)
     texts = datasets.Dataset.from_dict({"text": ["ab"] * 20, "label": ["x", "y"] * 10})
     ids = SequenceDataModule(texts, {"text": Characters()}, "label", max_tokens=32)
