@@ -153,6 +153,6 @@ def _tables(tags: Sequence[tuple[str, str]], scheme: Scheme, *, strict: bool) ->
 
 def _sequence_after_sequence(values: PackedSequence) -> tuple[Tensor, Tensor]:
     """The order (N,) that lays packed tokens out sequence after sequence, and which of them are first ones."""
-    layout = PackedLayout.of(values).on(values.data.device)
+    layout = PackedLayout.of(values)
     order = layout.by_sequence(values.unsorted_indices)
     return order, layout.positions[order] == 0

@@ -135,7 +135,7 @@ class CharacterCNN(_Characters):
         values, layout = characters.data, PackedLayout.of(characters)
         # All words in one line, apart by so many zeros that no filter sees two of them.
         begins = self.gap + (layout.lengths + self.gap).cumsum(0) - layout.lengths - self.gap
-        index = layout.gather_index(begins).to(values.device)  # (M,)
+        index = layout.gather_index(begins)  # (M,)
         length = layout.num_tokens + self.gap * (layout.num_sequences + 1)
         line = values.new_zeros(length, values.shape[1]).index_copy(0, index, values)  # (length, E)
         # One product for all widths, not torch's convolution, which is set up anew for each length of the line.
@@ -162,8 +162,7 @@ def distinct(sequences: PackedSequence) -> tuple[PackedSequence, Tensor]:
         The unlike ones, packed longest first without a permutation; and for each sequence (B,), in the original
         order, which of them it is.
     """
-    ids = sequences.data
-    layout = PackedLayout.of(sequences).on(ids.device)
+    ids, layout = sequences.data, PackedLayout.of(sequences)
     positions, ranks, count = layout.positions, layout.ranks, layout.num_sequences
     keys = ids.new_zeros(count).index_add_(0, ranks, _mixed(ids, positions))
     order = torch.arange(count, device=ids.device)

@@ -124,7 +124,7 @@ class CRF(nn.Module):
 
     def _gold(self, scores: PackedSequence, value: Tensor, ids: Tensor) -> Tensor:
         """The score of each sequence's tags (B,), longest first."""
-        layout = PackedLayout.of(scores).on(ids.device)
+        layout = PackedLayout.of(scores)
         start, transitions, end = self._restricted(value.dtype)
         inner = layout.num_sequences
         before = ids[layout.previous[inner:]]

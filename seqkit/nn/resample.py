@@ -44,7 +44,7 @@ class Downsample(nn.Module):
         """Turn data (N, D) into data (M, output_size); the sequences keep their order."""
         sizes = values.batch_sizes[:: self.factor]  # ceil(L / factor) > s just where L > s * factor
         device = values.data.device
-        old, new = PackedLayout.of(values).on(device), PackedLayout(sizes).on(device)
+        old, new = PackedLayout.of(values), PackedLayout(sizes).on(device)
         ranks = new.ranks[:, None]
         window = new.positions[:, None] * self.factor + torch.arange(self.factor, device=device)  # (M, factor)
         there = window < old.lengths[ranks]
@@ -93,7 +93,7 @@ class Upsample(nn.Module):
         """Turn data (N, D) into data (N × factor, output_size); the sequences keep their order."""
         sizes = values.batch_sizes.repeat_interleave(self.factor)
         data = values.data
-        old, new = PackedLayout.of(values).on(data.device), PackedLayout(sizes).on(data.device)
+        old, new = PackedLayout.of(values), PackedLayout(sizes).on(data.device)
         before = new.positions // self.factor
         index = old.index(before, new.ranks)
         if self.linear is not None:

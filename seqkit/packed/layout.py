@@ -1,4 +1,4 @@
-"""Where each token of a pack is: index arithmetic, computed once a batch and shared by all that need it."""
+"""The index of each token of a pack, computed once a batch and shared by all modules that need it."""
 
 import weakref
 from collections.abc import Callable
@@ -27,22 +27,22 @@ class _Index:
             return self.compute(layout)
         with torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext():
             found = self.compute(layout)
-        vars(layout)[self.compute.__name__] = found  # Python reads this one from now on
+        vars(layout)[self.compute.__name__] = found  # the next access reads this instead of calling __get__
         return found
 
 
 class PackedLayout:
-    """The places of the N tokens of B packed sequences, the longest of which has T tokens.
+    """The indices of the N tokens of B packed sequences, of which the longest has T tokens.
 
-    A token has a *position* t, its time step, and a *rank* b, the number of its sequence when the longest comes
-    first. Its index in the packed data is ``starts[t] + b``.
+    A token has a *position* t, its time step, and a *rank* b, the number of its sequence when the sequences are
+    numbered from the longest on. Its index in the packed data is ``starts[t] + b``.
 
-    The tensors are computed when they are first read. ``on`` gives the same layout on another device.
+    Each tensor is computed when it is first read, and kept. ``on`` returns the same layout on another device.
     Permutations (``sorted_indices``) are not part of a layout.
 
     Args:
-        batch_sizes: (T,) int64 on the CPU, the number of sequences with more than t tokens, for each t. It must not
-            be changed in place afterwards.
+        batch_sizes: (T,) int64 on the CPU, for each t the number of sequences with more than t tokens. Do not
+            change it in place afterwards.
         num_tokens: N, if the caller knows it.
         device: Where the index tensors are; by default on the CPU.
 
@@ -55,25 +55,29 @@ class PackedLayout:
     def __init__(
         self, batch_sizes: Tensor, num_tokens: int | None = None, device: torch.device | None = None
     ) -> None:
-        self.batch_sizes = (
-            batch_sizes.detach().contiguous()
-        )  # a new object: the cache of `of` must not keep its key
+        # A new tensor object: the cache of `of` must not keep its own key alive.
+        self.batch_sizes = batch_sizes.detach().contiguous()
         self.device = self.batch_sizes.device if device is None else device
         self.num_tokens = int(self.batch_sizes.sum()) if num_tokens is None else num_tokens
         self._elsewhere: dict[torch.device, Self] = {}
 
     @classmethod
-    def of(cls, packed: PackedSequence) -> "PackedLayout":
-        """Get the layout of a pack, on the CPU: one object for all packs that share one ``batch_sizes`` tensor."""
-        sizes = packed.batch_sizes
+    def of(cls, packed: PackedSequence, device: torch.device | None = None) -> "PackedLayout":
+        """Return the layout of a pack: one object for all packs that share one ``batch_sizes`` tensor.
+
+        Args:
+            packed: Data (N, ...).
+            device: Where the index tensors are; by default on the data's device.
+        """
+        sizes, device = packed.batch_sizes, packed.data.device if device is None else device
         if torch.compiler.is_compiling():
-            return PackedLayout(sizes, len(packed.data))
+            return PackedLayout(sizes, len(packed.data), device)
         key = id(sizes)
         owner, layout = _layouts.get(key, (None, None))
         if layout is None or owner is None or owner() is not sizes:
             layout = PackedLayout(sizes, len(packed.data))
             _layouts[key] = weakref.ref(sizes, lambda _: _layouts.pop(key, None)), layout
-        return layout
+        return layout.on(device)
 
     @classmethod
     def from_lengths(cls, lengths: Tensor) -> Self:
@@ -81,7 +85,7 @@ class PackedLayout:
         return cls(torch.from_numpy(conjugate(lengths.numpy())), int(lengths.sum()))
 
     def on(self, device: torch.device) -> Self:
-        """Give the same layout with its tensors on another device; the host does not wait."""
+        """Return the same layout with its tensors on another device; the host does not wait."""
         if device == self.device:
             return self
         if device not in self._elsewhere:
@@ -97,10 +101,10 @@ class PackedLayout:
     @property
     def num_sequences(self) -> int:
         """B."""
-        return self.sizes[0] if self.sizes else 0
+        return int(self.batch_sizes[0]) if len(self.batch_sizes) else 0
 
     def start(self, position: int) -> int:
-        """Give the index of the first token of a time step; N where no sequence is that long."""
+        """Return the index of the first token of a time step; N if no sequence is that long."""
         return sum(self.sizes[:position])
 
     @_Index
@@ -148,15 +152,15 @@ class PackedLayout:
 
     @_Index
     def reversal(self) -> Tensor:
-        """(N,) the index of the token that takes each place when each sequence is reversed; its own inverse."""
+        """(N,) the index of each token's mirror image in its sequence; its own inverse."""
         return self.index(self.lengths[self.ranks] - 1 - self.positions, self.ranks)
 
     def index(self, positions: Tensor, ranks: Tensor) -> Tensor:
-        """Give the index of the tokens with these positions and ranks."""
+        """Return the indices of the tokens with these positions and ranks."""
         return self.starts[positions] + ranks
 
     def gather_index(self, offsets: Tensor) -> Tensor:
-        """Locate each packed token (N,) in values of which the sequence of rank b begins at ``offsets[b]``."""
+        """Locate each token (N,) in other values, where the sequence of rank b begins at ``offsets[b]``."""
         return offsets.index_select(0, self.ranks) + self.positions
 
     def by_sequence(self, order: Tensor | None = None) -> Tensor:
@@ -190,7 +194,7 @@ def move(indices: Tensor, device: torch.device) -> Tensor:
     return indices.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else indices.to(device)
 
 
-# In numpy for collation, which does this for each batch: a call costs a third of torch's.
+# Collation calls these for each batch. They use numpy, whose calls cost a third of torch's.
 
 
 def conjugate(sizes: np.ndarray) -> np.ndarray:
@@ -203,12 +207,12 @@ def conjugate(sizes: np.ndarray) -> np.ndarray:
 
 
 def token_positions(batch_sizes: np.ndarray) -> np.ndarray:
-    """Give the time step of each token (N,)."""
+    """Compute the time step of each token (N,)."""
     return np.arange(len(batch_sizes)).repeat(batch_sizes)
 
 
 def token_ranks(batch_sizes: np.ndarray) -> np.ndarray:
-    """Give the rank of each token's sequence (N,)."""
+    """Compute the rank of each token's sequence (N,)."""
     starts = (batch_sizes.cumsum() - batch_sizes).repeat(batch_sizes)
     ranks: np.ndarray = np.arange(len(starts)) - starts
     return ranks
