@@ -73,7 +73,7 @@ class TestReductions:
 
     def test_attend_refuses_packs_of_different_structure(self) -> None:
         values, scores = packed.pack(torch.zeros(5, 4), [3, 2]), packed.pack(torch.zeros(5, 3), [3, 2])
-        with pytest.raises(ValueError, match="attend: pack 0 .* in 2 sequences and pack 1 .* in 3"):
+        with pytest.raises(ValueError, match=r"attend: pack 0 .* in 2 sequences and pack 1 .* in 3"):
             packed.attend(values, packed.pack(torch.zeros(5), [3, 1, 1]))
         with pytest.raises(RuntimeError, match="expanded size"):
             packed.attend(values, scores)
