@@ -1,1 +1,1 @@
-"""Which rows make a batch: the plan of buckets, the shuffle, the ranks' shares, resuming."""
+"""Length-bucketed batches: the plan, the shuffle, the assignment of rows to ranks, the resume position."""

@@ -1,4 +1,4 @@
-"""Sorting rows by length in linear time and little memory, with a policy for rows that no batch can hold."""
+"""Sort rows by length in linear time and little memory; check, drop or cut over-long and empty rows."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ from seqkit.data.batching.plan import Histogram
 Ints = npt.NDArray[np.int64]
 Rows = npt.NDArray[Any]
 
-_CHUNK = 1 << 21  # rows sorted at once: bounds what is allocated besides the result
+_CHUNK = 1 << 21  # rows sorted at once: limits the memory allocated besides the result
 _DENSE = 1 << 22  # lengths below it are counted in a table
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What becomes of rows that no batch can hold.
+    """How over-long and empty rows are treated.
 
     Attributes:
-        max_tokens: Length beyond which a row is over-long; None for never.
+        max_tokens: Length above which a row is over-long; None for no limit.
         overlong: Raise, drop the row, count it as cut to ``max_tokens``, or keep it for a batch of its own.
         empty: Raise or drop a row of length 0.
     """
@@ -31,7 +31,7 @@ class Policy:
     empty: Literal["raise", "drop"]
 
     def check(self, first: int, lengths: Ints) -> None:
-        """Raises ValueError naming a row that the policy does not admit, counting rows from ``first``."""
+        """Raise ValueError if the policy refuses a row; the message names it, with rows counted from ``first``."""
         if lengths.min() < 0:
             row = int(np.argmax(lengths < 0))
             raise ValueError(f"row {first + row}: length {lengths[row]} is negative")
@@ -46,7 +46,7 @@ class Policy:
             )
 
     def admit(self, lengths: Ints) -> tuple[Ints | None, Ints]:
-        """Indices that are kept (None for all) and the lengths they count with."""
+        """Return the indices of the rows that are kept (None for all) and the lengths that count for them."""
         kept = None
         if lengths.min() == 0 or (self.overlong == "drop" and self._overlong(lengths).any()):
             drop = self._overlong(lengths) if self.overlong == "drop" else False
@@ -61,19 +61,20 @@ class Policy:
 
 
 def sort_by_length(lengths: npt.ArrayLike, policy: Policy) -> tuple[Rows, Histogram, dict[str, int]]:
-    """Rows in order of length, longest first and equal ones ascending, by a counting sort in chunks.
+    """Sort rows by length, longest first and rows of equal length ascending, by a counting sort in chunks.
 
     Args:
         lengths: (rows,) integers; a memory map is read twice and never copied as a whole.
         policy: For over-long and empty rows.
 
     Returns:
-        The rows that are kept, (kept,) uint32 where that suffices; the histogram of their lengths; the number of
+        The rows that are kept, (kept,) uint32 if they fit it; the histogram of their lengths; the number of
         dropped rows by reason.
 
     Raises:
-        TypeError: Lengths are not integers.
-        ValueError: They are none, not one-dimensional, negative, all 0 or not admitted by the policy.
+        TypeError: The lengths are not integers.
+        ValueError: There are no lengths, they are not one-dimensional, negative or all 0, or the policy refuses a
+            row.
     """
     array = np.asarray(lengths)
     if array.ndim != 1:
@@ -96,23 +97,23 @@ def sort_by_length(lengths: npt.ArrayLike, policy: Policy) -> tuple[Rows, Histog
         raise ValueError(
             f"none of {array.size} rows is left: {dropped['overlong']} over-long, {dropped['empty']} empty"
         )
-    histogram = Histogram.of(values[::-1], counts[::-1])
-    order: Rows = np.empty(histogram.num_rows, np.uint32 if array.size <= 1 << 32 else np.uint64)
+    histogram = Histogram.from_counts(values[::-1], counts[::-1])
+    sorted_rows: Rows = np.empty(histogram.num_rows, np.uint32 if array.size <= 1 << 32 else np.uint64)
     code = np.uint16 if values.size <= 1 << 16 else np.uint32  # numpy sorts 16 bits by radix
     table = None
     if values[-1] < _DENSE:
         table = np.zeros(int(values[-1]) + 1, code)
         table[values] = np.arange(values.size)[::-1]
-    free = histogram.starts[:-1].copy()  # next free place of each length
+    free = histogram.starts[:-1].copy()  # next free position of each length
     for first, chunk in _chunks(array):
         kept, chunk = policy.admit(chunk)
         codes = (values.size - 1 - np.searchsorted(values, chunk)).astype(code) if table is None else table[chunk]
         sort = np.argsort(codes, kind="stable")
         count = np.bincount(codes, minlength=values.size)
-        place = np.repeat(free - (np.cumsum(count) - count), count) + np.arange(sort.size)
-        order[place] = first + (sort if kept is None else kept[sort])
+        position = np.repeat(free - (np.cumsum(count) - count), count) + np.arange(sort.size)
+        sorted_rows[position] = first + (sort if kept is None else kept[sort])
         free += count
-    return order, histogram, dropped
+    return sorted_rows, histogram, dropped
 
 
 def _chunks(array: npt.NDArray[Any]) -> Iterator[tuple[int, Ints]]:
@@ -121,7 +122,7 @@ def _chunks(array: npt.NDArray[Any]) -> Iterator[tuple[int, Ints]]:
 
 
 def _count(array: npt.NDArray[Any], policy: Policy) -> tuple[Ints, Ints]:
-    """The different lengths that are kept, ascending, and how many rows have each."""
+    """Return the different lengths of the rows that are kept, ascending, and how many rows have each."""
     table = np.zeros(0, np.int64)
     values, counts = [], []
     for _, chunk in _chunks(array):

@@ -1,83 +1,104 @@
-"""Dealing the rows of a global batch to the ranks, so that they have equally much to do."""
+"""Ranks: which one this process is, and which rows of a global batch each of them gets."""
 
 import numpy as np
 import numpy.typing as npt
+import torch.distributed
 
-from seqkit.data.batching.permutation import within
+from seqkit.data.batching.permutation import index_in_group
 
 Ints = npt.NDArray[np.int64]
 
-_GREEDY = 64  # last rounds that are dealt by what each hand holds; those before go forth and back
-_UNEVEN = 0.01  # of the mean: hands that differ by more exchange cards
+_GREEDY_ROUNDS = 64  # last rounds, assigned by the ranks' sums; the rounds before are assigned in serpentine order
+_TOLERANCE = 0.01  # of the mean sum: ranks that differ by more exchange rows
 
 
-def deal_in_turns(index: Ints, hands: int) -> Ints:
-    """Whose hand the cards dealt at ``index`` = 0, 1, … go to, forth and back.
+def rank_and_world_size(rank: int | None = None, world_size: int | None = None) -> tuple[int, int]:
+    """Return this process's rank and the number of ranks.
 
-    Of values dealt in descending order, the sums of any two hands of equally many differ by at most the largest
-    value less the smallest: the rounds' differences alternate in sign and cover disjoint ranges of values. A hand
-    never gets more if some of the values get smaller.
+    A number that is given is returned unchanged. One that is None is read from torch.distributed; without an
+    initialised process group the rank is 0 and the number of ranks 1.
     """
-    turn, place = np.divmod(index, hands)
-    return np.where(turn % 2, hands - 1 - place, place)
+    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if rank is None:
+        rank = torch.distributed.get_rank() if distributed else 0
+    if world_size is None:
+        world_size = torch.distributed.get_world_size() if distributed else 1
+    return rank, world_size
 
 
-def deal_evenly(sizes: Ints, values: Ints, hands: int) -> Ints:
-    """Whose hand each card goes to, such that the hands' sums are as even as can be had at little cost.
+def assign_serpentine(index: Ints, world_size: int) -> Ints:
+    """Return the rank of each row, for rows assigned to the ranks 0, 1, …, R − 1, R − 1, …, 1, 0, 0, 1 and so on.
 
-    Cards are dealt in rounds of one card to each hand, the largest card of a round to the hand that holds least,
-    so that, of equally many cards each, the sums of two hands differ by at most the largest value less the
-    smallest. Where they still differ by more than 1 %, the fullest and the emptiest hand exchange cards, but
-    those of the first round, so that the largest cards of the hands stay as like each other as they are.
+    For values in descending order, the sums of two ranks with equally many rows differ by at most the largest value
+    minus the smallest: the differences of successive rounds alternate in sign and cover disjoint ranges of values.
+    If some values become smaller, no rank's sum becomes larger.
 
     Args:
-        sizes: (S,) number of cards of each deal.
-        values: (sum of sizes,) values of the cards, descending within each deal.
-        hands: Number of hands in each deal.
+        index: (B,) number of each row in its global batch.
+        world_size: Number of ranks, R.
+    """
+    round_, column = np.divmod(index, world_size)
+    return np.where(round_ % 2, world_size - 1 - column, column)
+
+
+def assign_evenly(sizes: Ints, values: Ints, world_size: int) -> Ints:
+    """Assign the rows of global batches to ranks, so that the sums of the ranks' values are nearly equal.
+
+    Rows are assigned in rounds of one row a rank. In a round the rank with the smallest sum gets the largest value.
+    So the sums of two ranks with equally many rows differ by at most the largest value minus the smallest. If they
+    still differ by more than 1 %, the ranks with the largest and the smallest sum exchange rows. The rows of the
+    first round stay where they are, so that the ranks' largest values stay similar.
+
+    Args:
+        sizes: (S,) number of rows of each global batch.
+        values: (sum of sizes,) values of the rows, descending within each global batch.
+        world_size: Number of ranks.
 
     Returns:
-        (sum of sizes,) the hand, 0 to ``hands`` − 1, of each card.
+        (sum of sizes,) rank of each row, 0 to ``world_size`` − 1.
     """
-    index = within(sizes)
-    hand = deal_in_turns(index, hands)
-    if hands == 1 or not index.size:
-        return hand
+    index = index_in_group(sizes)
+    ranks = assign_serpentine(index, world_size)
+    if world_size == 1 or not index.size:
+        return ranks
     start = np.cumsum(sizes) - sizes
-    deals = np.repeat(np.arange(sizes.size), sizes)
-    rounds = -(-int(sizes.max()) // hands)
-    greedy = max(0, rounds - _GREEDY) * hands
-    blind = index < greedy
-    sums = np.bincount(deals[blind] * hands + hand[blind], values[blind], sizes.size * hands).astype(np.int64)
-    sums = sums.reshape(-1, hands)
-    place = np.arange(hands)
-    for first in range(greedy, rounds * hands, hands):
-        open_ = np.flatnonzero(sizes > first)
-        cards = start[open_, None] + first + place
-        there = first + place < sizes[open_, None]
-        poorest = np.argsort(sums[open_], axis=1, kind="stable")
-        hand[cards[there]] = poorest[there]
-        value = np.where(there, values[np.where(there, cards, 0)], 0)
-        sums[open_[:, None], poorest] += value
-    for uneven in np.flatnonzero(np.ptp(sums, axis=1) > _UNEVEN * sums.mean(1)):
-        later = slice(start[uneven] + hands, start[uneven] + sizes[uneven])  # all but the first round
-        _exchange(hand[later], values[later], sums[uneven])
-    return hand
+    batch = np.repeat(np.arange(sizes.size), sizes)
+    rounds = -(-int(sizes.max()) // world_size)
+    greedy_start = max(0, rounds - _GREEDY_ROUNDS) * world_size
+    serpentine = index < greedy_start
+    cells = batch[serpentine] * world_size + ranks[serpentine]
+    sums = np.bincount(cells, values[serpentine], sizes.size * world_size).astype(np.int64)
+    sums = sums.reshape(-1, world_size)
+    column = np.arange(world_size)
+    for first in range(greedy_start, rounds * world_size, world_size):
+        unfinished = np.flatnonzero(sizes > first)
+        rows = start[unfinished, None] + first + column
+        exists = first + column < sizes[unfinished, None]
+        smallest = np.argsort(sums[unfinished], axis=1, kind="stable")
+        ranks[rows[exists]] = smallest[exists]
+        value = np.where(exists, values[np.where(exists, rows, 0)], 0)
+        sums[unfinished[:, None], smallest] += value
+    for uneven in np.flatnonzero(np.ptp(sums, axis=1) > _TOLERANCE * sums.mean(1)):
+        later = slice(start[uneven] + world_size, start[uneven] + sizes[uneven])  # all rounds but the first
+        _exchange_rows(ranks[later], values[later], sums[uneven])
+    return ranks
 
 
-def _exchange(hand: Ints, values: Ints, sums: Ints) -> None:
-    """Swaps cards of the fullest and the emptiest hand, in place, while that makes them more even."""
+def _exchange_rows(ranks: Ints, values: Ints, sums: Ints) -> None:
+    """Swap rows of the ranks with the largest and the smallest sum, in place, while the sums become more even."""
     for _ in range(4 * sums.size):
-        full, empty = sums.argmax(), sums.argmin()
-        gap = sums[full] - sums[empty]
-        give, take = np.flatnonzero(hand == full)[:_GREEDY], np.flatnonzero(hand == empty)[:_GREEDY]
-        less = values[give][:, None] - values[take]  # by which the gap shrinks twice
-        if not less.size or gap <= _UNEVEN * sums.mean():
+        fullest, emptiest = sums.argmax(), sums.argmin()
+        gap = sums[fullest] - sums[emptiest]
+        give = np.flatnonzero(ranks == fullest)[:_GREEDY_ROUNDS]
+        take = np.flatnonzero(ranks == emptiest)[:_GREEDY_ROUNDS]
+        changes = values[give][:, None] - values[take]  # a swap reduces the gap by twice the change
+        if not changes.size or gap <= _TOLERANCE * sums.mean():
             return
-        best = np.abs(gap - 2 * less).argmin()
-        change = less.flat[best]
+        best = np.abs(gap - 2 * changes).argmin()
+        change = changes.flat[best]
         if not 0 < change < gap:
             return
-        one, other = give[best // take.size], take[best % take.size]
-        hand[one], hand[other] = empty, full
-        sums[full] -= change
-        sums[empty] += change
+        given, taken = give[best // take.size], take[best % take.size]
+        ranks[given], ranks[taken] = emptiest, fullest
+        sums[fullest] -= change
+        sums[emptiest] += change

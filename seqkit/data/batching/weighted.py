@@ -1,4 +1,4 @@
-"""Rows drawn in proportion to weights, as many an epoch as there are rows."""
+"""Weighted sampling: rows drawn in proportion to weights, as many in an epoch as there are rows."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,16 +14,16 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Draws:
-    """The draws of an epoch, each a row: systematic sampling of the rows sorted by length.
+    """The draws of an epoch: systematic sampling of the rows sorted by length.
 
-    The rows lie one after the other on a line, longest first, each as wide as its expected number of draws; draw
-    *k* is the row at ``k + offset``, with one offset in [0, 1) an epoch. A row of width w is therefore drawn
-    ⌊w⌋ or ⌈w⌉ times, w times on average over the epochs (Madow, "On the theory of systematic sampling, II",
-    1949); with equal weights each is drawn once. The length of a draw is never more than at offset 0, so that a
-    plan made for that offset holds in every epoch.
+    Each row has an interval as wide as its expected number of draws. The intervals lie next to each other, longest
+    row first. Draw *k* is the row whose interval contains ``k + offset``, with one random offset in [0, 1) an
+    epoch. A row of width w is drawn ⌊w⌋ or ⌈w⌉ times, and w times on average over the epochs (Madow, "On the theory
+    of systematic sampling, II", 1949). With equal weights each row is drawn once. A draw is never longer than at
+    offset 0, so a plan for that offset is valid in every epoch.
 
     Attributes:
-        edges: (R + 1,) where each row's stretch of the line begins; the last is the number of draws, R.
+        edges: (R + 1,) at which each row's interval begins; the last is the number of draws, R.
         lengths: The lengths of the draws at offset 0.
         tokens: Mean number of tokens of all draws of an epoch.
     """
@@ -33,31 +33,31 @@ class Draws:
     tokens: float
 
     @classmethod
-    def of(cls, weights: npt.ArrayLike, order: npt.NDArray[Any], histogram: Histogram) -> "Draws":
-        """From weights (rows,) and the rows that are kept, longest first, with their lengths.
+    def from_weights(cls, weights: npt.ArrayLike, sorted_rows: npt.NDArray[Any], histogram: Histogram) -> "Draws":
+        """Make the draws from weights (rows,) and the rows that are kept, longest first, with their lengths.
 
         Raises:
-            ValueError: A weight is negative or not finite (the message names the row), or all that count are 0.
+            ValueError: A weight is negative or not finite (the message names the row), or all weights are 0.
         """
         given = np.asarray(weights, np.float64)
         wrong = np.flatnonzero(~((given >= 0) & np.isfinite(given)))
         if wrong.size:
             raise ValueError(f"row {wrong[0]}: weight {given[wrong[0]]}; a weight is a finite number, 0 or more")
-        edges = np.concatenate([np.zeros(1), np.cumsum(given[order])])
+        edges = np.concatenate([np.zeros(1), np.cumsum(given[sorted_rows])])
         if not edges[-1] > 0:
-            raise ValueError(f"the weights of all {order.size} rows are 0: none can be drawn")
-        edges *= order.size / edges[-1]
-        whole = np.rint(edges)  # of equal weights, but for the rounding of their sum
-        edges = np.where(np.abs(edges - whole) < 1e-9 + 1e-12 * order.size, whole, edges)
+            raise ValueError(f"the weights of all {sorted_rows.size} rows are 0: none can be drawn")
+        edges *= sorted_rows.size / edges[-1]
+        whole = np.rint(edges)  # equal weights give whole numbers, up to the rounding of their sum
+        edges = np.where(np.abs(edges - whole) < 1e-9 + 1e-12 * sorted_rows.size, whole, edges)
         between = edges[histogram.starts]
         counts = np.diff(np.ceil(between).astype(np.int64))
         kept = counts > 0
-        lengths = Histogram.of(histogram.values[kept], counts[kept])
+        lengths = Histogram.from_counts(histogram.values[kept], counts[kept])
         return cls(edges, lengths, float(np.diff(between) @ histogram.values))
 
-    def rows(self, draws: Ints, seed: int, epoch: int) -> Ints:
-        """Place, in the order of length, of the row that each draw of an epoch is."""
+    def positions(self, draws: Ints, seed: int, epoch: int) -> Ints:
+        """Return the sorted position of the row of each draw of an epoch."""
         offset = np.random.default_rng((seed, epoch)).random()
         at = np.minimum(draws + offset, np.nextafter(self.edges[-1], 0))
-        place: Ints = np.searchsorted(self.edges, at, "right") - 1
-        return place
+        positions: Ints = np.searchsorted(self.edges, at, "right") - 1
+        return positions

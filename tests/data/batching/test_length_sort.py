@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqkit.data.batching import length_sort as order
+from seqkit.data.batching import length_sort
 from seqkit.data.batching.length_sort import Policy, sort_by_length
 
 PERMISSIVE = Policy(None, "raise", "drop")
@@ -33,13 +33,13 @@ def test_sorts_longest_first_and_stably(lengths, overlong):
 @pytest.mark.parametrize("chunk", [1, 7, 1000])
 @pytest.mark.parametrize("dense", [1, 30, 1 << 22])
 @pytest.mark.parametrize("overlong", ["drop", "truncate", "solo"])
-def test_chunks_and_long_sequences_change_nothing(monkeypatch, chunk, dense, overlong):
-    monkeypatch.setattr(order, "_CHUNK", chunk)
-    monkeypatch.setattr(order, "_DENSE", dense)
+def test_chunk_size_and_counting_method_do_not_change_the_result(monkeypatch, chunk, dense, overlong):
+    monkeypatch.setattr(length_sort, "_CHUNK", chunk)
+    monkeypatch.setattr(length_sort, "_DENSE", dense)
     check(np.random.default_rng(0).integers(0, 50, 300), Policy(40, overlong, "drop"))
 
 
-def test_more_different_lengths_than_sixteen_bits_hold():
+def test_more_different_lengths_than_fit_16_bits():
     check(np.random.default_rng(0).permutation(70_000), PERMISSIVE)
     check(np.random.default_rng(0).permutation(70_000) + 2**40, PERMISSIVE)
 
@@ -47,7 +47,7 @@ def test_more_different_lengths_than_sixteen_bits_hold():
 @pytest.mark.parametrize(
     "kind", [list, np.int32, np.uint8, torch.tensor, lambda x: np.array(x, np.int16)[::-1][::-1]]
 )
-def test_takes_any_integers(kind):
+def test_accepts_any_container_of_integers(kind):
     assert sort_by_length(kind([3, 9, 3]), PERMISSIVE)[0].tolist() == [1, 0, 2]
 
 
@@ -74,12 +74,12 @@ def test_takes_any_integers(kind):
         ([9, 0, 8], Policy(4, "drop", "drop"), ValueError, "none of 3 rows is left: 2 over-long, 1 empty"),
     ],
 )  # fmt: skip
-def test_refuses(lengths, policy, error, message):
+def test_invalid_lengths_raise(lengths, policy, error, message):
     with pytest.raises(error, match=message):
         sort_by_length(lengths, policy)
 
 
-def test_names_rows_of_later_chunks(monkeypatch):
-    monkeypatch.setattr(order, "_CHUNK", 2)
+def test_errors_name_rows_of_later_chunks(monkeypatch):
+    monkeypatch.setattr(length_sort, "_CHUNK", 2)
     with pytest.raises(ValueError, match="row 4: 9 tokens"):
         sort_by_length([1, 2, 3, 4, 9], Policy(5, "raise", "raise"))

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from seqkit.data.batching.plan import Budget, Histogram, StepCost, plan_buckets
+from seqkit.data.batching.plan import Buckets, Budget, Histogram, StepCost, plan_buckets
 from seqkit.data.batching.plan_report import LocalBatches, alternatives
 
 
-def test_local_batches_by_hand():
-    batches = LocalBatches.of(np.array([[3, 1], [2, 2], [4, 4], [1, 1]]), ranks=2)
+def test_local_batches_of_a_small_example():
+    batches = LocalBatches.from_lengths(np.array([[3, 1], [2, 2], [4, 4], [1, 1]]), world_size=2)
     assert batches.sequences.tolist() == [[2, 2], [2, 2]]
     assert batches.tokens.tolist() == [[4, 4], [8, 2]]
     assert batches.longest.tolist() == [[3, 2], [4, 1]]
@@ -16,10 +16,10 @@ def test_local_batches_by_hand():
     assert batches.cost(StepCost(1.0, 0.5, 10.0)) == (3 + 2 + 10) + (4 + 4 + 10)
 
 
-def test_alternatives_waste_what_they_do():
+def test_alternatives_of_uniform_lengths():
     lengths = np.repeat(np.arange(1, 101), 50)
     values, counts = np.unique(lengths, return_counts=True)
-    histogram, budget, cost = Histogram.of(values[::-1], counts[::-1]), Budget(400, None), StepCost()
+    histogram, budget, cost = Histogram.from_counts(values[::-1], counts[::-1]), Budget(400, None), StepCost()
     plan = plan_buckets(histogram, budget, cost)
     found = alternatives(histogram, budget, cost, plan)
     assert set(found) == {"random", "sorted pool", "fixed width", "quantiles"}
@@ -30,8 +30,14 @@ def test_alternatives_waste_what_they_do():
     assert mine < min(found["fixed width"]["cost"], found["quantiles"]["cost"])
 
 
-def test_alternatives_of_fewer_rows_than_a_batch():
-    histogram = Histogram.of(np.array([5, 2]), np.array([1, 1]))
-    plan = plan_buckets(histogram, Budget(10, None), StepCost(), world=3)
+def test_alternatives_with_fewer_rows_than_a_global_batch():
+    histogram = Histogram.from_counts(np.array([5, 2]), np.array([1, 1]))
+    plan = plan_buckets(histogram, Budget(10, None), StepCost(), world_size=3)
     found = alternatives(histogram, Budget(10, None), StepCost(), plan)
     assert set(found) == {"fixed width", "quantiles"}
+
+
+def test_alternatives_with_more_buckets_than_different_lengths():
+    histogram, budget, cost = Histogram.from_counts(np.array([9, 8]), np.array([2, 4])), Budget(9, None), StepCost()
+    found = alternatives(histogram, budget, cost, Buckets(np.arange(7), np.ones(6, np.int64), 1))
+    assert np.isfinite(found["fixed width"]["cost"])

@@ -11,19 +11,19 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from seqkit.data import LengthBucketSampler, StepCost
 
-GIANT = 40
+VERY_LONG = 40
 
 
 @st.composite
 def settings(draw, **fixed):
-    """Lengths with ties and perhaps a giant, and arguments that admit them."""
+    """Lengths with ties and perhaps one very long row, and arguments that allow them."""
     lengths = draw(st.lists(st.integers(1, draw(st.integers(2, 20))), min_size=1, max_size=50))
     if draw(st.booleans()):
-        lengths.insert(draw(st.integers(0, len(lengths))), GIANT)
+        lengths.insert(draw(st.integers(0, len(lengths))), VERY_LONG)
     if len(set(lengths)) == 1:
         lengths.append(lengths[0] + 1)
     arguments = {
-        "max_tokens": draw(st.none() | st.integers(max(lengths), 2 * GIANT)),
+        "max_tokens": draw(st.none() | st.integers(max(lengths), 2 * VERY_LONG)),
         "max_sequences": draw(st.none() | st.integers(1, 6)),
         "budget": draw(st.sampled_from(["packed", "padded"])),
         "batch_multiple": draw(st.sampled_from([1, 1, 2, 3])),
@@ -39,8 +39,10 @@ def settings(draw, **fixed):
     return np.array(lengths), arguments
 
 
-def ranks(lengths, world, **arguments):
-    return [LengthBucketSampler(lengths, num_replicas=world, rank=rank, **arguments) for rank in range(world)]
+def ranks(lengths, world_size, **arguments):
+    return [
+        LengthBucketSampler(lengths, num_replicas=world_size, rank=rank, **arguments) for rank in range(world_size)
+    ]
 
 
 def rows_of(batches):
@@ -53,10 +55,10 @@ def weight(lengths, rows, budget):
 
 
 @given(settings(), st.integers(1, 8), st.integers(0, 3))
-def test_every_row_once_in_equally_many_steps_within_budget(case, world, epoch):
+def test_every_row_once_in_equally_many_steps_within_budget(case, world_size, epoch):
     lengths, arguments = case
     steps = []
-    for sampler in ranks(lengths, world, **arguments):
+    for sampler in ranks(lengths, world_size, **arguments):
         sampler.set_epoch(epoch)
         steps.append(list(sampler))
         assert len(steps[-1]) == len(sampler) == sampler.remaining
@@ -68,7 +70,7 @@ def test_every_row_once_in_equally_many_steps_within_budget(case, world, epoch):
         assert max(sizes) - min(sizes) <= 1
         multiple = arguments["batch_multiple"]
         short += len(set(sizes)) > 1 or (sizes[0] > multiple and sizes[0] % multiple > 0)
-        assert 0 not in sizes or sum(sizes) < world
+        assert 0 not in sizes or sum(sizes) < world_size
         for batch in step:
             assert (np.diff(lengths[batch]) <= 0).all()
             assert arguments["max_tokens"] is None or (
@@ -84,16 +86,16 @@ def test_every_row_once_in_equally_many_steps_within_budget(case, world, epoch):
 
 
 @given(settings(), st.integers(1, 4))
-def test_a_pure_function_of_lengths_arguments_and_epoch(case, world):
+def test_a_pure_function_of_lengths_arguments_and_epoch(case, world_size):
     lengths, arguments = case
-    sampler = ranks(lengths, world, **arguments)[-1]
+    sampler = ranks(lengths, world_size, **arguments)[-1]
     epochs = []
     for epoch in range(3):
         sampler.set_epoch(epoch)
         epochs.append(list(sampler))
     np.random.seed(len(lengths))  # noqa: NPY002
     torch.manual_seed(len(lengths))
-    other = pickle.loads(pickle.dumps(ranks(lengths.tolist(), world, **arguments)[-1]))
+    other = pickle.loads(pickle.dumps(ranks(lengths.tolist(), world_size, **arguments)[-1]))
     for epoch in (2, 0, 1):
         other.set_epoch(epoch)
         first, second = iter(other), iter(other)
@@ -104,14 +106,14 @@ def test_a_pure_function_of_lengths_arguments_and_epoch(case, world):
 
 
 @given(settings(), st.integers(1, 4), st.data())
-def test_resumes_at_every_step_again_and_again(case, world, data):
+def test_resumes_at_every_step_again_and_again(case, world_size, data):
     lengths, arguments = case
-    full = [list(sampler) for sampler in ranks(lengths, world, **arguments)]
+    full = [list(sampler) for sampler in ranks(lengths, world_size, **arguments)]
     cuts = sorted(data.draw(st.lists(st.integers(0, len(full[0])), min_size=1, max_size=3)))
     state = None
     for cut in cuts:
         states = []
-        for rank, sampler in enumerate(ranks(lengths, world, **arguments)):
+        for rank, sampler in enumerate(ranks(lengths, world_size, **arguments)):
             if state is not None:
                 sampler.load_state_dict(json.loads(state))
             states.append(json.dumps(sampler.state_dict(step=cut)))
@@ -126,55 +128,73 @@ def test_resumes_at_every_step_again_and_again(case, world, data):
 
 
 @given(settings(), st.lists(st.integers(1, 8), min_size=2, max_size=4), st.data())
-def test_another_number_of_ranks_loses_and_repeats_nothing(case, worlds, data):
+def test_another_number_of_ranks_loses_and_repeats_nothing(case, world_sizes, data):
     lengths, arguments = case
     seen, state, consumed = [], None, 0
-    for turn, world in enumerate(worlds):
-        samplers = ranks(lengths, world, **arguments)
-        if state is None:
-            for sampler in samplers:
+    for number, world_size in enumerate(world_sizes):
+        samplers = ranks(lengths, world_size, **arguments)
+        for sampler in samplers:
+            if state is None:
                 sampler.set_epoch(5)
-        else:
-            for sampler in samplers:
+            else:
                 sampler.load_state_dict(state)
         batches = [list(sampler) for sampler in samplers]
-        if not consumed:
-            plan = [set(rows_of(step)) for step in zip(*batches, strict=True)]
-        assert {len(found) for found in batches} == {samplers[0].remaining}
-        part = samplers[0].remaining
-        if turn < len(worlds) - 1:
-            part = data.draw(st.integers(0, part))
-        consumed += part
+        remaining = samplers[0].remaining
+        assert {len(found) for found in batches} == {remaining}
+        assert samplers[0].epoch_batches == consumed + remaining
+        steps = data.draw(st.integers(0, remaining)) if number < len(world_sizes) - 1 else remaining
+        consumed += steps
         for found in batches:
-            seen += rows_of(found[:part])
+            seen += rows_of(found[:steps])
             for batch in found:
+                assert (np.diff(lengths[batch]) <= 0).all()
+                assert len(batch) <= (arguments["max_sequences"] or len(batch))
                 assert arguments["max_tokens"] is None or (
                     weight(lengths, batch, arguments["budget"]) <= arguments["max_tokens"]
                 )
-        state = json.loads(json.dumps(samplers[0].state_dict(step=consumed)))
-        done = set().union(*plan[: state["step"]])
-        assert done <= set(seen)  # global batches are those that the epoch began with
-        assert set(seen) - done <= (plan[state["step"]] if state["step"] < len(plan) else set())
+        states = {json.dumps(sampler.state_dict(step=consumed)) for sampler in samplers}
+        state = json.loads(states.pop())
+        assert not states  # the same on all ranks
     assert Counter(seen) == Counter(range(len(lengths)))
 
 
+def test_a_run_without_steps_on_another_number_of_ranks_changes_nothing():
+    lengths = np.random.default_rng(0).integers(1, 30, 200)
+    (first, _), (other, *_) = ranks(lengths, 2, max_tokens=60), ranks(lengths, 3, max_tokens=60)
+    full = list(first)
+    other.load_state_dict(first.state_dict(step=4))
+    (resumed, _) = ranks(lengths, 2, max_tokens=60)
+    resumed.load_state_dict(other.state_dict(step=4))
+    assert list(resumed) == full[4:]
+
+
+def test_the_remaining_rows_are_planned_for_the_new_number_of_ranks():
+    lengths = np.random.default_rng(0).lognormal(2.4, 0.9, 5_000).clip(1, 159).astype(int)
+    (before,), samplers = ranks(lengths, 1, max_tokens=512), ranks(lengths, 4, max_tokens=512)
+    for sampler in samplers:
+        sampler.load_state_dict(before.state_dict(step=len(before) // 2))
+    tokens = np.array([[lengths[batch].sum() for batch in sampler] for sampler in samplers])
+    assert tokens.sum(0).mean() == pytest.approx(samplers[0].tokens_per_step, rel=0.1)
+    assert (tokens.max(0) / tokens.mean(0)).mean() < 1.05
+
+
 @given(settings(longest_first=True), st.integers(1, 8))
-def test_longest_first_runs_out_of_memory_at_once_or_never(case, world):
+def test_longest_first_begins_with_the_heaviest_batch(case, world_size):
     lengths, arguments = case
     kind = arguments["budget"]
     loads = []
-    for sampler in ranks(lengths, world, **arguments):
+    for sampler in ranks(lengths, world_size, **arguments):
         for epoch in range(3):
             sampler.set_epoch(epoch)
             loads.append([weight(lengths, batch, kind) for batch in sampler])
-    loads = np.array(loads).reshape(world, 3, -1)
+    loads = np.array(loads).reshape(world_size, 3, -1)
     assert (loads[:, :, 0].max(0) == loads.max()).all()
 
 
 @given(settings(), st.integers(1, 4), st.integers(0, 2))
-def test_sizes_without_rows(case, world, epoch):
+def test_local_batches_and_report(case, world_size, epoch):
     lengths, arguments = case
-    samplers = ranks(lengths, world, **arguments)
+    samplers = ranks(lengths, world_size, **arguments)
     sizes = samplers[0].local_batches(epoch)
     for rank, sampler in enumerate(samplers):
         sampler.set_epoch(epoch)
@@ -203,7 +223,7 @@ def test_shuffle_quality():
     sampler.set_epoch(1)
     second = list(sampler)
     again = {frozenset(batch) for batch in first} & {frozenset(batch) for batch in second}
-    assert all(len(batch) < 8 for batch in again)  # only a few of the longest rows may meet again by chance
+    assert all(len(batch) < 8 for batch in again)  # a few of the longest rows may meet again by chance
 
 
 def test_any_two_rows_of_a_bucket_meet_equally_often():
@@ -223,8 +243,8 @@ def test_any_two_rows_of_a_bucket_meet_equally_often():
 
 def test_balance_of_ranks():
     lengths = np.random.default_rng(0).lognormal(2.4, 0.9, 12_500).clip(1, 159).astype(int)  # like EWT's
-    for world in (2, 4, 8):
-        sampler = LengthBucketSampler(lengths, max_tokens=1024, num_replicas=world, rank=0)
+    for world_size in (2, 4, 8):
+        sampler = LengthBucketSampler(lengths, max_tokens=1024, num_replicas=world_size, rank=0)
         assert max(sampler.local_batches(epoch).imbalance for epoch in range(5)) < 0.03
 
 
@@ -248,8 +268,8 @@ def test_overlong_rows():
     cut = LengthBucketSampler(lengths, max_tokens=10, overlong="truncate")
     assert sorted(rows_of(cut)) == list(range(7))
     assert cut.tokens_per_step * len(cut) == 10 + 10 + 9 + 5 + 4 + 3 + 2
-    for world in (1, 2, 3):
-        for sampler in ranks(lengths, world, max_tokens=10, overlong="solo"):
+    for world_size in (1, 2, 3):
+        for sampler in ranks(lengths, world_size, max_tokens=10, overlong="solo"):
             for batch in sampler:
                 assert len(batch) == 1 or not {2, 4} & set(batch)
     with pytest.raises(ValueError, match="row 2: 30 tokens, but max_tokens=10"):
@@ -264,7 +284,7 @@ def test_fewer_rows_than_ranks():
     assert batches == [[[0]], [[1]], [[]]]
 
 
-def test_equal_lengths_are_told():
+def test_equal_lengths_warn():
     with pytest.warns(UserWarning, match="all 5 rows have length 7: there is nothing to bucket by"):
         sampler = LengthBucketSampler([7] * 5, max_tokens=14)
     assert [len(batch) for batch in sampler] in ([2, 2, 1], [2, 1, 2], [1, 2, 2])
@@ -282,12 +302,12 @@ def test_equal_lengths_are_told():
         ({"max_tokens": 9, "num_replicas": 2, "rank": 2}, "Invalid rank 2"),
     ],
 )
-def test_refuses_arguments(arguments, message):
+def test_invalid_arguments_raise(arguments, message):
     with pytest.raises(ValueError, match=message):
         LengthBucketSampler([1, 2], **arguments)
 
 
-def test_refuses_another_runs_state():
+def test_the_state_of_another_run_raises():
     state = LengthBucketSampler([1, 2, 3], max_tokens=6).state_dict()
     with pytest.raises(
         ValueError, match=r"rows '3 rows, [0-9a-f]+' in the state, '3 rows, [0-9a-f]+' here; resume"
@@ -295,8 +315,8 @@ def test_refuses_another_runs_state():
         LengthBucketSampler([1, 2, 4], max_tokens=6).load_state_dict(state)
     with pytest.raises(ValueError, match=r"seed 0 in the state, 1 here; .*max_tokens 6 in the state, 7 here"):
         LengthBucketSampler([1, 2, 3], max_tokens=7, seed=1).load_state_dict(state)
-    with pytest.raises(ValueError, match=r"buckets 'other' in the state, '[0-9a-f]+' here"):
-        LengthBucketSampler([1, 2, 3], max_tokens=6).load_state_dict({**state, "buckets": "other"})
+    with pytest.raises(ValueError, match=r"plan 'other' in the state, '[0-9a-f]+' here"):
+        LengthBucketSampler([1, 2, 3], max_tokens=6).load_state_dict({**state, "parts": [[1, 0, "other"]]})
     sampler = LengthBucketSampler([1, 2, 3], max_sequences=2)
     with pytest.raises(ValueError, match="step=3: epoch 0 has 2 batches, of which 0 to 2 can be consumed"):
         sampler.state_dict(step=3)
@@ -314,7 +334,7 @@ class Rows(Dataset):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_in_a_loader_only_what_the_loop_consumed_counts(workers):
+def test_in_a_loader_only_consumed_batches_count(workers):
     lengths = np.arange(20) + 1
     sampler = LengthBucketSampler(lengths, max_tokens=30)
     assert isinstance(sampler, DistributedSampler)
@@ -337,7 +357,7 @@ def test_in_a_loader_only_what_the_loop_consumed_counts(workers):
     assert resumed.consumed == 0
 
 
-def test_an_iteration_says_where_it_stands():
+def test_an_iterator_has_the_state_of_its_batches():
     lengths = np.arange(40) + 1
     sampler = LengthBucketSampler(lengths, max_tokens=100)
     sampler.set_epoch(3)

@@ -10,7 +10,7 @@ from seqkit.data import LengthBucketSampler
 
 @st.composite
 def weighted(draw):
-    """Lengths with ties and perhaps a giant, a weight for each, one at least not 0."""
+    """Lengths with ties and perhaps very long rows, and weights, at least one of them not 0."""
     lengths = draw(st.lists(st.integers(1, 8) | st.just(40), min_size=2, max_size=40))
     weights = draw(
         st.lists(st.sampled_from([0.0, 0.5, 1.0, 3.0, 20.0]), min_size=len(lengths), max_size=len(lengths))
@@ -21,9 +21,9 @@ def weighted(draw):
     return np.array(lengths), np.array(weights)
 
 
-def ranks(lengths, weights, world, **arguments):
-    options = {"max_tokens": 80, "max_sequences": 5, "num_replicas": world, "weights": weights, **arguments}
-    return [LengthBucketSampler(lengths, rank=rank, **options) for rank in range(world)]
+def ranks(lengths, weights, world_size, **arguments):
+    options = {"max_tokens": 80, "max_sequences": 5, "num_replicas": world_size, "weights": weights, **arguments}
+    return [LengthBucketSampler(lengths, rank=rank, **options) for rank in range(world_size)]
 
 
 def drawn(samplers, epoch=0):
@@ -36,9 +36,9 @@ def drawn(samplers, epoch=0):
 
 
 @given(weighted(), st.integers(1, 4), st.integers(0, 5), st.booleans())
-def test_rows_come_as_often_as_their_share_within_budget(case, world, epoch, longest_first):
+def test_rows_are_drawn_as_often_as_their_share_within_budget(case, world_size, epoch, longest_first):
     lengths, weights = case
-    steps = drawn(ranks(lengths, weights, world, longest_first=longest_first), epoch)
+    steps = drawn(ranks(lengths, weights, world_size, longest_first=longest_first), epoch)
     batches = [batch for of_rank in steps for batch in of_rank]
     times = Counter(row for batch in batches for row in batch)
     assert times.total() == lengths.size
@@ -54,8 +54,8 @@ def test_rows_come_as_often_as_their_share_within_budget(case, world, epoch, lon
 @given(weighted())
 def test_equal_weights_draw_every_row_once(case):
     lengths, _ = case
-    plain = drawn(ranks(lengths, None, 2), 3)
-    assert drawn(ranks(lengths, np.full(lengths.size, 0.3), 2), 3) == plain
+    unweighted = drawn(ranks(lengths, None, 2), 3)
+    assert drawn(ranks(lengths, np.full(lengths.size, 0.3), 2), 3) == unweighted
 
 
 def test_proportions_hold_over_the_epochs():
@@ -101,11 +101,11 @@ def test_weights_are_part_of_the_state():
         ([0.0, 0.0, 0.0], "the weights of all 3 rows are 0: none can be drawn"),
     ],
 )
-def test_refuses_weights(weights, message):
+def test_invalid_weights_raise(weights, message):
     with pytest.raises(ValueError, match=message):
         LengthBucketSampler([1, 2, 3], max_sequences=2, weights=weights)
 
 
-def test_rows_dropped_have_no_share():
+def test_dropped_rows_have_no_share():
     sampler = LengthBucketSampler([1, 50, 2, 3], max_tokens=10, overlong="drop", weights=[1, 100, 1, 1])
     assert Counter(row for batch in sampler for row in batch) == Counter([0, 2, 3])

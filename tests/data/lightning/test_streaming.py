@@ -217,9 +217,10 @@ def test_plan_options_reach_the_sampler():
         cost=StepCost(per_batch=1.0),
     )
     sampler = data.train_dataloader().sampler
-    assert (sampler.budget.multiple, sampler.longest_first, sampler.cost.per_batch) == (4, True, 1.0)
-    dev = data.val_dataloader().sampler
-    assert (dev.budget.multiple, dev.longest_first) == (1, False)
+    planner = sampler.planner
+    assert (planner.budget.multiple, planner.longest_first, planner.cost.per_batch) == (4, True, 1.0)
+    planner = data.val_dataloader().sampler.planner
+    assert (planner.budget.multiple, planner.longest_first) == (1, False)
     for source in (table(80), {"train": table(80)}):
         data = SequenceDataModule(
             DatasetDict(source) if isinstance(source, dict) else source,
