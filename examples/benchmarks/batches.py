@@ -1,24 +1,22 @@
-"""What batches of like length are worth: waste and training speed of random, sorted-pool and planned batches.
+"""Compare random, sorted-pool and planned batches: waste and training speed.
 
-    python examples/benchmarks/batches.py en_ewt-ud-train.conllu.gz --json FILE --picture FILE.png
+    python examples/benchmarks/batches.py en_ewt-ud-train.conllu.gz --output FILE --picture FILE.png
 
-On the lengths of a CoNLL-U file. All three take the same mean number of sequences a batch; "sorted pools" sorts 50
-batches at a time. Each kind is trained on by the padded call of torch (oneDNN) and by seqkit's packed layer:
-forward and backward of one bidirectional LSTM (100 features, 200 units a direction), the same batches for both, in
-turns, after their outputs were compared.
+Uses the lengths of a CoNLL-U file. All three kinds have the same mean number of sequences in a batch; "sorted
+pools" sorts 50 batches at a time. For each kind, forward and backward of one bidirectional LSTM (100 features, 200
+units in each direction) are timed on the same batches: torch's padded call (oneDNN) and seqkit's packed layer, in
+turns, after their outputs are compared.
 """
 
-import argparse
-import json
-import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import torch
 from learning_curves import FixedSize
+from measuring import in_turns, medians, options, setting, table, write_json
 from torch.nn.utils.rnn import pad_packed_sequence
 
 import seqkit.nn
@@ -31,30 +29,22 @@ from matplotlib import pyplot as plt
 FEATURES, UNITS = 100, 200
 
 
-def train(layer: torch.nn.Module, values: object) -> torch.Tensor:
-    """Forward and backward."""
-    output, _ = layer(values)
-    data = output if isinstance(output, torch.Tensor) else output.data
-    data.sum().backward()
-    layer.zero_grad()
-    return data.detach()
-
-
-def seconds(function: Callable[[], object]) -> float:
-    """Of one call."""
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
+def train(layer: torch.nn.Module, batches: Iterable[object]) -> None:
+    """Run forward and backward on each batch."""
+    for values in batches:
+        output, _ = layer(values)
+        data = output if isinstance(output, torch.Tensor) else output.data
+        data.sum().backward()
+        layer.zero_grad()
 
 
 def main() -> None:
-    """Measures, prints a table, draws."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure, print a table and draw."""
+    parser = options(__doc__)
     parser.add_argument("file", help="CoNLL-U, may be gzipped")
     parser.add_argument("--max-tokens", type=int, default=512)
     parser.add_argument("--batches", type=int, default=60, help="of each kind, spread over the epoch")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--json", type=Path)
     parser.add_argument("--picture", type=Path)
     given = parser.parse_args()
     counts = lengths(CoNLL(train=given.file).load()["train"], "form")
@@ -68,7 +58,7 @@ def main() -> None:
     stock = torch.nn.LSTM(FEATURES, UNITS, bidirectional=True)
     ours = seqkit.nn.LSTM(FEATURES, UNITS, bidirectional=True)
     ours.load_state_dict(stock.state_dict())
-    found, work = {}, {}
+    found, functions, tokens = {}, {}, {}
     for kind, sampler in kinds.items():
         epoch = list(sampler)
         area = sum(len(rows) * int(counts[rows].max()) for rows in epoch)
@@ -82,41 +72,33 @@ def main() -> None:
             rtol=1e-4,
             atol=1e-5,
         )
-        work[kind] = packed, padded, sum(len(batch.data) for batch in packed)
-    times: dict[tuple[str, str], list[float]] = {}
-    for round_ in range(given.repeats + 1):
-        for kind, (packed, padded, _) in work.items():
-            for name, layer, batches in (("torch, padded", stock, padded), ("seqkit, packed", ours, packed)):
-                taken = sum(seconds(lambda batch=batch, layer=layer: train(layer, batch)) for batch in batches)
-                if round_:
-                    times.setdefault((kind, name), []).append(taken)
-    print("| batches | waste | torch, padded | seqkit, packed |\n|---|---:|---:|---:|")
-    for kind, (_, _, tokens) in work.items():
-        for name in ("torch, padded", "seqkit, packed"):
-            found[kind][name] = tokens / statistics.median(times[kind, name])
-        row = found[kind]
-        print(f"| {kind} | {row['waste']:.1%} | {row['torch, padded']:,.0f} | {row['seqkit, packed']:,.0f} |")
-    if given.json:
-        machine = {"torch": torch.__version__, "threads": torch.get_num_threads()}
-        given.json.write_text(
-            json.dumps({"machine": machine, "what": "waste; tokens/s", "results": found}, indent=1)
-        )
+        functions[kind, "torch, padded"] = partial(train, stock, padded)
+        functions[kind, "seqkit, packed"] = partial(train, ours, packed)
+        tokens[kind] = sum(len(batch.data) for batch in packed)
+    for (kind, name), seconds in medians(in_turns(functions, given.repeats)).items():
+        found[kind][name] = tokens[kind] / seconds
+    rows = [
+        [kind, f"{row['waste']:.1%}", f"{row['torch, padded']:,.0f}", f"{row['seqkit, packed']:,.0f}"]
+        for kind, row in found.items()
+    ]
+    print(table(["batches", "waste", "torch, padded", "seqkit, packed"], rows))
+    write_json(given.output, {**setting(), "what": "waste; tokens/s", "results": found})
     if given.picture:
         draw(found, given.picture)
 
 
 def draw(found: dict[str, dict[str, float]], picture: Path) -> None:
-    """Bars of waste and of tokens a second."""
+    """Draw bars of waste and of tokens a second."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), gridspec_kw={"width_ratios": [2, 3]})
     bars = left.bar(list(found), [100 * row["waste"] for row in found.values()], color="tab:gray", width=0.6)
     left.bar_label(bars, fmt="%.0f %%")
     left.set(title="padding that a batch would need", ylabel="% of all steps")
-    place = np.arange(len(found))
+    position = np.arange(len(found))
     for shift, name, color in ((-0.2, "torch, padded", "tab:orange"), (0.2, "seqkit, packed", "tab:blue")):
-        bars = right.bar(place + shift, [row[name] / 1000 for row in found.values()], 0.38, label=name, color=color)
-        right.bar_label(bars, fmt="%.0f")
+        rates = [row[name] / 1000 for row in found.values()]
+        right.bar_label(right.bar(position + shift, rates, 0.38, label=name, color=color), fmt="%.0f")
     right.set(title="training, a bidirectional LSTM", ylabel="thousand tokens/s")
-    right.set_xticks(place, list(found))
+    right.set_xticks(position, list(found))
     right.legend(loc="upper center", ncols=2, frameon=False)
     for axis in (left, right):
         axis.spines[["top", "right"]].set_visible(False)

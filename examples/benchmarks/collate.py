@@ -1,18 +1,16 @@
-"""From a dataset on disk to a packed batch: seqkit's ways beside the usual ones, in one run.
+"""Measure the way from a dataset on disk to a packed batch: seqkit compared with the usual ways.
 
-    python examples/benchmarks/collate.py [--repeats 30] [--large 2.0] [--json FILE]
+    python examples/benchmarks/collate.py [--repeats 30] [--large 2.0] [--output FILE]
 
-Batches of 64 sequences of log-normal lengths (median 20): token ids with a label each, and features (T, 80). All
-contenders read the same rows of the same memory-mapped Arrow file and give the same packed tensors, which is
-checked first; they take turns of ten batches, and medians are reported with the first and third quartile. "memory
-copy" copies the bytes of as many other rows, each from where it lies in the file, one after the other into new
-memory. ``--large`` writes a dataset of so many GB, trains a GRU on all of it through ``SequenceDataModule`` and
-reports by how much the process's own memory grew (page cache apart; Linux).
+Batches hold 64 sequences of log-normal lengths (median 20): token ids with a label each, and features (T, 80).
+All contenders read the same rows of the same memory-mapped Arrow file. First a check shows that they return the
+same packed tensors. They run in turns of ten batches, in random order; the median and the quartiles are reported.
+"memory copy" copies the bytes of other rows, equally many, from the file into new memory. ``--large`` writes a
+dataset of so many GB, trains a GRU on all of it with ``SequenceDataModule`` and reports the growth of the
+process's own memory (without the page cache; Linux only).
 """
 
-import argparse
-import json
-import platform
+import itertools
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,12 +18,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import datasets
 import lightning
 import numpy as np
 import pyarrow as pa
 import torch
 from datasets import Dataset
+from measuring import in_turns, options, setting, write_json
+from report import rates_table
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 from seqkit import Regressor, SequenceDataModule
@@ -36,17 +35,17 @@ BATCH, TURN = 64, 10
 
 
 def lengths_of(rows: int) -> np.ndarray:
-    """(rows,) log-normal, median 20, 1 to 500."""
+    """Draw lengths (rows,): log-normal, median 20, 1 to 500."""
     return np.random.default_rng(0).lognormal(3, 0.7, rows).clip(1, 500).astype(np.int64)
 
 
 def lists(values: pa.Array, lengths: np.ndarray) -> pa.Array:
-    """Values row after row as lists."""
+    """Cut values into lists, row after row."""
     return pa.LargeListArray.from_arrays(np.concatenate([[0], lengths.cumsum()]), values)
 
 
 def on_disk(table: pa.Table, folder: Path) -> Dataset:
-    """The table as a memory-mapped dataset of several record batches."""
+    """Write a table to disk and return it as a memory-mapped dataset of several record batches."""
     file = folder / f"{time.monotonic_ns()}.arrow"
     with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table, max_chunksize=20_000)
@@ -54,7 +53,7 @@ def on_disk(table: pa.Table, folder: Path) -> Dataset:
 
 
 def token_ids(rows: int, folder: Path) -> Dataset:
-    """Ids and a label for each."""
+    """Make token ids with a label each."""
     lengths, random = lengths_of(rows), np.random.default_rng(1)
     ids = pa.array(random.integers(0, 30_000, lengths.sum(), dtype=np.int32))
     tags = pa.array(random.integers(0, 17, lengths.sum(), dtype=np.int32))
@@ -62,7 +61,7 @@ def token_ids(rows: int, folder: Path) -> Dataset:
 
 
 def features(rows: int, folder: Path) -> Dataset:
-    """Vectors of 80 floats."""
+    """Make vectors of 80 floats."""
     lengths = lengths_of(rows)
     values = pa.array(np.random.default_rng(1).standard_normal(int(lengths.sum()) * 80, dtype=np.float32))
     vectors = pa.FixedSizeListArray.from_arrays(values, 80)
@@ -70,7 +69,7 @@ def features(rows: int, folder: Path) -> Dataset:
 
 
 def usual(dataset: Dataset, columns: list[str], rows: list[int]) -> list[PackedSequence]:
-    """Rows as Python lists, to tensors, to ``pack_sequence`` column by column."""
+    """Read rows as Python lists, turn them into tensors, and call ``pack_sequence`` for each column."""
     examples = [dataset[row] for row in rows]
     dtype = torch.float32 if isinstance(examples[0]["x"][0], list) else torch.int64
     return [
@@ -79,39 +78,33 @@ def usual(dataset: Dataset, columns: list[str], rows: list[int]) -> list[PackedS
 
 
 def tensors(dataset: Dataset, columns: list[str], rows: list[int]) -> list[PackedSequence]:
-    """The batch at once through ``with_format("torch")``, then ``pack_sequence``."""
+    """Read the batch with ``with_format("torch")``, then call ``pack_sequence``."""
     batch = dataset[rows]
     return [pack_sequence(list(batch[column]), enforce_sorted=False) for column in columns]
 
 
 def collated(dataset: Dataset, columns: list[str], rows: list[int]) -> list[PackedSequence]:
-    """The batch at once, decoded by the library, then seqkit's PackCollate."""
+    """Read the batch as `datasets` decodes it, then call PackCollate."""
     batch = PackCollate(columns)(dataset[rows])
     return [batch.inputs[column] for column in columns]
 
 
 def gathered(ragged: RaggedRows, columns: list[str], rows: list[int]) -> list[PackedSequence]:
-    """Straight from Arrow: seqkit's default."""
+    """Gather the batch from Arrow, the default of seqkit."""
     batch = ragged[rows]
     return [batch.inputs[column] for column in columns]
 
 
-def in_turns(functions: dict[str, Callable[[int], object]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each function for each turn of ten batches, as a loader asks for them one after the other."""
-    times: dict[str, list[float]] = {name: [] for name in functions}
-    random = np.random.default_rng(0)
-    for turn in range(repeats + 1):
-        for name in random.permutation(list(functions)).tolist():
-            start = time.perf_counter()
-            for number in range(turn * TURN, (turn + 1) * TURN):
-                functions[name](number)
-            if turn:  # the first one warms up
-                times[name].append(time.perf_counter() - start)
-    return times
+def in_batches(function: Callable[[int], object]) -> Iterator[None]:
+    """Call a function for ten batches between two steps of the iterator, as a loader asks for them."""
+    for turn in itertools.count():
+        for number in range(turn * TURN, (turn + 1) * TURN):
+            function(number)
+        yield
 
 
 def measure(dataset: Dataset, repeats: int) -> dict[str, Any]:
-    """All contenders on one dataset: tokens a second."""
+    """Return the tokens a second of all contenders on one dataset."""
     columns = dataset.column_names
     ragged = RaggedRows(dataset, columns)
     random = np.random.default_rng(2)
@@ -125,14 +118,14 @@ def measure(dataset: Dataset, repeats: int) -> dict[str, Any]:
     expected = contenders["rows, tensors, pack_sequence"](batches[0])
     for name, contender in contenders.items():
         for found, wanted in zip(contender(batches[0]), expected, strict=True):
-            # Which of equally long sequences comes first is up to each.
+            # The order of equally long sequences may differ.
             same = torch.equal(found.batch_sizes, wanted.batch_sizes) and torch.allclose(
                 found.data.double().sum(), wanted.data.double().sum()
             )
             if not same:
-                raise SystemExit(f"{name} gives another batch: nothing to compare")
+                raise SystemExit(f"{name} returns another batch, so the times cannot be compared")
     tokens = [int(ragged.lengths[rows].sum()) for rows in batches]
-    others = [random.integers(0, len(dataset), BATCH).tolist() for _ in batches]  # rows that no cache holds
+    others = [random.integers(0, len(dataset), BATCH).tolist() for _ in batches]  # rows that are in no cache
     pieces = [[_values(dataset.data.column(c), row) for c in columns for row in rows] for rows in others]
     width = sum(map(len, pieces[0])) / int(ragged.lengths[others[0]].sum())
 
@@ -143,7 +136,9 @@ def measure(dataset: Dataset, repeats: int) -> dict[str, Any]:
         name: lambda number, contender=contender: contender(batches[number])
         for name, contender in contenders.items()
     }
-    times = in_turns(functions | {"memory copy": copy}, repeats)
+    functions["memory copy"] = copy
+    turns = {name: partial(next, in_batches(function)) for name, function in functions.items()}
+    times = in_turns(turns, repeats, order=np.random.default_rng(0))
 
     def a_turn(counts: list[float]) -> np.ndarray:
         return np.array(counts).reshape(-1, TURN).sum(1)[1:]
@@ -160,7 +155,7 @@ def measure(dataset: Dataset, repeats: int) -> dict[str, Any]:
 
 
 def _values(column: pa.ChunkedArray, row: int) -> np.ndarray:
-    """The bytes of a row's numbers where they lie in the file."""
+    """Return a view of the bytes of a row's numbers in the file."""
     values = column[row].values
     first, length = values.offset, len(values)
     while pa.types.is_fixed_size_list(values.type):
@@ -170,42 +165,46 @@ def _values(column: pa.ChunkedArray, row: int) -> np.ndarray:
 
 
 def own_memory() -> float:
-    """MB of memory that this process alone holds: anonymous pages, no files mapped."""
+    """Return the MB of memory that belong to this process alone: anonymous pages, no mapped files."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("RssAnon:")[2].split()[0]) / 1024
 
 
 class OwnMemory(lightning.Callback):
-    """The most that the process itself ever holds, looked at every ten steps."""
+    """Record the largest ``own_memory``, at every tenth step."""
 
     most = 0.0
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
-        """Look."""
+        """Update the largest value."""
         if trainer.global_step % 10 == 0:
             self.most = max(self.most, own_memory())
 
 
-def large(gigabytes: float, folder: Path) -> dict[str, float]:
-    """Trains a small GRU on each row of a large dataset once; the growth of the process's own memory in MB."""
-    lengths = lengths_of(int(gigabytes * 1e9 / 4 / 80 / 25.5))
+def write_large(file: Path, lengths: np.ndarray) -> None:
+    """Write features (T, 80) and a number for each row, 10,000 rows at a time."""
+    random = np.random.default_rng(1)
 
     def tables() -> Iterator[pa.Table]:
-        random = np.random.default_rng(1)
         for start in range(0, len(lengths), 10_000):
             part = lengths[start : start + 10_000]
             values = pa.array(random.standard_normal(int(part.sum()) * 80, dtype=np.float32))
             mean = pa.array(random.standard_normal(len(part), dtype=np.float32))
             yield pa.table({"x": lists(pa.FixedSizeListArray.from_arrays(values, 80), part), "y": mean})
 
-    file = folder / "large.arrow"
     parts = tables()
     first = next(parts)
     with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, first.schema) as writer:
         writer.write_table(first)
         for part in parts:
             writer.write_table(part)
-    del first, part
+
+
+def large(gigabytes: float, folder: Path) -> dict[str, float]:
+    """Train a small GRU on each row of a large dataset once; return the growth of memory in MB, and more."""
+    lengths = lengths_of(int(gigabytes * 1e9 / 4 / 80 / 25.5))
+    file = folder / "large.arrow"
+    write_large(file, lengths)
     spec_rows = Dataset.from_file(str(file)).select(range(1000))
     spec = SequenceDataModule(spec_rows, "x", "y", max_tokens=4096).spec
     data = SequenceDataModule(
@@ -233,33 +232,23 @@ def large(gigabytes: float, folder: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measures and prints Markdown tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure and print tables."""
+    parser = options(__doc__)
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--repeats", type=int, default=30)
-    parser.add_argument("--large", type=float, metavar="GB", help="train from a dataset of so many GB, too")
-    parser.add_argument("--json", type=Path, help="where to write all figures")
+    parser.add_argument("--large", type=float, metavar="GB", help="also train on a dataset of so many GB")
     given = parser.parse_args()
-    torch.set_num_threads(1)  # one process of a loader
-    record: dict[str, Any] = {
-        "machine": f"{platform.system()} {platform.machine()}",
-        "versions": {"torch": torch.__version__, "datasets": datasets.__version__, "pyarrow": pa.__version__},
-    }
+    torch.set_num_threads(1)  # like a worker process of a loader
+    record = setting("datasets", "pyarrow")
     print(record)
     with tempfile.TemporaryDirectory() as folder:
         for title, make in (("token ids with labels", token_ids), ("features (T, 80)", features)):
             found = record[title] = measure(make(given.rows, Path(folder)), given.repeats)
-            ours = found["tokens/s"]["seqkit RaggedRows"][0]
-            print(
-                f"\n{title}, B = {BATCH}\n\n| | tokens/s | quartiles | seqkit RaggedRows is |\n|---|---:|---:|---:|"
-            )
-            for name, (middle, low, high) in found["tokens/s"].items():
-                print(f"| {name} | {middle:,.0f} | {low:,.0f} to {high:,.0f} | {ours / middle:.2f} times |")
+            print(f"\n{rates_table(title, found['tokens/s'])}")
         if given.large:
             record["large"] = large(given.large, Path(folder))
             print("\n" + ", ".join(f"{name} {value:,.1f}" for name, value in record["large"].items()))
-    if given.json:
-        given.json.write_text(json.dumps(record, indent=1))
+    write_json(given.output, record)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,16 @@
-"""Does bucketing cost accuracy? Learning curves of random, sorted-pool and planned batches, at equal steps.
+"""Draw learning curves of random, sorted-pool and planned batches, with equally many steps.
 
     python examples/benchmarks/learning_curves.py ewt DIR --output curves.json --picture curves.png
     python examples/benchmarks/learning_curves.py vowels DIR --output curves.json --picture curves.png
 
 ``DIR`` holds English-EWT's en_ewt-ud-{train,dev}.conllu[.gz], or JapaneseVowels_TRAIN.ts, of which half the rows
 are held out. All contenders train the same model from the same weights on the same rows, and take equally many
-steps an epoch. "random" and "sorted pools" (of 50 batches, as transformers' LengthGroupedSampler) form batches of
-a fixed number of sequences and minimise the mean of each batch, as is usual; "planned" is seqkit as it is by
-default: a budget, and the loss divided by the plan's constant. A fit that the JSON file holds is not repeated.
+steps an epoch. "random" and "sorted pools" (of 50 batches, as transformers' LengthGroupedSampler) form batches of a
+fixed number of sequences and minimise the mean of each batch. "planned" is the default of seqkit: a budget of
+tokens, and the sum of the loss divided by a constant. Fits that the JSON file already has are not repeated.
 """
 
-import argparse
 import json
-import os
-import platform
 import statistics
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -24,6 +21,7 @@ import matplotlib
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from measuring import options, setting, write_json
 from torch.utils.data import DataLoader, Sampler
 
 from seqkit import Classifier, SequenceDataModule, Tagger
@@ -40,7 +38,7 @@ TITLES = {"ewt": "UPOS tagging, English-EWT", "vowels": "Speaker classification,
 
 
 class FixedSize(Sampler[list[int]]):
-    """Batches of equally many rows: drawn at random, or from pools of 50 batches sorted by length."""
+    """Yield batches of equally many rows, drawn at random or from pools of 50 batches sorted by length."""
 
     def __init__(self, lengths: np.ndarray, batch_size: int, *, pools: bool, seed: int) -> None:
         self.lengths, self.batch_size, self.pools = lengths, batch_size, pools
@@ -61,12 +59,12 @@ class FixedSize(Sampler[list[int]]):
 
 
 class Data(SequenceDataModule):
-    """The data module with a contender's training batches."""
+    """The data module with the training batches of a contender."""
 
     contender = "planned"
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Training batches, as many for each contender."""
+        """Return the loader of the training batches, equally many for each contender."""
         planned = super().train_dataloader()
         if self.contender == "planned":
             return planned
@@ -77,20 +75,20 @@ class Data(SequenceDataModule):
 
 
 class Curve(Callback):
-    """The validation accuracy after each epoch."""
+    """Record the validation accuracy after each epoch."""
 
     def __init__(self) -> None:
         self.steps: list[int] = []
         self.accuracy: list[float] = []
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Keep the number of steps and the accuracy."""
+        """Record the number of steps and the accuracy."""
         self.steps.append(trainer.global_step)
         self.accuracy.append(100 * float(trainer.callback_metrics["val_accuracy"]))
 
 
 def ewt(folder: Path, seed: int) -> tuple[Data, LightningModule]:
-    """A BiLSTM tagger of words."""
+    """Return the data and the model of a BiLSTM tagger of words."""
     source = CoNLL(
         train=str(next(folder.glob("*-train.conllu*"))), validation=str(next(folder.glob("*-dev.conllu*")))
     )
@@ -105,7 +103,7 @@ def ewt(folder: Path, seed: int) -> tuple[Data, LightningModule]:
 
 
 def vowels(folder: Path, seed: int) -> tuple[Data, LightningModule]:
-    """A BiGRU classifier of series; half the training rows are held out, other ones for each seed."""
+    """Return the data and the model of a BiGRU classifier of series; a seed holds out half of the rows."""
     source = TimeSeries(train=str(folder / "JapaneseVowels_TRAIN.ts"))
     data = Data(source, "series", "label", max_sequences=16, validation_fraction=0.5, seed=seed)
     model = partial(
@@ -121,7 +119,7 @@ TASKS = {"ewt": ewt, "vowels": vowels}
 
 
 def fit(task: str, folder: Path, contender: str, seed: int, epochs: int) -> dict[str, list[float]]:
-    """One learning curve."""
+    """Return one learning curve."""
     seed_everything(seed, verbose=False)
     data, model = TASKS[task](folder, seed)
     data.contender = contender
@@ -141,7 +139,7 @@ def fit(task: str, folder: Path, contender: str, seed: int, epochs: int) -> dict
 
 
 def draw(found: dict[str, Any], picture: Path) -> None:
-    """Mean curves over the seeds, with a band of one standard error, one panel a task."""
+    """Draw the mean over the seeds, with a band of one standard error, one panel for each task."""
     figure, axes = plt.subplots(1, len(found), figsize=(5.2 * len(found), 3.6), squeeze=False)
     for axis, (task, curves) in zip(axes[0], found.items(), strict=True):
         for contender, seeds in curves.items():
@@ -162,28 +160,26 @@ def draw(found: dict[str, Any], picture: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
-    """Fit what is missing, print the table, draw the picture."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Fit what the JSON file does not have, print the final accuracies and draw the picture."""
+    parser = options(__doc__)
     parser.add_argument("task", choices=list(TASKS))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--contenders", nargs="+", default=list(CONTENDERS), choices=CONTENDERS)
     parser.add_argument("--epochs", type=int, help="by default 4 (ewt) or 30 (vowels)")
-    parser.add_argument("--output", type=Path, required=True, help="a JSON file, which other tasks may be in too")
     parser.add_argument("--picture", type=Path, help="a PNG file of all curves in the JSON file")
     given = parser.parse_args(arguments)
     epochs = given.epochs or {"ewt": 4, "vowels": 30}[given.task]
-    report = json.loads(given.output.read_text()) if given.output.exists() else {"curves": {}}
+    known = given.output is not None and given.output.exists()
+    report = json.loads(given.output.read_text()) if known else {"curves": {}}
     curves = report["curves"].setdefault(given.task, {})
     for seed in given.seeds:
         for contender in given.contenders:
             seeds = curves.setdefault(contender, {})
             if str(seed) not in seeds:
                 seeds[str(seed)] = fit(given.task, given.folder, contender, seed, epochs)
-                report["versions"] = {"torch": torch.__version__, "python": platform.python_version()}
-                beside = given.output.with_name(f"{given.output.name}.whole")
-                beside.write_text(json.dumps(report, indent=1))
-                os.replace(beside, given.output)
+                report |= setting()
+                write_json(given.output, report)
     for contender, seeds in curves.items():
         finals = [curve["accuracy"][-1] for curve in seeds.values()]
         spread = statistics.stdev(finals) if len(finals) > 1 else 0.0

@@ -1,14 +1,12 @@
-"""Where the time of ``fit`` goes: plan, data, embedding, recurrence, head, optimiser; what is left is Lightning's.
+"""Measure which part of a fit takes how much of its time: plan, data, embedding, recurrence, head, optimiser.
 
     python examples/benchmarks/parts.py DIR
 
-The model and the batches are those of ``seqkit`` in pipeline.py. The parts are timed in a plain loop, each with its
-own backward; Lightning's share is the difference to ``fit`` over the same batches. Beside each part stand its
-arithmetic (the multiply-adds of its products, forward and backward) and the rate of a plain matrix product.
+The model and the batches are those of ``seqkit`` in pipeline.py. A plain loop times the parts, each with its own
+backward; the rest of the time of a fit over the same batches is Lightning's. The recurrence and the head are also
+compared with the speed of a plain matrix product.
 """
 
-import argparse
-import json
 import statistics
 import time
 from collections import defaultdict
@@ -16,24 +14,20 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
+from measuring import in_turns, matrix_product, medians, options, setting, write_json
 from pipeline import Contenders
 
 from seqkit import Batch, Tagger
 
 
 def product_rate() -> float:
-    """Floating-point operations a second of a plain float32 matrix product."""
-    a, b, c = torch.randn(1024, 512), torch.randn(512, 2048), torch.empty(1024, 2048)
-    times = []
-    for _ in range(20):
-        start = time.perf_counter()
-        torch.mm(a, b, out=c)
-        times.append(time.perf_counter() - start)
-    return 2 * 1024 * 512 * 2048 / statistics.median(times)
+    """Return the floating-point operations a second of a plain float32 matrix product."""
+    product, operations = matrix_product()
+    return operations / medians(in_turns({"product": product}, 20, warm_up=0))["product"]
 
 
 def operations(model: Tagger, tokens: int) -> dict[str, int]:
-    """Floating-point operations of the products of one epoch, by part."""
+    """Return the floating-point operations of the matrix products of one epoch, by part."""
     encoder = model.encoder
     units, features = encoder.hidden_size, encoder.input_size
     directions = 2 if encoder.bidirectional else 1
@@ -44,9 +38,9 @@ def operations(model: Tagger, tokens: int) -> dict[str, int]:
 
 
 def one_epoch(model: Tagger, batches: Iterable[Batch]) -> dict[str, float]:
-    """Seconds of each part over an epoch of training."""
+    """Return the seconds of each part over an epoch of training."""
     seconds: dict[str, float] = defaultdict(float)
-    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3, fused=True)  # as `fit` lets it
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3, fused=True)  # as in a fit
     clock = time.perf_counter()
 
     def lap(part: str) -> None:
@@ -80,12 +74,11 @@ def one_epoch(model: Tagger, batches: Iterable[Batch]) -> dict[str, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, object]:
-    """Measure, print the table, and write it with ``--output``."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure and print the seconds of each part."""
+    parser = options(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--limit", type=int, help="training sentences to use")
-    parser.add_argument("--output", type=Path, help="a JSON file")
     given = parser.parse_args(arguments)
     contenders = Contenders(given.folder, given.limit)
     rounds, rates = [], []
@@ -109,8 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, object]:
         print(f"{part:22} {time_:6.2f} s {time_ / whole:5.0%}{share}")
     print(f"at the product's rate alone: {contenders.tokens * rate / sum(work.values()):,.0f} tokens/s")
     report = {"tokens": contenders.tokens, "seconds": seconds, "GFLOP/s": rate / 1e9, "operations": work}
-    if given.output is not None:
-        given.output.write_text(json.dumps(report, indent=1))
+    write_json(given.output, setting() | report)
     return report
 
 

@@ -1,19 +1,16 @@
-"""Tokens a second and accuracy of ``fit``: seqkit against the scripts that people write today, same model and data.
+"""Compare whole fits of seqkit with the scripts that people write today, with the same model and data.
 
-    python examples/benchmarks/pipeline.py DIR                     # speed, all contenders in turn, several rounds
-    python examples/benchmarks/pipeline.py DIR --accuracy          # dev accuracy after equal epochs, several seeds
+    python examples/benchmarks/pipeline.py DIR                     # speed, in several rounds
+    python examples/benchmarks/pipeline.py DIR --accuracy          # accuracy, with several seeds
 
 ``DIR`` holds Universal Dependencies English-EWT (en_ewt-ud-train.conllu.gz, en_ewt-ud-dev.conllu). The model is a
 BiLSTM tagger: word embedding 100 for words seen twice or more, 200 units a direction, Adam at 2e-3. The contenders
 are Lightning with random batches of 32, padded with ``pad_sequence`` and ``ignore_index``; the same with pack and
 unpack around ``nn.LSTM``; both again with pools of 50 batches sorted by length; and seqkit, with a budget of tokens
-that gives as many steps an epoch. All start from the same weights, and are first shown to compute the same logits.
+that gives equally many steps an epoch. All start from the same weights. First a check shows that they compute the
+same logits.
 """
 
-import argparse
-import json
-import os
-import platform
 import random
 import statistics
 import time
@@ -22,12 +19,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import lightning
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule, Trainer, seed_everything
-from rich.console import Console
-from rich.table import Table
+from measuring import options, setting, table, write_json
+from report import speed_table
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 from torch.utils.data import DataLoader, Sampler
@@ -41,7 +37,7 @@ IGNORE = -100
 
 
 class SortedPools(Sampler[list[int]]):
-    """Batches from pools of ``POOL`` batches sorted by length, as the usual group-by-length samplers make them."""
+    """Yield batches from pools of ``POOL`` batches sorted by length, as the usual group-by-length samplers do."""
 
     def __init__(self, lengths: Sequence[int]) -> None:
         self.lengths = lengths
@@ -57,7 +53,7 @@ class SortedPools(Sampler[list[int]]):
 
 
 class Usual(LightningModule):
-    """The tagger as it is usually written: padded, optionally packed around the LSTM."""
+    """The usual tagger: padded, optionally packed around the LSTM."""
 
     def __init__(self, words: int, tags: int, pack: bool) -> None:
         super().__init__()
@@ -68,7 +64,7 @@ class Usual(LightningModule):
         self.right = self.total = 0
 
     def forward(self, words: Tensor, lengths: Tensor) -> Tensor:
-        """Logits (B, T, C) of padded words (B, T)."""
+        """Return the logits (B, T, C) of padded words (B, T)."""
         embedded = self.embedding(words)
         if not self.pack:
             return self.head(self.lstm(embedded)[0])
@@ -76,31 +72,31 @@ class Usual(LightningModule):
         return self.head(pad_packed_sequence(hidden, batch_first=True)[0])
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> Tensor:
-        """Mean loss over the tokens of the batch."""
+        """Return the mean loss over the tokens of the batch."""
         words, tags, lengths = batch
         loss = F.cross_entropy(self(words, lengths).flatten(0, 1), tags.flatten(), ignore_index=IGNORE)
         self.log("train_loss", loss, batch_size=len(words))
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
-        """Count what is right."""
+        """Count the correct tags."""
         words, tags, lengths = batch
         real = tags != IGNORE
         self.right += int((self(words, lengths).argmax(-1) == tags)[real].sum())
         self.total += int(real.sum())
 
     def on_validation_epoch_end(self) -> None:
-        """Log the accuracy a token."""
+        """Log the accuracy over all tokens."""
         self.log("val_accuracy", self.right / max(self.total, 1))
         self.right = self.total = 0
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam."""
+        """Return Adam."""
         return torch.optim.Adam(self.parameters(), lr=2e-3)
 
 
 def collate(rows: list[dict[str, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
-    """Pad words with 0 and tags with the index that does not count."""
+    """Pad words with 0 and tags with ``IGNORE``."""
     words, tags = [row["form"] for row in rows], [row["upos"] for row in rows]
     lengths = torch.tensor([len(word) for word in words])
     return (
@@ -111,7 +107,7 @@ def collate(rows: list[dict[str, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class Contenders:
-    """All contenders on one data set, with one vocabulary and one set of initial weights a seed."""
+    """All contenders, with one dataset, one vocabulary and, for each seed, one set of initial weights."""
 
     def __init__(self, folder: Path, limit: int | None) -> None:
         splits = CoNLL(
@@ -123,7 +119,7 @@ class Contenders:
         probe = SequenceDataModule(splits, max_sequences=BATCH, **self.options)
         self.splits, self.spec = splits, probe.spec
         encoded = {split: probe.rows(split).dataset for split in ("train", "validation")}
-        # In memory, as tensors: what an epoch costs these scripts is their batches, not the reading of Arrow.
+        # In memory as tensors, so that the time of these scripts is that of their batches, not of reading Arrow.
         self.rows = {split: list(rows.with_format("torch")) for split, rows in encoded.items()}
         self.lengths = [len(row["form"]) for row in self.rows["train"]]
         self.tokens = sum(self.lengths)
@@ -132,7 +128,7 @@ class Contenders:
         self.tags = self.spec["targets"]["upos"]["size"]
 
     def _budget(self, probe: SequenceDataModule, steps: int) -> int:
-        """The budget of tokens whose plan comes nearest to a number of steps an epoch."""
+        """Return the budget of tokens whose plan comes nearest to a number of steps an epoch."""
         rows = probe.rows("train")
         least = int(rows.lengths.max())
         budgets = range(least, max(least + 1, 8 * self.tokens // steps), 8)
@@ -152,11 +148,11 @@ class Contenders:
         return min(budgets[low : high + 1], key=distance)
 
     def names(self) -> list[str]:
-        """All contenders, ours last."""
+        """Return all contenders, seqkit last."""
         return ["padded", "packed", "padded, sorted pools", "packed, sorted pools", "seqkit"]
 
     def model(self, name: str, seed: int) -> LightningModule:
-        """A contender's model, with the seed's initial weights."""
+        """Return a contender's model, with the seed's initial weights."""
         torch.manual_seed(seed)
         usual = Usual(self.words, self.tags, pack=name.startswith("packed"))
         if name != "seqkit":
@@ -173,7 +169,7 @@ class Contenders:
         return ours
 
     def loaders(self, name: str, seed: int) -> dict[str, Any]:
-        """What ``Trainer.fit`` takes beside the model."""
+        """Return the arguments of ``Trainer.fit`` beside the model."""
         if name == "seqkit":
             data = SequenceDataModule(self.splits, spec=self.spec, max_tokens=self.max_tokens, seed=seed)
             return {"datamodule": data}
@@ -186,7 +182,7 @@ class Contenders:
         return {"train_dataloaders": loader, "val_dataloaders": dev}
 
     def check(self) -> float:
-        """The largest difference of any contender's logits on the same sentences; they compute the same thing."""
+        """Return the largest difference between the contenders' logits on the same sentences."""
         chosen = range(min(BATCH, len(self.lengths)))
         words, _, lengths = collate([self.rows["train"][row] for row in chosen])
         batch = SequenceDataModule(self.splits, spec=self.spec, max_sequences=BATCH).rows("train")[list(chosen)]
@@ -202,7 +198,7 @@ class Contenders:
         return float(torch.stack(gaps).max())
 
     def fit(self, name: str, seed: int, epochs: int, *, validate: bool) -> tuple[float, dict[str, float]]:
-        """Fit; the seconds of training and what was logged last."""
+        """Fit, and return the seconds of training and the last logged values."""
         seed_everything(seed, verbose=False)
         trainer = Trainer(
             max_epochs=epochs,
@@ -224,15 +220,14 @@ class Contenders:
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
-    """Measure, print the table, and write it with ``--output``."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure and print the table."""
+    parser = options(__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--rounds", type=int, default=5, help="epochs of each contender, in turn (speed)")
+    parser.add_argument("--rounds", type=int, default=5, help="timed epochs of each contender (speed)")
     parser.add_argument("--accuracy", action="store_true", help="dev accuracy instead of speed")
-    parser.add_argument("--epochs", type=int, default=3, help="of each fit (accuracy)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(accuracy)")
+    parser.add_argument("--epochs", type=int, default=3, help="epochs of each fit (accuracy)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds (accuracy)")
     parser.add_argument("--limit", type=int, help="training sentences to use")
-    parser.add_argument("--output", type=Path, help="a JSON file")
     given = parser.parse_args(arguments)
 
     contenders = Contenders(given.folder, given.limit)
@@ -248,11 +243,11 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
                 results[name].append(100 * logged["val_accuracy"])
         title = f"dev accuracy after {given.epochs} epochs, {len(given.seeds)} seeds"
     else:
-        contenders_order = list(names)
+        order = list(names)
         results = {name: [] for name in names}
         for number in range(given.rounds + 1):
-            random.Random(number).shuffle(contenders_order)
-            for name in contenders_order:
+            random.Random(number).shuffle(order)
+            for name in order:
                 seconds, _ = contenders.fit(name, number, 1, validate=False)
                 if number:  # the first round warms up
                     results[name].append(contenders.tokens / seconds)
@@ -265,45 +260,20 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         "max_tokens": contenders.max_tokens,
         "largest difference of logits": gap,
         "backend": kernels.choose(torch.device("cpu"), torch.float32),
-        "machine": f"{_processor()}, {torch.get_num_threads()} threads",
-        "versions": {
-            "torch": torch.__version__,
-            "lightning": lightning.__version__,
-            "python": platform.python_version(),
-        },
+        **setting("lightning"),
         "results": results,
     }
-    Console().print(_table(title, results, accuracy=given.accuracy))
-    if given.output is not None:
-        beside = given.output.with_name(f"{given.output.name}.whole")
-        beside.write_text(json.dumps(report, indent=1))
-        os.replace(beside, given.output)
+    print(f"{title}\n\n{_accuracy_table(results) if given.accuracy else speed_table(results)}")
+    write_json(given.output, report)
     return report
 
 
-def _table(title: str, results: dict[str, list[float]], *, accuracy: bool) -> Table:
-    table = Table(title=title)
-    middle, form = (statistics.mean, ".2f") if accuracy else (statistics.median, ",.0f")
-    columns = ("mean", "standard deviation") if accuracy else ("median", "least", "most", "times packed")
-    for name in ("", *columns):
-        table.add_column(name, justify="right" if name else "left")
-    for name, values in results.items():
-        cells = [f"{middle(values):{form}}"]
-        if accuracy:
-            cells.append(f"{statistics.stdev(values) if len(values) > 1 else 0:.2f}")
-        else:
-            cells += [f"{min(values):{form}}", f"{max(values):{form}}"]
-            cells.append(f"{middle(values) / middle(results['packed']):.2f}")
-        table.add_row(name, *cells)
-    return table
-
-
-def _processor() -> str:
-    if Path("/proc/cpuinfo").exists():
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+def _accuracy_table(results: dict[str, list[float]]) -> str:
+    rows = [
+        [name, f"{statistics.mean(v):.2f}", f"{statistics.stdev(v) if len(v) > 1 else 0:.2f}"]
+        for name, v in results.items()
+    ]
+    return table(["script", "mean", "standard deviation"], rows)
 
 
 if __name__ == "__main__":

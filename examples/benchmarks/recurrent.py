@@ -1,25 +1,22 @@
-"""Recurrent layers on packed batches: torch's packed, torch's padded, and each backend of seqkit, in one process.
+"""Compare recurrent layers: torch on packed batches, torch on padded batches, and each backend of seqkit.
 
-    python examples/benchmarks/recurrent.py --repeats 9 --json recurrent.json
+    python examples/benchmarks/recurrent.py --repeats 9 --output recurrent.json
     python examples/benchmarks/recurrent.py --device cuda --dtype bfloat16
 
-Contenders are interleaved and medians reported; outputs and gradients are compared with torch's before anything is
-timed. Shares are of the rate of a plain matrix product of the same dtype, measured in the same interleaving; "roof"
-is what a layer would take that ran at that rate from end to end. Memory is the peak of what torch allocates.
+Outputs and gradients are compared with torch's before anything is timed. Contenders run in turns in one process,
+and medians are reported. A share is relative to the speed of a plain matrix product of the same dtype, timed in
+the same turns; "roof" is the time of a layer that runs at that speed throughout. Memory is the peak of torch's
+allocations.
 """
 
-import argparse
 import itertools
-import json
 import math
-import platform
 import statistics
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
+from measuring import in_turns, matrix_product, medians, options, setting, write_json
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence, pad_packed_sequence
 from torch.profiler import ProfilerActivity, profile
@@ -34,7 +31,7 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 
 
 def draw_lengths(kind: str, batch: int) -> list[int]:
-    """Lengths, longest first: log-normal of median 20 in 2..150 ("wide"), or 18..23 ("bucketed")."""
+    """Draw lengths, longest first: log-normal of median 20 in 2..150 ("wide"), or 18..23 ("bucketed")."""
     generator = torch.Generator().manual_seed(batch)
     if kind == "wide":
         normal = torch.randn(batch, generator=generator)
@@ -44,22 +41,8 @@ def draw_lengths(kind: str, batch: int) -> list[int]:
     return sorted(drawn.tolist(), reverse=True)
 
 
-def medians(functions: list[Callable[[], object]], repeats: int, device: str) -> list[float]:
-    """Median seconds of each function, called in turns after one warm-up."""
-    times: list[list[float]] = [[] for _ in functions]
-    for round_ in range(repeats + 1):
-        for kept, function in zip(times, functions, strict=True):
-            start = time.perf_counter()
-            function()
-            if device == "cuda":
-                torch.cuda.synchronize()
-            if round_:
-                kept.append(time.perf_counter() - start)
-    return [statistics.median(kept) for kept in times]
-
-
 def training(module: nn.Module, values: PackedSequence | Tensor, above: Tensor) -> Callable[[], list[Tensor]]:
-    """Forward and backward; returns the output and the gradients of weights and inputs."""
+    """Return a function that runs forward and backward and returns the output and all gradients."""
     data = values.data if isinstance(values, PackedSequence) else values
     leaves = [data, *module.parameters()]
 
@@ -72,7 +55,7 @@ def training(module: nn.Module, values: PackedSequence | Tensor, above: Tensor) 
 
 
 def inference(module: nn.Module, values: PackedSequence | Tensor) -> Callable[[], object]:
-    """Forward without gradients."""
+    """Return a function that runs forward without gradients."""
 
     def step() -> object:
         with torch.inference_mode():
@@ -82,7 +65,7 @@ def inference(module: nn.Module, values: PackedSequence | Tensor) -> Callable[[]
 
 
 def peak_memory(function: Callable[[], object], device: str) -> int:
-    """The most bytes that torch holds during a call beyond those before."""
+    """Return the largest number of bytes that torch allocates during a call."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -97,7 +80,7 @@ def peak_memory(function: Callable[[], object], device: str) -> int:
 def measure(
     cell: str, directions: int, size: tuple[int, int, int], kind: str, repeats: int, device: str, dtype: torch.dtype
 ) -> dict[str, object]:
-    """One cell of the grid."""
+    """Measure one cell of the grid."""
     features, units, batch = size
     lengths = draw_lengths(kind, batch)
     tokens = sum(lengths)
@@ -126,12 +109,12 @@ def measure(
             rtol, atol = (1e-3, 1e-4 * largest) if exact else (0.1, 0.03 * largest)
             torch.testing.assert_close(found, wanted, rtol=rtol, atol=atol)
         contenders[backend] = (ours, packed, above)
-    a, b = torch.randn(1024, 512, **place), torch.randn(512, 2048, **place)
-    c = torch.empty(1024, 2048, **place)
-    trainings = [training(*contender) for contender in contenders.values()]
-    product, *train = medians([lambda: torch.mm(a, b, out=c), *trainings], repeats, device)
-    infer = medians([inference(module, values) for module, values, _ in contenders.values()], repeats, device)
-    rate = 2 * 1024 * 512 * 2048 / product
+    product, product_operations = matrix_product(**place)
+    trainings = {name: training(*contender) for name, contender in contenders.items()}
+    train = medians(in_turns({"product": product, **trainings}, repeats, device=device))
+    inferences = {name: inference(module, values) for name, (module, values, _) in contenders.items()}
+    infer = medians(in_turns(inferences, repeats, device=device))
+    rate = product_operations / train.pop("product")
     operations = 6 * GATES[cell] * units * (features + units) * tokens * directions
     return {
         "cell": cell,
@@ -141,45 +124,39 @@ def measure(
         "tokens": tokens,
         "waste": 1 - tokens / (lengths[0] * batch),
         "product GFLOP/s": rate / 1e9,
-        "train ms": {name: t * 1e3 for name, t in zip(contenders, train, strict=True)}
-        | {"roof": operations / rate * 1e3},
-        "infer ms": {name: t * 1e3 for name, t in zip(contenders, infer, strict=True)}
-        | {"roof": operations / 3 / rate * 1e3},
-        "share": {name: operations / t / rate for name, t in zip(contenders, train, strict=True)},
-        "peak MB": {name: peak_memory(f, device) / 1e6 for name, f in zip(contenders, trainings, strict=True)},
+        "train ms": {name: t * 1e3 for name, t in train.items()} | {"roof": operations / rate * 1e3},
+        "infer ms": {name: t * 1e3 for name, t in infer.items()} | {"roof": operations / 3 / rate * 1e3},
+        "share": {name: operations / t / rate for name, t in train.items()},
+        "peak MB": {name: peak_memory(f, device) / 1e6 for name, f in trainings.items()},
     }
 
 
 def main() -> None:
-    """Measures the grid, prints a table and the geometric means, and writes JSON on request."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure the grid and print a line for each cell, then the geometric means."""
+    parser = options(__doc__)
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--cells", nargs="+", default=["LSTM", "GRU"], choices=list(GATES))
-    parser.add_argument("--json", type=Path, help="where to write all figures")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--dtype", default="float32", choices=list(DTYPES))
-    parser.add_argument("--tf32", action="store_true", help="allow it in float32 on CUDA")
-    options = parser.parse_args()
-    sizes = SIZES if options.device == "cpu" else CUDA_SIZES
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = options.tf32
-    torch.set_num_threads(options.threads)
-    machine = {
-        "torch": torch.__version__,
-        "machine": platform.machine(),
+    parser.add_argument("--tf32", action="store_true", help="allow TF32 for float32 on CUDA")
+    given = parser.parse_args()
+    sizes = SIZES if given.device == "cpu" else CUDA_SIZES
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = given.tf32
+    torch.set_num_threads(given.threads)
+    record = setting() | {
         "vectors": torch.backends.cpu.get_cpu_capability(),
-        "threads": options.threads,
-        "device": torch.cuda.get_device_name() if options.device == "cuda" else "cpu",
-        "dtype": options.dtype,
+        "device": torch.cuda.get_device_name() if given.device == "cuda" else "cpu",
+        "dtype": given.dtype,
     }
-    print(machine)
+    print(record)
     rows = []
-    for cell in options.cells:
+    for cell in given.cells:
         for directions in (1, 2):
             for size in sizes:
                 for kind in ("wide", "bucketed"):
-                    dtype = DTYPES[options.dtype]
-                    row = measure(cell, directions, size, kind, options.repeats, options.device, dtype)
+                    dtype = DTYPES[given.dtype]
+                    row = measure(cell, directions, size, kind, given.repeats, given.device, dtype)
                     rows.append(row)
                     head = (
                         f"{cell:4} {directions} {size!s:15} {kind:8} product {row['product GFLOP/s']:4.0f} GFLOP/s"
@@ -199,8 +176,7 @@ def main() -> None:
         print(
             f"  {name:12} memory at most {max(r['peak MB'][name] / r['peak MB']['torch packed'] for r in rows):.2f}"
         )
-    if options.json:
-        options.json.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1))
+    write_json(given.output, record | {"rows": rows})
 
 
 if __name__ == "__main__":

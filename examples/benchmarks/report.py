@@ -1,8 +1,8 @@
-"""Writes RESULTS.md from the JSON files in results/.
+"""Write RESULTS.md from the JSON files in results/.
 
     python examples/benchmarks/report.py
 
-Each of those files was written by the script that its section names, with ``--json`` or ``--output``.
+Each of those files is the ``--output`` of the script that its section names.
 """
 
 import json
@@ -10,46 +10,63 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from measuring import table
+
 HERE = Path(__file__).parent
 
 
 def load(name: str) -> dict[str, Any]:
-    """A file of results."""
+    """Read a file of results."""
     return json.loads((HERE / "results" / f"{name}.json").read_text())
 
 
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table, all columns but the first to the right."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def rates_table(title: str, rates: dict[str, list[float]]) -> str:
+    """Return the table of collate.py: median, first and third quartile of the tokens a second."""
+    ours = rates["seqkit RaggedRows"][0]
+    rows = [
+        [name, f"{middle:,.0f}", f"{low:,.0f} to {high:,.0f}", f"{ours / middle:.2f}"]
+        for name, (middle, low, high) in rates.items()
+    ]
+    return table([title, "tokens/s, median", "quartiles", "`RaggedRows` is times as fast"], rows)
+
+
+def speed_table(results: dict[str, list[float]]) -> str:
+    """Return the table of pipeline.py: tokens a second."""
+    packed = statistics.median(results["packed"])
+    rows = [
+        [name, f"{median:,.0f}", f"{min(rates):,.0f} to {max(rates):,.0f}", f"{median / packed:.2f}"]
+        for name, rates in results.items()
+        for median in [statistics.median(rates)]
+    ]
+    return table(["script", "tokens/s, median", "range", "speed relative to packed"], rows)
+
+
+def stream_table(results: dict[str, dict[str, float]]) -> str:
+    """Return the table of stream.py: waste, steps and rows a second."""
+    rows = [[n, f"{r['waste']:.1%}", f"{r['steps']:,}", f"{r['rows/s']:,.0f}"] for n, r in results.items()]
+    return table(["", "waste", "steps", "rows/s"], rows)
 
 
 def collate() -> str:
-    """From Arrow to a packed batch."""
+    """Return the section on the way from Arrow to a packed batch."""
     found = load("collate")
     parts = [
-        "## From Arrow to a packed batch\n\n`collate.py --large 2`: batches of 64 sequences, one thread; ours is "
-        "`RaggedRows`, the default of `SequenceDataModule`. "
-        f"Versions: {versions(found)}."
+        "## From Arrow to a packed batch\n\n`collate.py --large 2`: batches of 64 sequences, one thread. "
+        f"`RaggedRows` is the default of `SequenceDataModule`. Versions: {versions(found)}."
     ]
-    for title in ("token ids with labels", "features (T, 80)"):
-        rates = found[title]["tokens/s"]
-        ours = rates["seqkit RaggedRows"][0]
-        rows = [
-            [name, f"{middle:,.0f}", f"{low:,.0f} to {high:,.0f}", f"{ours / middle:.2f}"]
-            for name, (middle, low, high) in rates.items()
-        ]
-        parts.append(table([title, "tokens/s, median", "quartiles", "ours is times"], rows))
+    parts += [
+        rates_table(title, found[title]["tokens/s"]) for title in ("token ids with labels", "features (T, 80)")
+    ]
     large = found["large"]
     parts.append(
-        f"A GRU trained once on all {large['rows']:,} rows of {large['GB on disk']:.1f} GB on disk: the process's "
-        f"own memory grew by {large['growth MB']:.0f} MB at most."
+        f"While a GRU trained once on all {large['rows']:,} rows of {large['GB on disk']:.1f} GB on disk, the "
+        f"process's own memory grew by at most {large['growth MB']:.0f} MB."
     )
     return "\n\n".join(parts)
 
 
 def sampler() -> str:
-    """The sampler beside others."""
+    """Return the section on samplers."""
     found = load("sampler")
     keys = ["build", "first", "epoch", "resume", "memory", "waste", "correlation"]
     head = ["one million rows", *["build s", "first batch s", "epoch s", "resume s", "memory MB", "waste"]]
@@ -66,23 +83,22 @@ def sampler() -> str:
     return "\n\n".join(
         [
             "## The sampler\n\n`sampler.py --large 10000000 100000000`: log-normal lengths, batches of 64 (or as "
-            f"many tokens); {found['machine']}; {versions(found)}. The last column is the correlation of the mean "
-            "lengths of adjacent batches. An epoch is all of it, iterated. No sampler that yields lists can take "
-            "less than the last line; ours has its first batch at once.",
+            f'many tokens); {found["machine"]}; {versions(found)}. "epoch" is the time to iterate over a whole '
+            "epoch. The last column is the correlation of the mean lengths of successive batches. The last row is "
+            "a lower bound for every sampler that yields lists.",
             table([*head, "correlation"], rows),
-            table(["seqkit alone", "build s", "first batch s", "resume s", "memory MB"], large),
+            table(["seqkit only", "build s", "first batch s", "resume s", "memory MB"], large),
         ]
     )
 
 
 def stream() -> str:
-    """Streams beside the whole plan."""
-    rows = [[n, f"{r['waste']:.1%}", f"{r['steps']:,}", f"{r['rows/s']:,.0f}"] for n, r in load("stream").items()]
-    return "## Streams\n\n`stream.py`\n\n" + table(["", "waste", "steps", "rows/s"], rows)
+    """Return the section on streams."""
+    return f"## Streams\n\n`stream.py`\n\n{stream_table(load('stream')['results'])}"
 
 
 def batches() -> str:
-    """What bucketing is worth."""
+    """Return the section on batches of similar lengths."""
     found = load("batches")["results"]
     rows = [
         [n, f"{r['steps']}", f"{r['waste']:.1%}", f"{r['torch, padded']:,.0f}", f"{r['seqkit, packed']:,.0f}"]
@@ -90,13 +106,13 @@ def batches() -> str:
     ]
     head = ["batches of EWT", "steps", "waste", "torch padded, tokens/s", "seqkit packed, tokens/s"]
     return (
-        "## Batches of like length\n\n`batches.py`: forward and backward of one bidirectional LSTM(100, 200)\n\n"
+        "## Batches of similar lengths\n\n`batches.py`: forward and backward, one bidirectional LSTM(100, 200)\n\n"
         + table(head, rows)
     )
 
 
 def curves() -> str:
-    """Learning curves."""
+    """Return the section on learning curves."""
     names = {"ewt": "EWT, UPOS", "vowels": "JapaneseVowels"}
     rows = []
     for task, contenders in load("learning_curves")["curves"].items():
@@ -114,26 +130,16 @@ def curves() -> str:
 
 
 def pipeline() -> str:
-    """Whole fits."""
+    """Return the section on whole fits."""
     found = load("pipeline-speed")
-    packed = statistics.median(found["results"]["packed"])
-    rows = [
-        [
-            name,
-            f"{statistics.median(v):,.0f}",
-            f"{min(v):,.0f} to {max(v):,.0f}",
-            f"{statistics.median(v) / packed:.2f}",
-        ]
-        for name, v in found["results"].items()
-    ]
     return (
-        f"## Whole fits\n\n`pipeline.py`: {found['what']}; {found['machine']}; {versions(found)}; backend "
-        f"{found['backend']}\n\n" + table(["script", "tokens/s, median", "range", "times packed"], rows)
+        f"## Whole fits\n\n`pipeline.py`: {found['what']}; {found['machine']}, {found['threads']} threads; "
+        f"{versions(found)}; backend {found['backend']}\n\n{speed_table(found['results'])}"
     )
 
 
 def parts() -> str:
-    """Where the time of a fit goes."""
+    """Return the section on the parts of a fit."""
     found = load("parts")
     whole, rate = sum(found["seconds"].values()), found["GFLOP/s"] * 1e9
     rows = []
@@ -143,16 +149,16 @@ def parts() -> str:
         rows.append([name, f"{seconds:.2f}", f"{seconds / whole:.0%}", share])
     possible = found["tokens"] * rate / sum(found["operations"].values())
     return (
-        "### Where the time of seqkit's fit goes\n\n"
-        f"`parts.py`, one epoch: {found['tokens'] / whole:,.0f} tokens/s. A matrix product's rate, "
-        f"{rate / 1e9:.0f} GFLOP/s, would allow {possible:,.0f} for the model's arithmetic; that is "
-        f"{found['tokens'] / whole / possible:.0%} of it.\n\n"
-        + table(["part", "seconds", "of the time", "of the product's rate"], rows)
+        "### The time of each part of a fit\n\n"
+        f"`parts.py`, one epoch of seqkit: {found['tokens'] / whole:,.0f} tokens/s. If all arithmetic ran at the "
+        f"speed of a plain matrix product, {rate / 1e9:.0f} GFLOP/s, it would be {possible:,.0f} tokens/s; the fit "
+        f"reaches {found['tokens'] / whole / possible:.0%} of that.\n\n"
+        + table(["part", "seconds", "share of the time", "share of the product's speed"], rows)
     )
 
 
 def engine() -> str:
-    """Recurrent layers, cell by cell."""
+    """Return the section on recurrent layers."""
     found = load("recurrent")
     names = [name for name in found["rows"][0]["share"] if name != "torch packed"]
     rows, means = [], []
@@ -174,15 +180,15 @@ def engine() -> str:
     head = ["cell-directions (I, H, B) lengths", "waste", *names, "roof", "native: share", "native: memory"]
     return (
         "## Recurrent layers\n\n`recurrent.py`: how many times faster than `torch.nn` on packed data, training / "
-        f"inference, {found['machine']['threads']} threads, float32. The roof is a layer that runs from end to end "
-        f"at the rate of a plain matrix product, {min(rates):.0f} to {max(rates):.0f} GFLOP/s here. Share: of that "
-        "rate, in training. Memory: the peak of a training step over that of `torch.nn` on packed data.\n\n"
+        f'inference, {found["threads"]} threads, float32. "roof" is a layer that runs throughout at the speed of a '
+        f'plain matrix product, {min(rates):.0f} to {max(rates):.0f} GFLOP/s here; "share" is relative to that '
+        'speed, in training. "memory" is the peak of a training step, relative to `torch.nn` on packed data.\n\n'
         + table(head, rows)
     )
 
 
 def crf() -> str:
-    """The CRF beside pytorch-crf."""
+    """Return the section on the CRF."""
     rows = []
     for tags, found in load("crf")["milliseconds"].items():
         for what in ("training", "decoding"):
@@ -190,7 +196,7 @@ def crf() -> str:
             rows.append([f"C = {tags}, {what}", f"{ours:.2f}", f"{theirs:.2f}", f"{theirs / ours:.1f}"])
     return (
         "## Conditional random field\n\n`crf.py`: 64 sentences of EWT; likelihood and backward, and decoding\n\n"
-        + table(["", "seqkit, ms", "pytorch-crf, ms", "times"], rows)
+        + table(["", "seqkit, ms", "pytorch-crf, ms", "times as fast"], rows)
     )
 
 
@@ -205,7 +211,7 @@ QUALITY = {
 
 
 def quality() -> str:
-    """The shipped configs."""
+    """Return the section on the configs."""
     rows = []
     for config, names in QUALITY.items():
         found = load(f"quality-{config}")
@@ -217,26 +223,26 @@ def quality() -> str:
                 cells.append(spread)
             rows.append([config, name, *cells, str(len(found["seeds"])), f"{found['parameters']:,}"])
     return (
-        "## Quality of the shipped configs\n\n`quality.py CONFIG --test`: mean and standard deviation over the "
-        "seeds; no pre-trained vectors. Where there is no validation score the fit has all rows but the test's.\n\n"
+        "## Quality of the configs\n\n`python -m seqkit sweep --test`: mean and standard deviation over the seeds; "
+        "no pre-trained vectors. Without a validation score, the fit used all rows but those of the test split.\n\n"
         + table(["config", "score", "validation", "test", "seeds", "parameters"], rows)
     )
 
 
 def versions(found: dict[str, Any]) -> str:
-    """Packages and their versions."""
+    """List packages and their versions."""
     return ", ".join(f"{name} {version}" for name, version in found["versions"].items() if version)
 
 
-def main() -> None:
-    """Writes the file."""
+def page() -> str:
+    """Return the text of RESULTS.md."""
     head = (
-        "# Measured\n\nTwo cores of an AMD EPYC (Zen 4, AVX-512) unless a section says otherwise; written by "
-        "`report.py` from the JSON files in `results/`. Not measured on a GPU."
+        "# Results\n\nTwo cores of an AMD EPYC (Zen 4, AVX-512), unless a section says otherwise. GPUs were not "
+        "measured. `report.py` writes this page from the JSON files in `results/`."
     )
     sections = [pipeline, parts, engine, crf, quality, collate, sampler, batches, curves, stream]
-    (HERE / "RESULTS.md").write_text("\n\n".join([head, *(section() for section in sections)]) + "\n")
+    return "\n\n".join([head, *(section() for section in sections)]) + "\n"
 
 
 if __name__ == "__main__":
-    main()
+    (HERE / "RESULTS.md").write_text(page())

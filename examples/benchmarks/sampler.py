@@ -1,34 +1,30 @@
-"""Batches of like length at scale: seqkit's sampler beside those that people use today, in one run.
+"""Compare seqkit's sampler with those that people use today, on millions of rows.
 
-    python examples/benchmarks/sampler.py [--rows 1000000] [--large 10000000 100000000] [--json FILE]
+    python examples/benchmarks/sampler.py [--rows 1000000] [--large 10000000 100000000] [--output FILE]
 
-Lengths are log-normal (median 20, like sentences). Every contender forms batches of 64 sequences and runs in a
-fresh process of its own, which also tells its memory; rounds are interleaved, medians reported. "build" is the
-constructor, "first" the time to the first batch of a new epoch, "epoch" the time to iterate over all of it,
-"resume" the time from a loaded state, fingerprints compared, to the first batch, "memory" the growth of the peak.
-transformers' LengthGroupedSampler and PyTorch-NLP's BucketBatchSampler take part where they are installed.
+Lengths are log-normal (median 20, like sentences). Every contender forms batches of 64 sequences, each time in a
+new process, so that its memory can be measured. The contenders take turns, and medians are reported. "build" is
+the constructor, "first" the time to the first batch of a new epoch, "epoch" the time to iterate over all of it,
+"resume" the time to load a state, check that it fits, and get the first batch, "memory" the growth of the peak.
+transformers' LengthGroupedSampler and PyTorch-NLP's BucketBatchSampler are included if they are installed.
 """
 
-import argparse
-import json
 import multiprocessing
-import platform
 import resource
 import sys
 import time
 import types
-from importlib import metadata
-from pathlib import Path
 from statistics import median
 
 import numpy as np
 import torch
+from measuring import options, setting, table, write_json
 
 SIZE = 64
 
 
 def seqkit(lengths, epoch):
-    """Buckets of 64 sequences a batch."""
+    """Return batches of 64 sequences from buckets."""
     from seqkit.data import LengthBucketSampler
 
     sampler = LengthBucketSampler(lengths, max_sequences=SIZE)
@@ -37,7 +33,7 @@ def seqkit(lengths, epoch):
 
 
 def seqkit_tokens(lengths, epoch):
-    """Buckets under the token budget that makes 64 sequences of mean length."""
+    """Return batches from buckets, under a budget of 64 sequences of mean length."""
     from seqkit.data import LengthBucketSampler
 
     budget = max(int(lengths.max()), SIZE * int(lengths[:100_000].mean()))
@@ -47,14 +43,14 @@ def seqkit_tokens(lengths, epoch):
 
 
 def random(lengths, epoch):
-    """No bucketing: torch's own."""
+    """Return random batches, by torch."""
     generator = torch.Generator().manual_seed(epoch)
     rows = torch.utils.data.RandomSampler(range(len(lengths)), generator=generator)
     return torch.utils.data.BatchSampler(rows, SIZE, drop_last=False)
 
 
 def transformers(lengths, epoch):
-    """Pools of 50 batches, each sorted by length."""
+    """Return batches from pools of 50 batches, each sorted by length."""
     from transformers.trainer_pt_utils import LengthGroupedSampler
 
     generator = torch.Generator().manual_seed(epoch)
@@ -63,8 +59,8 @@ def transformers(lengths, epoch):
 
 
 def pytorch_nlp(lengths, epoch):
-    """Pools of 100 batches, each sorted by length, the batches of a pool shuffled."""
-    # Its last release relies on a module and on a constructor's argument that torch has dropped.
+    """Return batches from pools of 100 batches, each sorted by length; the batches of a pool are shuffled."""
+    # Its last release uses a module and a constructor's argument that torch has removed.
     torch.utils.data.Sampler.__init__ = lambda *_: None
     sys.modules.setdefault("torch._six", types.SimpleNamespace(int_classes=int, string_classes=str))
     from torchnlp.samplers import BucketBatchSampler
@@ -74,7 +70,7 @@ def pytorch_nlp(lengths, epoch):
 
 
 class Ready:
-    """Not a sampler: an order that is there already, cut into lists. None that yields lists is faster."""
+    """Cut a given order into lists: a lower bound for every sampler that yields lists."""
 
     def __init__(self, rows):
         self.order = np.random.default_rng(0).permutation(rows)
@@ -86,7 +82,7 @@ class Ready:
 
 
 def ready(lengths, epoch):  # noqa: ARG001
-    """A floor."""
+    """Return batches of a given order."""
     return Ready(len(lengths))
 
 
@@ -101,7 +97,7 @@ CONTENDERS = {
 
 
 def lengths_of(rows):
-    """(rows,) int32, log-normal, at least 1; drawn in pieces so that drawing leaves no mark on the memory."""
+    """Draw lengths (rows,), int32, log-normal, at least 1; in pieces, so that the peak of the memory stays low."""
     lengths = np.empty(rows, np.int32)
     generator = np.random.Generator(np.random.Philox(0))
     for start in range(0, rows, 1 << 20):
@@ -111,12 +107,12 @@ def lengths_of(rows):
 
 
 def peak():
-    """Largest resident memory of this process so far, in MB."""
+    """Return the largest resident memory of this process so far, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << (20 if sys.platform == "darwin" else 10))
 
 
 def measure(name, rows, whole, sender):
-    """Times of one contender, in a process of its own."""
+    """Measure one contender, in a process of its own."""
     contender = CONTENDERS[name][0]
     list(contender(lengths_of(1000), 0))  # imports
     lengths = lengths_of(rows)
@@ -163,7 +159,7 @@ def measure(name, rows, whole, sender):
 
 
 def run(name, rows, whole):
-    """What one contender measures in a fresh process."""
+    """Return what one contender measures in a new process."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=measure, args=(name, rows, whole, sender))
@@ -174,48 +170,37 @@ def run(name, rows, whole):
     return found
 
 
-def installed(package):
-    """Version of a package, None where it is not installed."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def table(title, results):
-    """Prints results as a Markdown table."""
-    columns = {key: None for found in results.values() for key in found}
-    print(f"\n{title}\n\n| | {' | '.join(columns)} |\n|---|{'---:|' * len(columns)}")
-    for name, found in results.items():
-        cells = [f"{found[key]:,.4g}" if key in found else "" for key in columns]
-        print(f"| {name} | {' | '.join(cells)} |")
+def as_table(title, results):
+    """Return results as a Markdown table."""
+    columns = list({key: None for found in results.values() for key in found})
+    rows = [
+        [name, *(f"{found[key]:,.4g}" if key in found else "" for key in columns)]
+        for name, found in results.items()
+    ]
+    return table([title, *columns], rows)
 
 
 def main():
-    """Runs all contenders and prints the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Run all contenders and print the tables."""
+    parser = options(__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--large", type=int, nargs="*", default=[], help="more numbers of rows, for seqkit alone")
+    parser.add_argument("--large", type=int, nargs="*", default=[], help="more numbers of rows, for seqkit only")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    versions = {package: installed(package) for _, package in CONTENDERS.values()}
-    versions |= {"python": platform.python_version(), "numpy": np.__version__}
-    machine = f"{platform.system()} {platform.machine()}, {multiprocessing.cpu_count()} CPUs"
-    print(machine, *(f"{package} {version}" for package, version in versions.items() if version), sep="; ")
-
-    rounds = {name: [] for name, (_, package) in CONTENDERS.items() if versions[package] or "seqkit" in name}
-    for _ in range(arguments.rounds):
+    given = parser.parse_args()
+    record = setting(*(package for _, package in CONTENDERS.values()))
+    print(record)
+    rounds = {
+        name: [] for name, (_, package) in CONTENDERS.items() if package in record["versions"] or "seqkit" in name
+    }
+    for _ in range(given.rounds):
         for name, found in rounds.items():
-            found.append(run(name, arguments.rows, True))
+            found.append(run(name, given.rows, True))
     results = {name: {key: median(one[key] for one in found) for key in found[0]} for name, found in rounds.items()}
-    table(f"{arguments.rows:,} rows (seconds, MB; serial: mean length of a batch's longest)", results)
-    large = {f"{rows:,} rows": run("seqkit, token budget", rows, False) for rows in arguments.large}
+    print(f"\nseconds, MB; serial: mean length of a batch's longest\n\n{as_table(f'{given.rows:,} rows', results)}")
+    large = {f"{rows:,} rows": run("seqkit, token budget", rows, False) for rows in given.large}
     if large:
-        table("seqkit alone (seconds, MB beyond the lengths)", large)
-    if arguments.json:
-        record = {"machine": machine, "versions": versions, "results": results, "rounds": rounds, "large": large}
-        arguments.json.write_text(json.dumps(record, indent=1))
+        print(f"\n{as_table('seqkit alone', large)}")
+    write_json(given.output, record | {"results": results, "rounds": rounds, "large": large})
 
 
 if __name__ == "__main__":
