@@ -1,4 +1,4 @@
-"""Modules on packed data: what torch.nn has for padded tensors, without the padding."""
+"""Modules on packed data: the counterparts of torch.nn that need no padding."""
 
 from seqkit.nn.char_encoders import CharacterCNN, CharacterLSTM
 from seqkit.nn.crf import CRF
@@ -6,8 +6,7 @@ from seqkit.nn.dropout import Dropout, EmbeddingDropout, LockedDropout
 from seqkit.nn.embedding import Embedding, Projection
 from seqkit.nn.pooling import AttentionPool, LastPool, MaxPool, MeanPool
 from seqkit.nn.resample import Downsample, Stack, Upsample
-from seqkit.nn.rnn.layers import GRU, LSTM, RNN
-from seqkit.nn.rnn.swap import restore_recurrent, swap_recurrent
+from seqkit.nn.rnn import GRU, LSTM, RNN, RecurrentOptions, map_state, restore_recurrent, swap_recurrent
 from seqkit.nn.softmax import AdaptiveSoftmax, OutputSoftmax, Softmax
 
 __all__ = [
@@ -29,9 +28,11 @@ __all__ = [
     "MeanPool",
     "OutputSoftmax",
     "Projection",
+    "RecurrentOptions",
     "Softmax",
     "Stack",
     "Upsample",
+    "map_state",
     "restore_recurrent",
     "swap_recurrent",
 ]

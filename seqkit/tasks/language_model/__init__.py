@@ -20,8 +20,7 @@ from seqkit.data.encoders import Encoder, input_encoder
 from seqkit.decoding import sample
 from seqkit.losses import unit_values
 from seqkit.metrics import language_metrics
-from seqkit.nn.dropout import EmbeddingDropout, LockedDropout
-from seqkit.nn.softmax import OutputSoftmax, Softmax
+from seqkit.nn import EmbeddingDropout, LockedDropout, OutputSoftmax, Softmax, map_state
 from seqkit.tasks.encoder_task import check_output_size, check_steps_kept, reads_back
 from seqkit.tasks.module import Part, Predictions, Schedule, SequenceModule, TaskOutput
 
@@ -241,9 +240,9 @@ class LanguageModel(SequenceModule):
         if state is not None and _first(state).shape[1] < streams:
             state = None  # a checkpoint's, from fewer streams
         if state is not None:
-            state = _each(state, lambda values: values[:, :streams].contiguous())
+            state = map_state(state, lambda values: values[:, :streams].contiguous())
         nats, penalty, state = self._nats(ids, target, self.encoder, state)
-        self._states[stage] = _each(state, lambda values: values.detach())
+        self._states[stage] = map_state(state, lambda values: values.detach())
         return nats, penalty
 
     def _nats(
@@ -455,9 +454,3 @@ def _unknown(model: Any) -> str:
 
 def _first(state: State) -> Tensor:
     return state if isinstance(state, Tensor) else _first(state[0])
-
-
-def _each(state: State, function: Callable[[Tensor], Tensor]) -> State:
-    if isinstance(state, Tensor):
-        return function(state)
-    return tuple(_each(part, function) for part in state)

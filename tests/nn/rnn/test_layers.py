@@ -22,7 +22,7 @@ kinds = pytest.mark.parametrize(("name", "options"), KINDS)
 
 
 def pair(name, options, dtype=torch.float32, **more):
-    """torch's module and ours with the same weights."""
+    """Return torch's module and ours with the same weights."""
     torch.manual_seed(0)
     stock = getattr(nn, name)(5, 7, **options, **more, dtype=dtype)
     ours = getattr(seqkit.nn, name)(5, 7, **options, **more, dtype=dtype)
@@ -65,7 +65,7 @@ def gradients(module, values, hx):
 @pytest.mark.parametrize("num_layers", [1, 2])
 @settings(max_examples=5, deadline=None)
 @given(lengths=st.lists(st.integers(1, 8), min_size=1, max_size=6), given_hx=st.booleans())
-def test_packed_like_torch(name, options, bidirectional, bias, num_layers, lengths, given_hx):
+def test_packed_input_equals_torch(name, options, bidirectional, bias, num_layers, lengths, given_hx):
     stock, ours = pair(name, options, bidirectional=bidirectional, bias=bias, num_layers=num_layers)
     packed = pack_sequence(sequences(lengths), enforce_sorted=False)
     hx = initial(ours, len(lengths)) if given_hx else None
@@ -80,7 +80,7 @@ def test_packed_like_torch(name, options, bidirectional, bias, num_layers, lengt
 @kinds
 @pytest.mark.parametrize("batch_first", [False, True])
 @pytest.mark.parametrize("given_hx", [False, True])
-def test_padded_like_torch(name, options, batch_first, given_hx):
+def test_padded_input_equals_torch(name, options, batch_first, given_hx):
     stock, ours = pair(name, options, torch.float64, batch_first=batch_first, bidirectional=True, num_layers=2)
     padded = torch.randn(4, 3, 5, dtype=torch.float64)
     hx = initial(ours, 3 if not batch_first else 4, torch.float64) if given_hx else None
@@ -104,14 +104,14 @@ def test_padded_like_torch(name, options, batch_first, given_hx):
         (pack_sequence([torch.zeros(3, 5)]), 2, r"Expected hidden.* size \(1, 1, .\), got \[1, 2, .\]"),
     ],
 )
-def test_errors_are_those_of_torch(name, options, values, sequences, message):
+def test_errors_equal_torchs(name, options, values, sequences, message):
     _, ours = pair(name, options)
     with pytest.raises((ValueError, RuntimeError), match=message):
         ours(values, None if sequences is None else initial(ours, sequences))
 
 
 @kinds
-def test_no_token(name, options):
+def test_empty_input(name, options):
     _, ours = pair(name, options, bidirectional=True, num_layers=2)
     packed = PackedSequence(torch.zeros(0, 5, requires_grad=True), torch.zeros(0, dtype=torch.int64))
     output, *states = flat(ours(packed))
@@ -131,7 +131,7 @@ def test_attributes(name, options):
 
 
 @kinds
-def test_copies(name, options):
+def test_copies_give_the_same_output(name, options):
     _, ours = pair(name, options, num_layers=2)
     packed = pack_sequence(sequences([3, 2]))
     expected = flat(ours(packed))
@@ -145,7 +145,7 @@ def test_copies(name, options):
 
 
 @kinds
-def test_same_initialisation_as_torch(name, options):
+def test_initialisation_equals_torchs(name, options):
     torch.manual_seed(5)
     stock = getattr(nn, name)(5, 7, **options)
     torch.manual_seed(5)
@@ -153,7 +153,7 @@ def test_same_initialisation_as_torch(name, options):
     assert all(torch.equal(a, b) for a, b in zip(stock.parameters(), ours.parameters(), strict=True))
 
 
-def test_dropout_only_between_layers_and_in_training():
+def test_dropout_acts_between_layers_and_in_training():
     stock, ours = pair("LSTM", {}, num_layers=2, dropout=0.5)
     packed = pack_sequence(sequences([4, 2]))
     torch.manual_seed(0)
@@ -189,7 +189,7 @@ def test_autocast_keeps_the_dtype_of_the_weights(name, options):
 
 @kinds
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 0.03), (torch.float64, 1e-6)])
-def test_modules_of_other_dtypes(name, options, dtype, tolerance):
+def test_weights_of_other_dtypes(name, options, dtype, tolerance):
     single, _ = pair(name, options, num_layers=2, bidirectional=True)
     ours = getattr(seqkit.nn, name)(5, 7, **options, num_layers=2, bidirectional=True, dtype=dtype)
     ours.load_state_dict(single.state_dict())
@@ -206,7 +206,7 @@ def test_modules_of_other_dtypes(name, options, dtype, tolerance):
 
 
 @kinds
-def test_derivatives_twice_of_a_module(name, options):
+def test_second_derivatives(name, options):
     _, ours = pair(name, options, torch.float64)
     packed = pack_sequence(sequences([3, 1], torch.float64))
     data = packed.data.requires_grad_()
@@ -216,7 +216,7 @@ def test_derivatives_twice_of_a_module(name, options):
 
 
 @kinds
-def test_the_same_bits_in_every_run(name, options):
+def test_runs_are_bit_identical(name, options):
     _, ours = pair(name, options, num_layers=2, bidirectional=True)
     packed = pack_sequence(sequences([9, 7, 4, 4, 2, 1]))
     hx = initial(ours, 6)
@@ -236,7 +236,7 @@ def test_backends_agree_on_a_batch_of_one_token(name, options):
         torch.testing.assert_close(gradients(ours, packed, hx), gradients(stock, packed, hx))
 
 
-def test_backend_is_forced_by_attribute():
+def test_backend_attribute_chooses_the_backend():
     _, ours = pair("GRU", {})
     packed = pack_sequence(sequences([4, 2]))
     expected = flat(ours(packed))
@@ -268,7 +268,7 @@ def test_weights_by_functional_call_and_parametrization():
     assert not torch.allclose(flat(ours(packed))[0], expected[0])
 
 
-def test_long_sequences_cost_linear_time_and_memory():
+def test_long_sequences_take_linear_time_and_memory():
     _, ours = pair("LSTM", {})
     packed = pack_sequence(sequences([3000, 2]))
     packed = packed._replace(data=packed.data.requires_grad_())

@@ -1,7 +1,12 @@
 import copy
+import inspect
 import io
 import itertools
+import pydoc
+from collections.abc import Callable
+from typing import Literal
 
+import jsonargparse
 import pytest
 import torch
 from torch import nn
@@ -10,7 +15,7 @@ from torch.nn.utils.rnn import pack_sequence
 
 import seqkit.nn
 from seqkit import packed
-from seqkit.nn import restore_recurrent
+from seqkit.nn import RecurrentOptions, restore_recurrent
 
 NAMES = ["LSTM", "GRU", "RNN"]
 ALL = {
@@ -48,7 +53,7 @@ def seeded(module, values, hx=None):
 @pytest.mark.parametrize(
     ("name", "option"), [*itertools.product(NAMES, [*ALL, "residual"]), ("LSTM", "cell_zoneout")]
 )
-def test_every_backend_gives_the_same_under_one_seed(name, option):
+def test_backends_agree_for_each_option(name, option):
     options = {"skip": "residual"} if option == "residual" else {option: ALL.get(option, 0.3)}
     plain, module = make(name).double(), make(name, **options).double()
     module.load_state_dict(plain.state_dict(), strict=not module.layer_norm and options.get("skip") != "highway")
@@ -68,7 +73,7 @@ def test_every_backend_gives_the_same_under_one_seed(name, option):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_all_together_in_single_precision(name):
+def test_backends_agree_for_all_options_in_single_precision(name):
     module = make(name, **ALL)
     reference = copy.deepcopy(module)
     reference.backend = "reference"
@@ -77,7 +82,7 @@ def test_all_together_in_single_precision(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_state_dict_is_that_of_torch_until_a_norm_or_a_highway_adds_weights(name):
+def test_state_dict_equals_torchs_except_for_weights_of_norms_and_highways(name):
     stock = getattr(nn, name)(5, 6, num_layers=2, bidirectional=True)
     noisy = make(name, **{n: p for n, p in ALL.items() if n.endswith(("dropout", "zoneout"))}, skip="residual")
     assert list(noisy.state_dict()) == list(stock.state_dict())
@@ -93,7 +98,7 @@ def test_state_dict_is_that_of_torch_until_a_norm_or_a_highway_adds_weights(name
     assert all(torch.equal(a, b) for a, b in zip(flat(loaded(batch())), flat(extra(batch())), strict=True))
 
 
-def test_locked_masks_are_one_for_a_sequence():
+def test_input_dropout_has_one_mask_per_sequence():
     module = make("RNN", nonlinearity="relu", num_layers=1, bidirectional=False, input_dropout=0.5)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -109,7 +114,7 @@ def test_locked_masks_are_one_for_a_sequence():
     assert not torch.equal(module(values)[0].data, output.data)
 
 
-def test_residual_and_highway_by_hand():
+def test_residual_and_highway_connections():
     module = make("LSTM", num_layers=2, skip="highway")
     first, second = (make("LSTM", num_layers=1) for _ in range(2))
     second = seqkit.nn.LSTM(12, 6, bidirectional=True)
@@ -136,7 +141,7 @@ def test_initial_values():
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("sort", [True, False])
-def test_compiled_without_a_break(name, sort):
+def test_compiles_without_a_graph_break(name, sort):
     torch._dynamo.reset()
     module = make(name, **{**ALL, "zoneout": 0.0}, num_layers=2)
     compiled = torch.compile(module, backend="aot_eager", fullgraph=True)
@@ -152,28 +157,77 @@ def test_compiled_without_a_break(name, sort):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"zoneout": 1.0}, r"^zoneout is 1\.0, but it is a probability below 1$"),
-        ({"input_dropout": -0.1}, r"^input_dropout is -0\.1, but"),
-        ({"num_layers": 1, "locked_dropout": 0.1}, "of a single one; for the output take seqkit.nn.LockedDropout"),
-        ({"num_layers": 1, "skip": "residual"}, "^skip is residual, which is between layers, of a single one"),
-        ({"skip": "dense"}, "^skip is 'dense'; it is 'residual', 'highway' or None"),
+        ({"zoneout": 1.0}, r"^zoneout is 1\.0; give a probability in \[0, 1\)$"),
+        ({"input_dropout": -0.1}, r"^input_dropout is -0\.1; give"),
+        ({"num_layers": 1, "locked_dropout": 0.1}, "num_layers is 1; apply seqkit.nn.LockedDropout to the output"),
+        ({"num_layers": 1, "skip": "residual"}, "^skip='residual' acts between layers, but num_layers is 1; give"),
+        ({"skip": "dense"}, "^skip is 'dense'; give 'residual', 'highway' or None"),
     ],
 )
-def test_errors(options, message):
+def test_options_out_of_range_raise_an_error(options, message):
     with pytest.raises(ValueError, match=message):
         make("GRU", **options)
 
 
-def test_representation_names_what_is_on():
+def test_unknown_options_raise_an_error():
+    with pytest.raises(TypeError, match=r"^GRU: unexpected keyword argument 'cell_zoneout'"):
+        make("GRU", cell_zoneout=0.1)
+    with pytest.raises(TypeError, match=r"^LSTM: unexpected keyword argument 'zone_out'"):
+        make("LSTM", zone_out=0.1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_signature_and_docstring_list_the_options_with_their_defaults(name):
+    module = getattr(seqkit.nn, name)
+    parameters = inspect.signature(module).parameters
+    assert not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    assert RecurrentOptions.__annotations__.keys() <= parameters.keys()
+    assert ("cell_zoneout" in parameters) == (name == "LSTM")
+    assert (parameters["zoneout"].default, parameters["zoneout"].annotation) == (0.0, float)
+    assert (parameters["skip"].default, parameters["skip"].annotation) == (
+        None,
+        Literal["residual", "highway"] | None,
+    )
+    text = pydoc.render_doc(module, renderer=pydoc.plaintext)
+    assert "zoneout: float = 0.0" in text
+    for option in RecurrentOptions.__annotations__:
+        assert text.count(f"{option}: ") > 1  # in the signature and in the docstring
+
+
+class Model:
+    """A part that takes an encoder without its input size, like a task."""
+
+    def __init__(self, encoder: Callable[[int], nn.Module]) -> None:
+        self.encoder = encoder(5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_command_line_describes_and_accepts_the_options(name, capsys):
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(Model, "model")
+    with pytest.raises(SystemExit):
+        parser.parse_args([f"--model.encoder.help=seqkit.nn.{name}"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "--model.encoder.zoneout ZONEOUT Probability that a unit" in text
+    assert "(type: float, default: 0.0)" in text
+    assert ("--model.encoder.cell_zoneout" in text) == (name == "LSTM")
+    arguments = {"hidden_size": 3, "num_layers": 2, "zoneout": 0.25, "skip": "residual"}
+    encoder = {"class_path": f"seqkit.nn.{name}", "init_args": arguments}
+    built = parser.instantiate(parser.parse_object({"model": {"encoder": encoder}})).model.encoder
+    assert (built.input_size, built.zoneout, built.skip) == (5, 0.25, "residual")
+    arguments["skip"] = "dense"
+    with pytest.raises(jsonargparse.ArgumentError, match="residual"):
+        parser.parse_object({"model": {"encoder": encoder}})
+
+
+def test_representation_shows_the_options_that_are_on():
     assert str(make("GRU", zoneout=0.1, skip="residual")).endswith("zoneout=0.1, skip=residual)")
     assert str(make("GRU")) == str(nn.GRU(5, 6, num_layers=2, bidirectional=True))
 
 
-def test_restoring_what_torch_lacks_is_refused():
+def test_modules_with_options_cannot_be_restored():
     model = nn.Sequential(make("GRU", weight_dropout=0.1))
-    with pytest.raises(
-        ValueError, match=r"^0 \(GRU\) has options that torch's lacks: GRU\(.*weight_dropout=0\.1\)"
-    ):
+    with pytest.raises(ValueError, match=r"^0 \(GRU\) has options that torch lacks: GRU\(.*weight_dropout=0\.1\)"):
         restore_recurrent(model)
 
 

@@ -35,7 +35,7 @@ def results(model, lengths):
 
 @pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 @pytest.mark.parametrize("lengths", [None, torch.tensor([2, 6, 1])], ids=["padded", "packed"])
-def test_values_and_gradients_are_the_same_before_swapped_and_restored(lengths):
+def test_swapped_and_restored_models_compute_the_same(lengths):
     torch.manual_seed(0)
     model = Model()
     before = results(model, lengths)
@@ -46,7 +46,7 @@ def test_values_and_gradients_are_the_same_before_swapped_and_restored(lengths):
     torch.testing.assert_close(results(model, lengths), before, rtol=0, atol=0)
 
 
-def test_objects_parameters_flags_and_dtype_stay():
+def test_swap_keeps_objects_parameters_flags_and_dtype():
     model = Model().double().eval()
     modules, parameters = list(model.modules()), list(model.parameters())
     swap_recurrent(model)
@@ -59,7 +59,7 @@ def test_objects_parameters_flags_and_dtype_stay():
     assert [type(m) for m in [*model.rnns, model.deep[0]]] == [nn.RNN, nn.GRU, nn.LSTM]
 
 
-def test_an_optimizer_from_before_trains_the_swapped_model():
+def test_existing_optimizer_trains_the_swapped_model():
     torch.manual_seed(0)
     model = Model()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -70,14 +70,14 @@ def test_an_optimizer_from_before_trains_the_swapped_model():
     assert all(not torch.equal(p, b) for p, b in zip(model.parameters(), before, strict=True))
 
 
-def test_the_model_itself():
+def test_the_model_itself_is_swapped():
     model = nn.LSTM(3, 4)
     assert swap_recurrent(model) == [""]
     assert type(model) is seqkit.nn.LSTM
     assert swap_recurrent(model) == []
 
 
-def test_subclasses_are_left():
+def test_subclasses_are_not_swapped():
     class Own(nn.LSTM):
         pass
 
@@ -86,7 +86,7 @@ def test_subclasses_are_left():
     assert type(model[0]) is Own
 
 
-def test_hooks_stay():
+def test_swap_keeps_hooks():
     model, seen = Model(), []
     model.deep[0].register_forward_hook(lambda *_: seen.append("forward"))
     model.deep[0].register_full_backward_hook(lambda *_: seen.append("backward"))
@@ -95,7 +95,7 @@ def test_hooks_stay():
     assert seen == ["forward", "backward"]
 
 
-def test_parametrizations_are_refused():
+def test_parametrized_modules_raise_an_error():
     model = parametrizations.weight_norm(nn.GRU(3, 4), "weight_hh_l0")
     message = r"^the model itself \(GRU\) has parametrizations of \['weight_hh_l0'\]; remove them first"
     with pytest.raises(ValueError, match=message):
