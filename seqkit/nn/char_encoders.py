@@ -11,12 +11,8 @@ from torch.nn.utils.rnn import PackedSequence
 
 from seqkit import packed
 from seqkit.nn.embedding import Embedding
-<<<<<<< HEAD
-from seqkit.nn.rnn.layers import LSTM
-from seqkit.packed import PackedLayout
-=======
 from seqkit.nn.rnn import LSTM
->>>>>>> df432b3 (State the recurrent options once; name weights by torch's documented names)
+from seqkit.packed import PackedLayout
 
 __all__ = ["CharacterCNN", "CharacterLSTM", "distinct"]
 
