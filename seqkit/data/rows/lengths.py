@@ -1,8 +1,6 @@
 """The lengths of a dataset's sequences, read from Arrow offsets."""
 
 import hashlib
-import os
-import tempfile
 from pathlib import Path
 from typing import Literal
 
@@ -11,36 +9,39 @@ import pyarrow.compute as pc
 from datasets import Dataset
 
 from seqkit.data.rows.arrow import is_list_type, is_text_type, table_column
-from seqkit.data.rows.collate import null_error
+from seqkit.data.rows.checks import null_error
+from seqkit.files import atomic_write
 from seqkit.upstream.datasets import fingerprint, view_indices
 
-_MANY = 1 << 20  # rows; of fewer, counting takes no time
+_MIN_CACHED_ROWS = 1 << 20  # counting fewer rows takes no noticeable time
 
 
 def lengths(dataset: Dataset, column: str, *, text: Literal["characters", "bytes"] = "characters") -> np.ndarray:
-    """Counts the tokens of each row without decoding any.
+    """Count the tokens of each row without decoding any.
 
-    Of a dataset on disk with a million rows or more, the result is kept beside the dataset's own cache files under
-    its fingerprint (where that folder can be written to), and read from there the next time.
+    The lengths of a dataset on disk with a million rows or more are cached beside the dataset's own cache files,
+    under its fingerprint, if that folder is writable.
 
     Args:
-        dataset: A Hugging Face dataset, in memory or on disk, of any number of chunks, or a view on one
+        dataset: A Hugging Face dataset, in memory or on disk, in any number of chunks, or a view of one
             (``select``, ``shuffle``, ``filter``, ...).
-        column: A column of lists (their elements are counted) or of strings.
-        text: What is counted of strings: Unicode characters, or bytes of UTF-8.
+        column: A column of lists, whose elements are counted, or of strings.
+        text: The unit in which strings are counted: Unicode characters, or bytes of UTF-8.
 
     Returns:
         (rows,) int64, in the dataset's order.
 
     Raises:
-        ValueError: If the column is missing, is no list and no string, or is null in some row.
+        ValueError: If the column is missing, is null in a row, or contains neither lists nor strings.
     """
     values = table_column(dataset, column)
     if not (is_text_type(values.type) or is_list_type(values.type)):
-        raise ValueError(f"column {column!r} has type {values.type}; only lists and strings have lengths")
-    kept = _kept(dataset, column, text if is_text_type(values.type) else "tokens")
-    if kept is not None and kept.exists():
-        found: np.ndarray = np.load(kept, allow_pickle=False)
+        raise ValueError(
+            f"column {column!r} has type {values.type}; only lists and strings have lengths: use another column"
+        )
+    cached = _cache_file(dataset, column, text if is_text_type(values.type) else "tokens")
+    if cached is not None and cached.exists():
+        found: np.ndarray = np.load(cached, allow_pickle=False)
         return found
     if is_list_type(values.type):
         counts = pc.list_value_length(values)
@@ -53,25 +54,23 @@ def lengths(dataset: Dataset, column: str, *, text: Literal["characters", "bytes
     if counts.null_count and (numbers < 0).any():
         raise null_error(column, int(np.argmax(numbers < 0)))
     result: np.ndarray = numbers.astype(np.int64, copy=False)
-    if kept is not None:
-        _keep(result, kept)
+    if cached is not None:
+        _save(result, cached)
     return result
 
 
-def _kept(dataset: Dataset, column: str, unit: str) -> Path | None:
-    """Where the lengths of a large dataset on disk are kept."""
+def _cache_file(dataset: Dataset, column: str, unit: str) -> Path | None:
+    """Return the file for the lengths of a large dataset on disk, or None for any other dataset."""
     files = dataset.cache_files
-    if len(dataset) < _MANY or not files:
+    if len(dataset) < _MIN_CACHED_ROWS or not files:
         return None
     name = hashlib.blake2b(f"{fingerprint(dataset)} {column} {unit}".encode(), digest_size=8).hexdigest()
     return Path(files[0]["filename"]).with_name(f"lengths-{name}.npy")
 
 
-def _keep(numbers: np.ndarray, kept: Path) -> None:
-    """Writes beside, then renames: processes that do so at the same time do not disturb each other."""
+def _save(numbers: np.ndarray, file: Path) -> None:
     try:
-        with tempfile.NamedTemporaryFile(dir=kept.parent, prefix=kept.name, delete=False) as beside:
-            np.save(beside, numbers, allow_pickle=False)
-        os.replace(beside.name, kept)
-    except OSError:  # a folder that is not ours to write to
+        with atomic_write(file) as temporary:
+            np.save(temporary, numbers, allow_pickle=False)
+    except OSError:  # the folder is not writable
         return

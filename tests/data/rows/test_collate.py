@@ -7,10 +7,11 @@ import torch
 from datasets import Array2D, Dataset, Features
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.nn.utils.rnn import PackedSequence, pack_sequence
+from torch.nn.utils.rnn import pack_sequence
 from torch.utils.data import DataLoader
 
 from seqkit.data import PackCollate
+from tests.data.rows.cases import assert_same_batch
 
 LENGTHS = st.lists(st.integers(1, 9) | st.sampled_from([1, 4, 4, 40]), min_size=1, max_size=12)
 CONTAINERS = {
@@ -20,7 +21,7 @@ CONTAINERS = {
 }
 
 
-def draw(rng, length, kind):
+def random_values(rng, length, kind):
     if kind == "ids":
         return rng.integers(-5, 1000, length)
     return rng.standard_normal((length, 3) if kind == "vectors" else length).astype(np.float32)
@@ -38,23 +39,11 @@ def dataset(lengths=(3, 1, 4, 1, 5)):
     return Dataset.from_dict(columns)
 
 
-def assert_same(batch, other):
-    assert torch.equal(batch.rows, other.rows)
-    for columns, others in [(batch.inputs, other.inputs), (batch.targets, other.targets)]:
-        assert list(columns) == list(others)
-        for name, values in columns.items():
-            assert type(values) is type(others[name])
-            assert values.data.dtype == others[name].data.dtype
-            assert torch.equal(values.data, others[name].data)
-            if isinstance(values, PackedSequence):
-                assert torch.equal(values.batch_sizes, others[name].batch_sizes)
-
-
 class TestPacking:
     @given(LENGTHS, st.sampled_from(["ids", "values", "vectors"]), st.sampled_from(list(CONTAINERS)))
     def test_equals_pack_sequence(self, lengths, kind, container):
         rng = np.random.default_rng(len(lengths))
-        rows = [draw(rng, length, kind) for length in lengths]
+        rows = [random_values(rng, length, kind) for length in lengths]
         batch = PackCollate("x")([{"x": CONTAINERS[container](row)} for row in rows])
         order = sorted(range(len(rows)), key=lambda row: -lengths[row])  # stable
         expected = pack_sequence([torch.from_numpy(rows[row]) for row in order])
@@ -71,7 +60,7 @@ class TestPacking:
         assert batch.rows.tolist() == [4, 2, 0, 1, 3]
         for packed in [*batch.inputs.values(), batch.targets["tags"]]:
             assert packed.batch_sizes.tolist() == [5, 3, 3, 2, 1]
-        for row in range(5):  # a packed batch of one is the sequence itself
+        for row in range(5):  # a packed batch of one row is the sequence
             alone = collate([examples[batch.rows[row]]])
             steps = [
                 row + sum(batch.inputs["tokens"].batch_sizes[:t].tolist())
@@ -90,7 +79,7 @@ class TestPacking:
         assert batch.inputs["x"].data.tolist() == [1, 7, 2]
         assert batch.targets["y"].data.tolist() == [4, 8, 5]
 
-    def test_row_column_names_the_rows(self):
+    def test_row_column(self):
         examples = [{"x": [1], "row": 70}, {"x": [1, 2], "row": 30}]
         assert PackCollate("x", row="row")(examples).rows.tolist() == [30, 70]
 
@@ -109,12 +98,12 @@ class TestPacking:
         ],
         ids=str,
     )
-    def test_dtype_follows_the_kind_of_number(self, value, dtype):
+    def test_dtypes(self, value, dtype):
         batch = PackCollate("x", ["x"])([{"x": value}])
         assert batch.inputs["x"].data.dtype == dtype
         assert batch.inputs["x"].data.tolist() == [float(v) for v in value]
 
-    def test_float_beyond_float32_is_infinite_as_in_torch(self):
+    def test_float_beyond_float32_is_infinite(self):
         assert PackCollate("x")([{"x": [1e300]}]).inputs["x"].data.tolist() == [float("inf")]
 
 
@@ -128,8 +117,8 @@ class TestInDataLoader:
         expected = self.COLLATE(list(data))
         data = data.with_format(form)
         (batch,) = DataLoader(data, batch_size=len(data), collate_fn=self.COLLATE)
-        assert_same(batch, expected)
-        assert_same(self.COLLATE(data[list(range(len(data)))]), expected)  # dict of columns
+        assert_same_batch(batch, expected)
+        assert_same_batch(self.COLLATE(data[list(range(len(data)))]), expected)  # dict of columns
 
     def test_sampler_of_whole_batches(self):
         loader = DataLoader(dataset(), sampler=[[0, 2], [4, 1, 3]], batch_size=None, collate_fn=self.COLLATE)
@@ -143,7 +132,7 @@ class TestInDataLoader:
         assert torch.equal(batch.inputs["x"].data, pack_sequence([torch.from_numpy(f) for f in frames]).data)
 
     def test_pickles(self):
-        assert_same(pickle.loads(pickle.dumps(self.COLLATE))(list(dataset())), self.COLLATE(list(dataset())))
+        assert_same_batch(pickle.loads(pickle.dumps(self.COLLATE))(list(dataset())), self.COLLATE(list(dataset())))
 
     @pytest.mark.slow
     def test_spawned_workers(self):
@@ -153,7 +142,7 @@ class TestInDataLoader:
         for batch, expected in zip(
             loader, DataLoader(dataset(), batch_size=2, collate_fn=self.COLLATE), strict=True
         ):
-            assert_same(batch, expected)
+            assert_same_batch(batch, expected)
 
 
 class TestErrors:
@@ -162,13 +151,13 @@ class TestErrors:
         [
             (
                 [{"x": [1], "y": [1]}, {"x": [1, 2], "y": [1]}],
-                "row 1: 2 tokens in column 'x' but 1 values in 'y'; one for each token is needed, "
-                "so repair the row or drop it with dataset.filter",
+                "row 1: 2 tokens in column 'x' but 1 values in 'y'; each token needs one value: "
+                "correct the row or drop it with dataset.filter",
             ),
             (
                 [{"x": [1], "y": [1]}, {"x": [1, 2], "y": [1, 2, 3]}],
-                "row 1: 2 tokens in column 'x' but 3 values in 'y'; one for each token is needed, "
-                "so repair the row or drop it with dataset.filter",
+                "row 1: 2 tokens in column 'x' but 3 values in 'y'; each token needs one value: "
+                "correct the row or drop it with dataset.filter",
             ),
             (
                 [{"x": [1], "y": [1]}, {"x": [], "y": []}],
@@ -181,28 +170,28 @@ class TestErrors:
             ),
             (
                 [{"x": [1], "y": 1}, {"x": None, "y": 1}],
-                "row 1: column 'x' is null or holds a null; fill it or drop the row with dataset.filter",
+                "row 1: column 'x' is null or contains a null; fill it in or drop the row with dataset.filter",
             ),
             (
                 [{"x": [1, None], "y": 1}],
-                "row 0: column 'x' is null or holds a null; fill it or drop the row with dataset.filter",
+                "row 0: column 'x' is null or contains a null; fill it in or drop the row with dataset.filter",
             ),
             (
                 [{"x": [[1, 2], [3, None]], "y": 1}],
-                "row 0: column 'x' is null or holds a null; fill it or drop the row with dataset.filter",
+                "row 0: column 'x' is null or contains a null; fill it in or drop the row with dataset.filter",
             ),
             (
                 [{"x": [1], "y": 1}, {"x": [1], "y": None}],
-                "row 1: column 'y' is null or holds a null; fill it or drop the row with dataset.filter",
+                "row 1: column 'y' is null or contains a null; fill it in or drop the row with dataset.filter",
             ),
             (
                 [{"x": [[1, 2], [3]], "y": 1}],
-                "row 0: column 'x' holds lists of different lengths within one sequence; "
+                "row 0: column 'x' contains lists of different lengths within one sequence; "
                 "every token needs the same shape",
             ),
             (
                 [{"x": [torch.ones(2), torch.ones(3)], "y": 1}],
-                "row 0: column 'x' holds lists of different lengths within one sequence; "
+                "row 0: column 'x' contains lists of different lengths within one sequence; "
                 "every token needs the same shape",
             ),
             (
@@ -211,19 +200,19 @@ class TestErrors:
             ),
             (
                 [{"x": ["a", "b"], "y": 1}],
-                "row 0: column 'x' holds values of dtype <U1, not numbers; encode them first",
+                "row 0: column 'x' contains values of dtype <U1, not numbers; encode them first",
             ),
             (
                 [{"x": 3, "y": 1}],
-                "row 0: column 'x' holds the single value 3, not a sequence",
+                "row 0: column 'x' contains the single value 3, not a sequence; wrap it in a list",
             ),
             (
                 [{"x": [1], "y": [1]}, {"x": [1], "y": 1}],
-                "row 1: column 'y' holds the single value 1, not a sequence",
+                "row 1: column 'y' contains the single value 1, not a sequence; wrap it in a list",
             ),
             (
                 [{"x": np.array([2**63], dtype=np.uint64), "y": 1}],
-                "column 'x' holds 9223372036854775808, more than int64 can; map it to smaller numbers",
+                "column 'x' contains 9223372036854775808, which does not fit int64; map it to smaller numbers",
             ),
         ],
     )

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqkit.data.rows import gather as module
-from seqkit.data.rows.collate import SortedRows
 from seqkit.data.rows.gather import gather
+from seqkit.data.rows.sorted_rows import SortedRows
 
 
 @pytest.mark.skipif(module.compiled() is None, reason="built without a compiler")

@@ -6,11 +6,10 @@ import pyarrow as pa
 import pytest
 import torch
 from datasets import Array2D, Dataset, Features, LargeList, List, Value, concatenate_datasets, load_from_disk
-from torch.nn.utils.rnn import PackedSequence
 from torch.utils.data import DataLoader
 
-import seqkit.packed
 from seqkit.data import PackCollate, RaggedRows
+from tests.data.rows.cases import ROWS, VIEWS, assert_same_batch, check_rows
 
 NUMBERS = [
     *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
@@ -28,21 +27,6 @@ KINDS = {
 SHAPES = {"matrices": (3, 2), "vectors of vectors": (3, 2)} | dict.fromkeys(
     ["vectors", "fixed vectors", "large vectors"], (3,)
 )
-VIEWS = {
-    "all": lambda data: data,
-    "slice": lambda data: data.select(range(11, 47)),
-    "selected": lambda data: data.select([3, 41, 1, 1, 9, 58]),
-    "shuffled": lambda data: data.shuffle(seed=1),
-    "filtered": lambda data: data.filter(lambda row: sum(row["y"]) % 3 == 0),
-    "split": lambda data: data.train_test_split(0.4, seed=1)["test"],
-    "slice of shuffled": lambda data: data.shuffle(seed=1).select(range(20, 50)).select(range(3, 20)),
-    "chunked": lambda data: concatenate_datasets([data.select(range(i, i + 7)) for i in range(0, 56, 7)]),
-    "concatenated": lambda data: concatenate_datasets([data.select(range(9)), data.shuffle(seed=2), data]),
-    "joined": lambda data: concatenate_datasets(
-        [data.select(range(56)).remove_columns("y"), VIEWS["chunked"](data).select_columns("y")], axis=1
-    ),
-}
-ROWS = 60
 
 
 def numbers(rng, dtype, shape):
@@ -71,32 +55,11 @@ def dataset(kind="list", dtype="int32"):
     )
 
 
-def assert_same(batch, expected):
-    assert torch.equal(batch.rows, expected.rows)
-    for columns, others in [(batch.inputs, expected.inputs), (batch.targets, expected.targets)]:
-        assert list(columns) == list(others)
-        for name, values in columns.items():
-            assert type(values) is type(others[name])
-            assert values.data.dtype == others[name].data.dtype
-            assert torch.equal(values.data, others[name].data)
-            if isinstance(values, PackedSequence):
-                assert torch.equal(values.batch_sizes, others[name].batch_sizes)
-                assert values.sorted_indices is None
-
-
-def check(data, inputs=("x",), targets=("y", "label"), sequence_targets=("topics",), in_reach=True):
-    """Random batches of the rows equal PackCollate's on their examples."""
-    rows = RaggedRows(data, inputs, targets, sequence_targets=sequence_targets)
-    assert rows._in_reach == in_reach
-    collate = PackCollate(inputs, targets, sequence_targets=sequence_targets)
-    assert len(rows) == len(data)
+def check(data, inputs=("x",), targets=("y", "label"), sequence_targets=("topics",), gathered=True):
+    rows, batch = check_rows(data, inputs, targets, gathered, sequence_targets=sequence_targets)
     assert rows.lengths.tolist() == [len(row) for row in data[inputs[0]]]
-    rng = np.random.default_rng(1)
-    for size in (1, 2, 16, 64):
-        numbers = rng.integers(0, len(data), size)
-        expected = collate.collate(data[numbers.tolist()], numbers)
-        assert_same(rows[numbers.tolist()], expected)
-        assert_same(pickle.loads(pickle.dumps(rows))[numbers.tolist()], expected)
+    for values in [*batch.inputs.values(), *batch.targets.values()]:
+        assert getattr(values, "sorted_indices", None) is None
     return rows
 
 
@@ -143,10 +106,10 @@ class TestEqualsPackCollate:
         data = Dataset.from_dict({"x": frames}, features=Features({"x": Array2D((None, 4), "float32")}))
         check(data, targets=(), sequence_targets=())
 
-    def test_format_is_of_no_account(self):
+    def test_any_format(self):
         data = dataset()
         for form in ("numpy", "torch", "arrow"):
-            assert_same(
+            assert_same_batch(
                 RaggedRows(data.with_format(form, columns=["label"]), ["x"])[[3, 1]],
                 RaggedRows(data, ["x"])[[3, 1]],
             )
@@ -157,25 +120,25 @@ class TestEqualsPackCollate:
         rows = RaggedRows(data, ["x"], ["y"], max_length=4)
         assert rows.lengths.max() == 4
         expected = PackCollate("x", "y", max_length=4).collate(data[[5, 3, 8, 1]], np.array([5, 3, 8, 1]))
-        assert_same(rows[[5, 3, 8, 1]], expected)
+        assert_same_batch(rows[[5, 3, 8, 1]], expected)
 
-    def test_null_and_empty_rows_out_of_view(self):
+    def test_null_and_empty_rows_outside_the_view(self):
         rows = [[1], None, [2, 3], [], [4]]
         data = Dataset.from_dict({"x": rows, "label": [1, None, 3, None, 5]})
         data = data.select([4, 2, 0])
         check(data, targets=("label",), sequence_targets=())
 
-    def test_ragged_rows_out_of_view_are_decoded(self):
+    def test_ragged_rows_outside_the_view_are_decoded(self):
         rows = [[[1, 2]], [[3], [4, 5]], [[6, 7], [8, 9]]]
-        check(Dataset.from_dict({"x": rows}).select([2, 0]), targets=(), sequence_targets=(), in_reach=False)
+        check(Dataset.from_dict({"x": rows}).select([2, 0]), targets=(), sequence_targets=(), gathered=False)
 
     def test_unaligned_buffers_are_decoded(self):
         unaligned = pa.py_buffer(b"-" + np.arange(6, dtype=np.int32).tobytes())[1:]
         values = pa.Array.from_buffers(pa.int32(), 6, [None, unaligned])
         column = pa.ListArray.from_arrays(pa.array([0, 1, 3, 6], pa.int32()), values)
-        check(Dataset(pa.table({"x": column})), targets=(), sequence_targets=(), in_reach=False)
+        check(Dataset(pa.table({"x": column})), targets=(), sequence_targets=(), gathered=False)
 
-    def test_empty_rows_between_and_chunks_of_them(self):
+    def test_empty_rows_and_chunks_of_empty_rows(self):
         data = Dataset.from_dict({"x": [[], [1], [], [], [2, 3], []]})
         data = concatenate_datasets([data.select([0, 2, 3]).flatten_indices(), data])
         rows = RaggedRows(data, ["x"])
@@ -183,10 +146,10 @@ class TestEqualsPackCollate:
 
 
 class TestBatches:
-    @pytest.mark.parametrize("in_reach", [True, False])
-    def test_no_rows(self, in_reach):
+    @pytest.mark.parametrize("gathered", [True, False])
+    def test_no_rows(self, gathered):
         rows = RaggedRows(dataset("vectors"), ["x", "y"], ["y", "label"], sequence_targets=["topics"])
-        rows._in_reach = in_reach
+        rows._can_gather = gathered
         batch, full = rows[[]], rows[[1, 2]]
         assert batch.rows.shape == (0,)
         assert batch.inputs["x"].data.shape == (0, 3)
@@ -197,9 +160,9 @@ class TestBatches:
                 name: values.data.dtype for name, values in others.items()
             }
 
-    def test_one_row_by_its_number(self):
+    def test_single_row(self):
         rows = RaggedRows(dataset(), ["x"], ["y"])
-        assert_same(rows[5], rows[[5]])
+        assert_same_batch(rows[5], rows[[5]])
 
     @pytest.mark.parametrize("row", [-1, ROWS])
     def test_row_out_of_range(self, row):
@@ -220,7 +183,7 @@ class TestBatches:
         rows = RaggedRows(dataset().select([]), ["x"], ["y"])
         assert len(rows) == len(rows.lengths) == 0
         with pytest.raises(
-            ValueError, match="a batch of no rows has no dtype here: the dataset has no row with a token"
+            ValueError, match="a batch of no rows needs a dtype, but the dataset has no row with a token"
         ):
             rows[[]]
 
@@ -232,7 +195,7 @@ class TestInDataLoader:
         loader = DataLoader(rows, sampler=self.BATCHES, batch_size=None, **settings)
         for _ in range(2):
             for batch, numbers in zip(loader, self.BATCHES, strict=True):
-                assert_same(batch, rows[numbers])
+                assert_same_batch(batch, rows[numbers])
 
     @pytest.mark.parametrize("workers", [0, 1])
     def test_in_process_and_forked(self, workers):
@@ -245,7 +208,7 @@ class TestInDataLoader:
         rows = RaggedRows(load_from_disk(tmp_path).shuffle(seed=0), ["x"], ["y", "label"])
         self.check(rows, num_workers=1, multiprocessing_context="spawn", persistent_workers=True)
 
-    def test_pickles_as_cheaply_as_the_dataset(self, tmp_path):
+    def test_pickles_without_the_values(self, tmp_path):
         dataset("vectors").save_to_disk(tmp_path)
         data = load_from_disk(tmp_path)
         assert len(pickle.dumps(RaggedRows(data, ["x"], ["y"]))) < len(pickle.dumps(data)) + 500
@@ -255,7 +218,7 @@ def rows_of(**columns):
     return Dataset.from_dict(columns)
 
 
-NULL = "column {!r} is null or holds a null; fill it or drop the row with dataset.filter"
+NULL = "column {!r} is null or contains a null; fill it in or drop the row with dataset.filter"
 
 
 class TestErrors:
@@ -264,8 +227,8 @@ class TestErrors:
         [
             (
                 {"x": [[1], [1, 2]], "y": [[1], [1]]},
-                "row 1: 2 tokens in column 'x' but 1 values in 'y'; one for each token is needed, "
-                "so repair the row or drop it with dataset.filter",
+                "row 1: 2 tokens in column 'x' but 1 values in 'y'; each token needs one value: "
+                "correct the row or drop it with dataset.filter",
             ),
             ({"x": [[1], [2], None], "y": [1, 2, 3]}, "row 2: " + NULL.format("x")),
             ({"x": [[1], [2], [3, None]], "y": [1, 2, 3]}, "row 2: " + NULL.format("x")),
@@ -276,7 +239,7 @@ class TestErrors:
             ({"x": [[None, [1, 2]], [[1, 2]]], "y": [1, 2]}, "row 0: " + NULL.format("x")),
             (
                 {"x": [[[1, 2]], [[1, 2], [3]]], "y": [1, 2]},
-                "row 1: column 'x' holds lists of different lengths within one sequence; "
+                "row 1: column 'x' contains lists of different lengths within one sequence; "
                 "every token needs the same shape",
             ),
             (
@@ -285,26 +248,29 @@ class TestErrors:
             ),
             (
                 {"x": [[], ["a"]], "y": [1, 2]},
-                "row 1: column 'x' holds values of dtype <U1, not numbers; encode them first",
+                "row 1: column 'x' contains values of dtype <U1, not numbers; encode them first",
             ),
             (
                 {"x": [[1], [2]], "y": ["a", "b"]},
-                "row 0: column 'y' holds values of dtype <U1, not numbers; encode them first",
+                "row 0: column 'y' contains values of dtype <U1, not numbers; encode them first",
             ),
-            ({"x": [1, 2], "y": [1, 2]}, "column 'x' has type int64; only lists and strings have lengths"),
+            (
+                {"x": [1, 2], "y": [1, 2]},
+                "column 'x' has type int64; only lists and strings have lengths: use another column",
+            ),
             ({"x": [[1]], "z": [2]}, "the dataset has no column 'y'; it has x, z"),
         ],
     )
-    def test_bad_rows_are_found_at_once(self, columns, message):
+    def test_bad_rows_are_found_at_construction(self, columns, message):
         data = rows_of(**columns)
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             RaggedRows(data, ["x"], ["y"])
 
     @pytest.mark.parametrize("chunked", [False, True])
-    def test_bad_rows_are_named_by_their_number_in_the_view(self, chunked):
+    def test_errors_name_the_row_of_the_view(self, chunked):
         data = Dataset.from_dict({"x": [[[1]], [[1], [None]], [[1]], [[1], [1]]]})
         view = concatenate_datasets([data.select([i]) for i in (3, 2, 1)]) if chunked else data.select([3, 2, 1])
-        with pytest.raises(ValueError, match=r"^row 2: column 'x' is null or holds a null"):
+        with pytest.raises(ValueError, match=r"^row 2: column 'x' is null or contains a null"):
             RaggedRows(view, ["x"])
 
     def test_chunks_of_different_widths(self):
@@ -319,10 +285,10 @@ class TestErrors:
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             RaggedRows(data, ["x"], sequence_targets=["y"])
 
-    @pytest.mark.parametrize("in_reach", [True, False])
-    def test_empty_row_is_an_error_when_asked_for(self, in_reach):
+    @pytest.mark.parametrize("gathered", [True, False])
+    def test_empty_row_raises_when_requested(self, gathered):
         rows = RaggedRows(rows_of(x=[[1], [], [2]]), ["x"])
-        rows._in_reach = in_reach
+        rows._can_gather = gathered
         message = (
             "row 1: column 'x' is an empty sequence, which cannot be packed; drop such rows with dataset.filter, "
             'or let the sampler do it with empty="drop"'
@@ -330,147 +296,13 @@ class TestErrors:
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             rows[[2, 1]]
 
-    @pytest.mark.parametrize("in_reach", [True, False])
-    def test_numbers_beyond_int64(self, in_reach):
+    @pytest.mark.parametrize("gathered", [True, False])
+    def test_numbers_beyond_int64(self, gathered):
         rows = RaggedRows(Dataset.from_dict({"x": [np.array([2**63], dtype=np.uint64)]}), ["x"])
-        rows._in_reach = in_reach
-        with pytest.raises(ValueError, match=r"^column 'x' holds 9223372036854775808, more than int64 can"):
+        rows._can_gather = gathered
+        with pytest.raises(ValueError, match=r"^column 'x' contains 9223372036854775808, which does not fit int64"):
             rows[[0]]
 
     def test_transform(self):
         with pytest.raises(ValueError, match=r"^column 'x' passes through a transform .* or use a DataLoader"):
             RaggedRows(dataset().with_transform(lambda batch: batch), ["x"])
-
-
-WORDS = ["a", "ß", "naïve", "日本語", "x" * 40, "🙂🙂", "e\u0301", "two"]
-
-
-def texts(large=False):
-    """Rows of 1 to 12 words: as strings, as lists of their code points, and a second sequence of any length."""
-    rng = np.random.default_rng(0)
-    rows = [rng.choice(WORDS, length).tolist() for length in rng.integers(1, 13, ROWS)]
-    lists, string = (LargeList, "large_string") if large else (List, "string")
-    features = {
-        "words": lists(Value(string)),
-        "ids": lists(lists(Value("int32"))),
-        "vectors": lists(lists(List(Value("float32"), length=2))),
-        "y": List(Value("int16")),
-        "label": Value("int64"),
-        "text": Value(string),
-        "other": lists(Value("int64")),
-    }
-    columns = {
-        "words": rows,
-        "ids": [[[ord(c) for c in word] for word in row] for row in rows],
-        "vectors": [[[[ord(c), -1.5] for c in word] for word in row] for row in rows],
-        "y": [rng.integers(0, 9, len(row)).tolist() for row in rows],
-        "label": list(range(ROWS)),
-        "text": [" ".join(row) for row in rows],
-        "other": [rng.integers(0, 9, rng.integers(1, 30)).tolist() for _ in rows],
-    }
-    return Dataset.from_dict(columns, features=Features(features))
-
-
-def check_apart(data, inputs, targets=(), in_reach=True, **options):
-    rows, collate = RaggedRows(data, inputs, targets, **options), PackCollate(inputs, targets, **options)
-    data = data.select_columns(list(dict.fromkeys([*inputs, *targets])))
-    assert rows._in_reach == in_reach
-    rng = np.random.default_rng(1)
-    for size in (1, 2, 16, 64):
-        chosen = rng.integers(0, len(data), size)
-        batch, expected = rows[chosen.tolist()], collate.collate(data[chosen.tolist()], chosen)
-        for found, wanted in ((batch.inputs, expected.inputs), (batch.targets, expected.targets)):
-            for name, values in found.items():
-                assert values.data.dtype == wanted[name].data.dtype
-                for part, other in zip(values, wanted[name], strict=True):
-                    assert (part is None and other is None) or torch.equal(part, other)
-    return batch
-
-
-class TestSequencesOfSequences:
-    @pytest.mark.parametrize("text", ["characters", "bytes"])
-    @pytest.mark.parametrize("large", [False, True])
-    @pytest.mark.parametrize("view", VIEWS)
-    def test_every_view(self, view, large, text):
-        data = VIEWS[view](texts(large))
-        nested = ["words", "ids", "vectors"]
-        unaligned = ["other"]
-        batch = check_apart(data, ["y", *nested], ["label", "other"], nested=nested, unaligned=unaligned, text=text)
-        rows = data[batch.rows.tolist()]
-        outer = seqkit.packed.lengths(batch.inputs["y"]).tolist()
-        assert outer == [len(words) for words in rows["words"]]
-        decode = (lambda ids: bytes(ids).decode()) if text == "bytes" else (lambda ids: "".join(map(chr, ids)))
-        words = [decode(ids.tolist()) for ids in seqkit.packed.unpack(batch.inputs["words"])]
-        lined_up = seqkit.packed.unpack(batch.inputs["y"]._replace(data=torch.arange(len(words))))
-        assert [[words[place] for place in places] for places in lined_up] == rows["words"]
-        assert [ids.tolist() for ids in seqkit.packed.unpack(batch.targets["other"])] == rows["other"]
-
-    @pytest.mark.parametrize("text", ["characters", "bytes"])
-    @pytest.mark.parametrize("view", VIEWS)
-    def test_strings(self, view, text):
-        data = VIEWS[view](texts())
-        batch = check_apart(data, ["text"], ["label"], text=text)
-        expected = [list(row.encode()) if text == "bytes" else [*map(ord, row)] for row in data["text"]]
-        rows = RaggedRows(data, ["text"], text=text)
-        assert rows.lengths.tolist() == [len(row) for row in expected]
-        found = [ids.tolist() for ids in seqkit.packed.unpack(batch.inputs["text"])]
-        assert found == [expected[row] for row in batch.rows.tolist()]
-
-    def test_a_pair_of_strings(self):
-        data = texts()
-        check_apart(data.add_column("second", data["text"][::-1]), ["text", "second"], unaligned=["second"])
-
-    def test_max_length_cuts_tokens_not_their_characters(self):
-        batch = check_apart(texts(), ["y", "words"], nested=["words"], max_length=2)
-        assert seqkit.packed.lengths(batch.inputs["y"]).max() == 2
-        assert seqkit.packed.lengths(batch.inputs["words"]).max() == 40
-        check_apart(texts(), ["text"], max_length=3)
-
-    def test_no_rows(self):
-        rows = RaggedRows(texts(), ["y", "words"], ["other"], nested=["words"], unaligned=["other"])
-        batch = rows[[]]
-        assert batch.inputs["words"].data.shape == batch.targets["other"].data.shape == (0,)
-        assert batch.inputs["words"].unsorted_indices.shape == (0,)
-
-    def test_memory_mapped_and_pickled(self, tmp_path):
-        texts().save_to_disk(tmp_path / "rows", num_shards=3)
-        rows = RaggedRows(load_from_disk(tmp_path / "rows"), ["y", "words"], nested=["words"])
-        batch, again = rows[[1, 50, 20]], pickle.loads(pickle.dumps(rows))[[1, 50, 20]]
-        assert torch.equal(batch.inputs["words"].data, again.inputs["words"].data)
-
-    def test_inner_values_of_different_shapes_are_decoded(self):
-        data = Dataset.from_dict({"y": [[1, 2]] * 3, "x": [[[[1], [2]], [[3]]]] * 2 + [[[[1, 2]], [[3, 4]]]]})
-        rows = RaggedRows(data, ["y", "x"], nested=["x"])
-        assert not rows._in_reach
-        assert rows[[0, 1]].inputs["x"].data.flatten().tolist() == [1, 1, 3, 3, 2, 2]
-
-    @pytest.mark.parametrize(
-        ("row", "message"),
-        [
-            ({"y": [1, 2], "words": ["a", ""]}, "row 1: column 'words' holds an empty sequence for token 1"),
-            ({"y": [1, 2], "words": ["a"]}, "row 1: 2 tokens in column 'y' but 1 values in 'words'"),
-            ({"y": [1], "words": [None]}, "row 1: column 'words' is null or holds a null"),
-            ({"y": [1], "words": None}, "row 1: column 'words' is null or holds a null"),
-        ],
-    )
-    def test_bad_words(self, row, message):
-        examples = [{"y": [4], "words": ["b"]}, row]
-        collate = PackCollate(["y", "words"], nested=["words"])
-        with pytest.raises(ValueError, match=re.escape(message)):
-            collate(examples)
-        with pytest.raises(ValueError, match=re.escape(message)):
-            RaggedRows(Dataset.from_list(examples), ["y", "words"], nested=["words"])[[0, 1]]
-
-    @pytest.mark.parametrize(
-        ("other", "message"),
-        [([], "row 1: column 'other' is an empty sequence"), (None, "row 1: column 'other' is null")],
-    )
-    def test_bad_unaligned_rows(self, other, message):
-        data = Dataset.from_list([{"y": [4], "other": [5, 6]}, {"y": [4, 5], "other": other}])
-        with pytest.raises(ValueError, match=re.escape(message)):
-            RaggedRows(data, ["y"], ["other"], unaligned=["other"])[[0, 1]]
-
-    @pytest.mark.parametrize("name", ["y", "z"])
-    def test_refuses_columns_it_does_not_have(self, name):
-        with pytest.raises(ValueError, match=f"column '{name}' is nested or unaligned; it must be one of the two"):
-            PackCollate(["y", "words"], nested=[name])
