@@ -93,8 +93,8 @@ def find_max_tokens(
     """
     if data.continuous is not None:
         raise ValueError(
-            "find_max_tokens tries budgets of rows, but continuous text has none: its batches hold streams x steps "
-            "tokens; set those of data.continuous"
+            "find_max_tokens tries budgets of rows, but continuous text has none: its batches hold batch_size x "
+            "bptt tokens; set those of data.continuous"
         )
     if isinstance(data.splits.get("train"), IterableDataset):
         raise ValueError(

@@ -2,7 +2,7 @@
 
 from seqkit.data.batching.plan import StepCost
 from seqkit.data.batching.sampler import LengthBucketSampler
-from seqkit.data.continuous import Continuous, PieceSampler, TextStreams
+from seqkit.data.continuous import BPTTSampler, Continuous, ContinuousText
 from seqkit.data.encoders import (
     Characters,
     Encoder,
@@ -42,10 +42,12 @@ from seqkit.data.word_vectors import Vectors, read_vectors
 
 __all__ = [
     "CMAPSS",
+    "BPTTSampler",
     "CMUdict",
     "Characters",
     "CoNLL",
     "Continuous",
+    "ContinuousText",
     "Encoder",
     "Features",
     "Files",
@@ -57,7 +59,6 @@ __all__ = [
     "MultiLabels",
     "PackCollate",
     "PackedStream",
-    "PieceSampler",
     "PythonCode",
     "RaggedRows",
     "SavedDataset",
@@ -66,7 +67,6 @@ __all__ = [
     "StepCost",
     "StreamLoader",
     "Text",
-    "TextStreams",
     "TimeSeries",
     "TokenizerFile",
     "Values",

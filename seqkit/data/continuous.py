@@ -1,6 +1,5 @@
-"""Continuous text: all rows one after the other, cut into streams that are read side by side, piece by piece."""
+"""Continuous text: all rows concatenated, cut into sequences that are read in parallel, a few tokens a step."""
 
-import hashlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,38 +15,40 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils.data import Dataset, DistributedSampler
 
 from seqkit.batch import Batch
+from seqkit.data.batching.rank_assignment import rank_and_world_size
+from seqkit.data.batching.state import fingerprint, require_equal_settings
 
 Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Continuous:
-    """How continuous text is read.
+    """How a language model reads continuous text: truncated backpropagation through time (BPTT).
 
-    Training pieces vary in length, so that their borders fall elsewhere each epoch: the draw is that of AWD-LSTM
-    (Merity and others 2017, https://arxiv.org/abs/1708.02182), scaled to an epoch of always the same number of
-    pieces. There the learning rate is scaled by a piece's length; here the loss is a sum over tokens divided by a
-    constant, which does it.
+    In training the number of tokens of a step varies, so that the steps begin at other tokens in each epoch. It is
+    drawn as in AWD-LSTM (Merity and others 2017, https://arxiv.org/abs/1708.02182), scaled to the same number of
+    steps in every epoch. AWD-LSTM scales the learning rate by the number of tokens; here the loss is a sum over
+    tokens divided by a constant, which has the same effect.
 
     Attributes:
-        streams: Streams of training text, those of all ranks together.
-        steps: Tokens of a stream in a piece: how far gradients flow back.
-        short: Share of training pieces that have half as many.
-        deviation: Standard deviation of a training piece's number of tokens.
-        ends: Whether a row's end is a token to predict, too. A text in one row needs none.
-        evaluation_streams: Streams of other text. Each begins without context, so that fewer are more exact; more
-            are faster.
+        batch_size: Number of sequences read in parallel in training, on all ranks together.
+        bptt: Number of tokens of each sequence in a step, through which gradients flow back.
+        short: Share of training steps with half as many tokens.
+        deviation: Standard deviation of a training step's number of tokens.
+        append_eos: Whether the end of a row is a token to predict. Text in one row needs none.
+        evaluation_batch_size: Number of sequences read in parallel in evaluation. Each begins without context:
+            fewer are more exact, more are faster.
     """
 
-    streams: int = 64
-    steps: int = 70
+    batch_size: int = 64
+    bptt: int = 70
     short: float = 0.05
     deviation: float = 5.0
-    ends: bool = True
-    evaluation_streams: int = 16
+    append_eos: bool = True
+    evaluation_batch_size: int = 16
 
     def __post_init__(self) -> None:
-        for name in ("streams", "steps", "evaluation_streams"):
+        for name in ("batch_size", "bptt", "evaluation_batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"Continuous got {name}={getattr(self, name)}; it must be at least 1")
         if not 0 <= self.short <= 1 or self.deviation < 0:
@@ -57,14 +58,14 @@ class Continuous:
             )
 
 
-def joined(dataset: datasets.Dataset, column: str, boundary: int, *, ends: bool) -> Ints:
-    """All rows of a column of encoded ids as one text.
+def concatenate_rows(dataset: datasets.Dataset, column: str, boundary: int, *, append_eos: bool) -> Ints:
+    """Concatenate all rows of a column of encoded ids to one text.
 
     Args:
         dataset: The rows, in the order of the text.
-        column: The column, lists of ids.
-        boundary: The id that stands before the text.
-        ends: Whether it also follows each row.
+        column: The column, with lists of ids.
+        boundary: The id before the first token.
+        append_eos: Whether to append this id to each row, too.
 
     Returns:
         (M + 1,) for a text of M tokens: the boundary, then the tokens.
@@ -73,175 +74,171 @@ def joined(dataset: datasets.Dataset, column: str, boundary: int, *, ends: bool)
     for table in dataset.select_columns([column]).with_format("arrow").iter(batch_size=1000):
         rows = table.column(column).combine_chunks()
         ids = pc.list_flatten(rows).to_numpy(zero_copy_only=False).astype(np.int64)
-        if ends:
-            stops = pc.list_value_length(rows).to_numpy(zero_copy_only=False).astype(np.int64).cumsum()
-            ids = np.insert(ids, stops, boundary)
+        if append_eos:
+            ends = pc.list_value_length(rows).to_numpy(zero_copy_only=False).astype(np.int64).cumsum()
+            ids = np.insert(ids, ends, boundary)
         parts.append(ids)
     return np.concatenate(parts)
 
 
-class TextStreams(Dataset[Batch]):
-    """The streams of a text; ``streams[(start, stop)]`` is the packed batch of these steps of each.
+class ContinuousText(Dataset[Batch]):
+    """A text cut into sequences; ``text[(start, stop)]`` is the packed batch of these time steps of each sequence.
 
-    The text's M tokens are dealt to the streams in order, as evenly as can be: none is left out, the first M mod S
-    streams are one token longer, and the last piece's batch shrinks where the others end. A token's input is the
-    one before it in the text, also across the border of two streams, so each token is predicted exactly once.
+    The text's M tokens are divided into ``batch_size`` contiguous sequences of nearly equal length: the first M mod
+    ``batch_size`` sequences are one token longer, and no token is left out. The input at a token is the token
+    before it in the text, also where a sequence begins, so each token is predicted exactly once.
 
-    A Batch has the stream numbers as ``rows``, and in its targets the input's own column: the tokens to predict.
+    A Batch has the numbers of the sequences as ``rows``, and as target, under the input's name, the tokens to
+    predict.
 
     Args:
-        text: (M + 1,) what :func:`joined` gives.
-        column: What the input and its target are called.
-        streams: S, the streams on all ranks.
+        text: (M + 1,) as returned by :func:`concatenate_rows`.
+        column: Name of the input and of its target.
+        batch_size: Number of sequences on all ranks.
         num_replicas: Number of ranks; by default that of torch.distributed, or 1.
-        rank: This rank; it has every ``num_replicas``-th stream.
+        rank: This process's rank; it reads every ``num_replicas``-th sequence.
 
     Raises:
-        ValueError: There are more streams than tokens, or more ranks than streams.
+        ValueError: There are more sequences than tokens, or more ranks than sequences.
     """
 
     def __init__(
         self,
         text: Ints,
         column: str,
-        streams: int,
+        batch_size: int,
         *,
         num_replicas: int | None = None,
         rank: int | None = None,
     ) -> None:
-        running = torch.distributed.is_available() and torch.distributed.is_initialized()
-        if num_replicas is None:
-            num_replicas = torch.distributed.get_world_size() if running else 1
-        if rank is None:
-            rank = torch.distributed.get_rank() if running else 0
+        rank, world_size = rank_and_world_size(rank, num_replicas)
         tokens = len(text) - 1
-        if tokens < streams:
+        if tokens < batch_size:
             raise ValueError(
-                f"a text of {tokens} tokens cannot be cut into {streams} streams; set continuous.streams and "
-                f"continuous.evaluation_streams to fewer"
+                f"a text of {tokens} tokens cannot be cut into {batch_size} sequences; set continuous.batch_size "
+                f"and continuous.evaluation_batch_size to fewer"
             )
-        if streams < num_replicas:
+        if batch_size < world_size:
             raise ValueError(
-                f"{streams} streams cannot be dealt to {num_replicas} ranks; set continuous.streams and "
-                f"continuous.evaluation_streams to {num_replicas} at least"
+                f"{batch_size} sequences cannot be shared by {world_size} ranks; set continuous.batch_size and "
+                f"continuous.evaluation_batch_size to at least {world_size}"
             )
         self.text = torch.from_numpy(text)
         self.column = column
-        self.num_streams = streams
-        numbers = np.arange(streams)
-        lengths = tokens // streams + (numbers < tokens % streams)
-        self.num_steps = int(lengths[0])
-        self._numbers = numbers[rank::num_replicas]
-        self._starts = (lengths.cumsum() - lengths)[rank::num_replicas]
-        self._lengths = lengths[rank::num_replicas]
+        self.batch_size = batch_size
+        numbers = np.arange(batch_size)
+        lengths = tokens // batch_size + (numbers < tokens % batch_size)
+        self.longest = int(lengths[0])
+        self._numbers = numbers[rank::world_size]
+        self._starts = (lengths.cumsum() - lengths)[rank::world_size]
+        self._lengths = lengths[rank::world_size]
 
     @property
     def num_tokens(self) -> int:
-        """M, the tokens to predict, on all ranks."""
+        """M, the number of tokens to predict on all ranks."""
         return len(self.text) - 1
 
-    def __getitem__(self, piece: tuple[int, int]) -> Batch:
-        """The steps from ``start`` to before ``stop`` of each stream of this rank that is as long."""
-        steps = np.arange(*piece)
-        sizes = (self._lengths[:, None] > steps).sum(0)  # (T,) streams fall in length, by one at most
+    def __getitem__(self, steps: tuple[int, int]) -> Batch:
+        """Return the time steps from ``start`` to before ``stop`` of this rank's sequences that are long enough."""
+        times = np.arange(*steps)
+        sizes = (self._lengths[:, None] > times).sum(0)  # (T,) the lengths descend and differ by one at most
         sizes = sizes[sizes > 0]
-        places = np.concatenate(
-            [np.zeros(0, np.int64), *(self._starts[:size] + t for t, size in zip(steps, sizes, strict=False))]
+        positions = np.concatenate(
+            [np.zeros(0, np.int64), *(self._starts[:size] + t for t, size in zip(times, sizes, strict=False))]
         )
-        index, batch_sizes = torch.from_numpy(places), torch.from_numpy(sizes)
-        there = self._numbers[: sizes[0]] if sizes.size else self._numbers[:0]
+        index, batch_sizes = torch.from_numpy(positions), torch.from_numpy(sizes)
+        numbers = self._numbers[: sizes[0]] if sizes.size else self._numbers[:0]
 
-        def packed(values: Tensor) -> PackedSequence:
+        def pack(values: Tensor) -> PackedSequence:
             return PackedSequence(values, batch_sizes)
 
         return Batch(
-            rows=torch.from_numpy(there),
-            inputs={self.column: packed(self.text[index])},
-            targets={self.column: packed(self.text[index + 1])},
+            rows=torch.from_numpy(numbers),
+            inputs={self.column: pack(self.text[index])},
+            targets={self.column: pack(self.text[index + 1])},
         )
 
 
-class PieceSampler(DistributedSampler[tuple[int, int]]):
-    """Yields the pieces of an epoch, (start, stop), in the order of the text: the same on all ranks.
+class BPTTSampler(DistributedSampler[tuple[int, int]]):
+    """Yield the steps of an epoch as (start, stop) time steps, in the order of the text, equal on all ranks.
 
-    A pure function of the arguments and the epoch; as many pieces in every epoch.
+    The steps are a pure function of the arguments and the epoch. Every epoch has equally many.
 
     Args:
-        streams: What is cut into pieces.
-        continuous: How.
-        training: Whether the pieces' lengths vary; else all have ``continuous.steps``, but for the last.
-        seed: Of the variation.
+        text: The text.
+        continuous: How it is read.
+        training: Whether the number of time steps varies. Otherwise it is ``continuous.bptt``, the last one apart.
+        seed: Seed of the variation.
 
     Attributes:
-        tokens_per_step: Mean number of tokens of a piece, on all ranks.
-        sequences_per_step: Number of streams.
-        epoch_batches: Number of pieces of an epoch.
+        tokens_per_step: Mean number of tokens of a step, on all ranks.
+        sequences_per_step: Number of sequences.
+        epoch_batches: Number of steps of an epoch.
     """
 
-    def __init__(self, streams: TextStreams, continuous: Continuous, *, training: bool, seed: int = 0) -> None:
-        self.num_steps = streams.num_steps
+    def __init__(self, text: ContinuousText, continuous: Continuous, *, training: bool, seed: int = 0) -> None:
+        self.longest = text.longest
         self.continuous = continuous
         self.training = training
         self.seed = seed
         self.epoch = 0
         self._first = 0
-        mean = continuous.steps * (1 - continuous.short / 2) if training else continuous.steps
-        pieces = self.num_steps / mean
-        self.epoch_batches = min(max(1, round(pieces)), self.num_steps) if training else int(np.ceil(pieces))
-        self.tokens_per_step = streams.num_tokens / self.epoch_batches
-        self.sequences_per_step = float(streams.num_streams)
-        digest = hashlib.blake2b(streams.text.numpy().data, digest_size=8).hexdigest()
-        self._text = f"{streams.num_tokens} tokens in {streams.num_streams} streams, {digest}"
+        mean = continuous.bptt * (1 - continuous.short / 2) if training else continuous.bptt
+        steps = self.longest / mean
+        self.epoch_batches = min(max(1, round(steps)), self.longest) if training else int(np.ceil(steps))
+        self.tokens_per_step = text.num_tokens / self.epoch_batches
+        self.sequences_per_step = float(text.batch_size)
+        digest = fingerprint(text.text.numpy())
+        self._text = f"{text.num_tokens} tokens in {text.batch_size} sequences, {digest}"
 
     def __len__(self) -> int:
-        """Number of pieces of an epoch."""
+        """Return the number of steps of an epoch."""
         return self.epoch_batches
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        """The epoch's pieces; of the epoch that a loaded state is in, the remaining ones."""
-        return itertools.islice(itertools.pairwise(self._borders().tolist()), self._first, None)
+        """Return an iterator of the epoch's steps, after a loaded state of the remaining ones."""
+        return itertools.islice(itertools.pairwise(self._boundaries().tolist()), self._first, None)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration yields."""
+        """Choose the epoch that the next iteration yields, from its beginning."""
         if epoch != self.epoch:
             self.epoch = epoch
             self._first = 0
 
     def state_dict(self, step: int) -> dict[str, Any]:
-        """Where the epoch stands after ``step`` pieces: plain types, the same on all ranks."""
-        return {"epoch": self.epoch, "batches": step} | self._cut()
+        """Return the position after ``step`` steps of the epoch: plain types, identical on all ranks.
+
+        Keys: ``epoch``; ``batches``, the consumed steps; ``text``, a fingerprint; ``bptt``, ``short``,
+        ``deviation`` and ``seed``, which determine the steps.
+        """
+        return {"epoch": self.epoch, "batches": step} | self._settings()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a state, on any number of ranks.
+        """Go to the position at which the state was saved, on any number of ranks.
 
         Raises:
-            ValueError: The state is of another text, or of one that was cut into other streams or pieces.
+            ValueError: The state belongs to another text, or to one that was cut in another way.
         """
-        for key, value in self._cut().items():
-            older = key not in state_dict and key in ("short", "deviation", "seed")  # which runs once did not keep
-            if state_dict.get(key) != value and not older:
-                raise ValueError(
-                    f"the state is of other text or streams: {key} {state_dict.get(key)!r} in the state, {value!r} "
-                    f"here; resume with what the state was saved with, or start a new run"
-                )
+        current = self._settings()
+        require_equal_settings("continuous text", {key: state_dict.get(key) for key in current}, current)
         self.epoch = state_dict["epoch"]
         self._first = state_dict["batches"]
 
-    def _cut(self) -> dict[str, Any]:
-        """What decides the pieces of every epoch, in plain types."""
+    def _settings(self) -> dict[str, Any]:
+        """Return what determines the steps of every epoch, in plain types."""
         drawn = {"short": self.continuous.short, "deviation": self.continuous.deviation, "seed": self.seed}
-        return {"text": self._text, "steps": self.continuous.steps} | (drawn if self.training else {})
+        return {"text": self._text, "bptt": self.continuous.bptt} | (drawn if self.training else {})
 
-    def _borders(self) -> Ints:
-        """(K + 1,) the step at which each piece of the epoch begins, and the end."""
+    def _boundaries(self) -> Ints:
+        """Return the time step (K + 1,) at which each of the epoch's K steps begins, and the end."""
         count = self.epoch_batches
         if not self.training:
-            return np.minimum(np.arange(count + 1) * self.continuous.steps, self.num_steps)
+            return np.minimum(np.arange(count + 1) * self.continuous.bptt, self.longest)
         random = np.random.default_rng([self.seed, self.epoch])
-        full = np.where(random.random(count) < self.continuous.short, 0.5, 1.0) * self.continuous.steps
+        full = np.where(random.random(count) < self.continuous.short, 0.5, 1.0) * self.continuous.bptt
         drawn = np.maximum(random.normal(full, self.continuous.deviation), min(5, full.min()))
-        ends = np.rint(drawn.cumsum() * (self.num_steps / drawn.sum())).astype(np.int64)
-        numbers = np.arange(1, count + 1)  # rounding leaves each piece one step at least
+        ends = np.rint(drawn.cumsum() * (self.longest / drawn.sum())).astype(np.int64)
+        numbers = np.arange(1, count + 1)  # each step keeps at least one time step after rounding
         ends = np.maximum.accumulate(np.maximum(ends - numbers, 0)) + numbers
-        ends = np.minimum(ends, self.num_steps - (count - numbers))
+        ends = np.minimum(ends, self.longest - (count - numbers))
         return np.concatenate([[0], ends])

@@ -127,8 +127,8 @@ def test_on_the_command_line(capsys):
 def test_budgets_of_continuous_text_and_of_streams_are_refused(splits, trainer):
     model, _ = build(splits)
     words = {"inputs": "words"}
-    text = SequenceDataModule(splits, **words, continuous=Continuous(streams=2, steps=4))
-    with pytest.raises(ValueError, match="continuous text has none: its batches hold streams x steps tokens; set"):
+    text = SequenceDataModule(splits, **words, continuous=Continuous(batch_size=2, bptt=4))
+    with pytest.raises(ValueError, match="continuous text has none: its batches hold batch_size x bptt tokens"):
         find_max_tokens(trainer(), model, text)
     stream = SequenceDataModule(splits, **words, max_tokens=32, streaming=True)
     with pytest.raises(

@@ -8,23 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqkit import SequenceDataModule
-from seqkit.data import Continuous, PieceSampler, TextStreams
-from seqkit.data.continuous import joined
+from seqkit.data import BPTTSampler, Continuous, ContinuousText
+from seqkit.data.continuous import concatenate_rows
 
 ROWS = [[0, 1, 2], [], [3], [4, 5]]
 
 
-def plan(tokens, streams, *, training=True, ranks=1, rank=0, **options):
-    text = torch.arange(tokens + 1).numpy()
-    made = TextStreams(text, "text", streams, num_replicas=ranks, rank=rank)
-    return made, PieceSampler(made, Continuous(streams=streams, **options), training=training, seed=3)
+def make(tokens, batch_size, *, training=True, world_size=1, rank=0, **options):
+    text = ContinuousText(torch.arange(tokens + 1).numpy(), "text", batch_size, num_replicas=world_size, rank=rank)
+    return text, BPTTSampler(text, Continuous(batch_size=batch_size, **options), training=training, seed=3)
 
 
-def read(streams, sampler):
-    """By stream: what it reads and what it predicts, over all pieces of an epoch."""
+def read(text, sampler):
+    """Return the inputs and targets of each sequence, over all steps of an epoch."""
     found = {}
-    for piece in sampler:
-        batch = streams[piece]
+    for steps in sampler:
+        batch = text[steps]
         inputs, targets = batch.inputs["text"], batch.targets["text"]
         starts = inputs.batch_sizes.cumsum(0) - inputs.batch_sizes
         for rank, number in enumerate(batch.rows.tolist()):
@@ -35,46 +34,46 @@ def read(streams, sampler):
     return found
 
 
-@pytest.mark.parametrize("ends", [True, False])
-def test_rows_are_joined_in_their_order(ends):
+@pytest.mark.parametrize("append_eos", [True, False])
+def test_rows_are_concatenated_in_their_order(append_eos):
     rows = datasets.Dataset.from_dict(
         {"ids": ROWS}, datasets.Features({"ids": datasets.List(datasets.Value("int32"))})
     )
     expected = [9]
     for row in ROWS:
-        expected += row + [9] * ends
-    assert joined(rows, "ids", 9, ends=ends).tolist() == expected
+        expected += row + [9] * append_eos
+    assert concatenate_rows(rows, "ids", 9, append_eos=append_eos).tolist() == expected
     backwards = rows.select([3, 2, 1, 0])  # a view
-    assert joined(backwards, "ids", 9, ends=False).tolist() == [9, 4, 5, 3, 0, 1, 2]
+    assert concatenate_rows(backwards, "ids", 9, append_eos=False).tolist() == [9, 4, 5, 3, 0, 1, 2]
 
 
 @given(
     tokens=st.integers(1, 400),
-    streams=st.integers(1, 9),
-    ranks=st.integers(1, 3),
-    steps=st.integers(1, 40),
+    batch_size=st.integers(1, 9),
+    world_size=st.integers(1, 3),
+    bptt=st.integers(1, 40),
     training=st.booleans(),
     epoch=st.integers(0, 3),
 )
-def test_each_token_is_predicted_once_from_the_one_before(tokens, streams, ranks, steps, training, epoch):
-    streams = max(min(streams, tokens), 1)
-    ranks = min(ranks, streams)
-    predicted, pieces = [], set()
-    for rank in range(ranks):
-        made, sampler = plan(tokens, streams, training=training, ranks=ranks, rank=rank, steps=steps)
+def test_each_token_is_predicted_once_from_the_one_before(tokens, batch_size, world_size, bptt, training, epoch):
+    batch_size = max(min(batch_size, tokens), 1)
+    world_size = min(world_size, batch_size)
+    predicted, steps = [], set()
+    for rank in range(world_size):
+        text, sampler = make(tokens, batch_size, training=training, world_size=world_size, rank=rank, bptt=bptt)
         sampler.set_epoch(epoch)
         assert len(list(sampler)) == len(sampler)
-        pieces.add(tuple(sampler))
-        for inputs, targets in read(made, sampler).values():
+        steps.add(tuple(sampler))
+        for inputs, targets in read(text, sampler).values():
             assert targets == [i + 1 for i in inputs]
             predicted += targets
     assert sorted(predicted) == list(range(1, tokens + 1))
-    assert len(pieces) == 1
-    assert all(start < stop for start, stop in pieces.pop())
+    assert len(steps) == 1
+    assert all(start < stop for start, stop in steps.pop())
 
 
-def test_training_pieces_vary_as_those_of_awd_lstm():
-    _, sampler = plan(400_000, 2, steps=70)
+def test_training_steps_vary_as_in_awd_lstm():
+    _, sampler = make(400_000, 2, bptt=70)
     lengths = np.diff([start for start, _ in sampler] + [200_000])
     assert len(set(lengths.tolist())) > 10
     assert np.median(lengths) == pytest.approx(70, abs=2)
@@ -87,41 +86,40 @@ def test_training_pieces_vary_as_those_of_awd_lstm():
     assert list(sampler) == first
 
 
-def test_pieces_without_variation_are_equal():
-    _, sampler = plan(1000, 1, steps=100, short=0.0, deviation=0.0)
+def test_steps_without_variation_are_equal():
+    _, sampler = make(1000, 1, bptt=100, short=0.0, deviation=0.0)
     assert [stop - start for start, stop in sampler] == [100] * 10
-    _, sampler = plan(1030, 1, steps=100, training=False)
+    _, sampler = make(1030, 1, bptt=100, training=False)
     assert [stop - start for start, stop in sampler] == [100] * 10 + [30]
 
 
 @pytest.mark.parametrize("short", [0.05, 1.0])
-def test_pieces_of_one_token(short):
-    _, sampler = plan(100, 1, steps=1, short=short)
+def test_steps_of_one_token(short):
+    _, sampler = make(100, 1, bptt=1, short=short)
     assert list(sampler) == [(step, step + 1) for step in range(100)]
     assert sampler.tokens_per_step == 1
 
 
 def test_a_state_is_plain_and_resumes_on_other_ranks():
-    _, sampler = plan(5000, 4)
+    _, sampler = make(5000, 4)
     sampler.set_epoch(2)
     state = json.loads(json.dumps(sampler.state_dict(3)))
-    _, other = plan(5000, 4, ranks=2, rank=1)
+    _, other = make(5000, 4, world_size=2, rank=1)
     other.load_state_dict(state)
     assert list(other) == list(sampler)[3:]
     assert len(other) == len(sampler)
     other.set_epoch(3)
     assert len(list(other)) == len(other)
-    _, longer = plan(5001, 4)
-    with pytest.raises(ValueError, match=r"other text or streams: text '5000 tokens in 4 streams, .*'5001 tokens"):
+    _, longer = make(5001, 4)
+    with pytest.raises(ValueError, match=r"data and settings: text '5000 tokens in 4 sequences, .*'5001 tokens"):
         longer.load_state_dict(state)
-    _, shorter = plan(5000, 4, short=0.5)
-    with pytest.raises(ValueError, match=r"short 0.05 in the state, 0.5 here; resume with what the state"):
+    _, shorter = make(5000, 4, short=0.5)
+    with pytest.raises(ValueError, match=r"short 0.05 in the state, 0.5 here; resume with those the state"):
         shorter.load_state_dict(state)
-    shorter.load_state_dict({key: state[key] for key in ("epoch", "batches", "text", "steps")})  # of older runs
 
 
-def test_means_of_the_plan():
-    _, sampler = plan(1030, 4, steps=20)
+def test_means_of_a_step():
+    _, sampler = make(1030, 4, bptt=20)
     assert sampler.tokens_per_step * len(sampler) == 1030
     assert sampler.sequences_per_step == 4
 
@@ -133,41 +131,41 @@ def module(**options):
 
 class TestModule:
     def test_holds_out_the_last_rows(self):
-        data = module(continuous=Continuous(streams=1), validation_fraction=0.25, test_fraction=0.25)
+        data = module(continuous=Continuous(batch_size=1), validation_fraction=0.25, test_fraction=0.25)
         assert data.splits["test"]["text"][:] == ["is the question"]
         assert data.splits["validation"]["text"][:] == ["that"]
         assert data.splits["train"]["text"][:] == ["to be or", "not to be"]
 
     def test_predicts_row_by_row_without_a_budget(self):
-        data = module(continuous=Continuous(streams=1, evaluation_streams=1), test_fraction=0.5)
+        data = module(continuous=Continuous(batch_size=1, evaluation_batch_size=1), test_fraction=0.5)
         (batch,) = data.predict_dataloader()
         assert sorted(batch.rows.tolist()) == [0, 1]
         assert batch.targets == {}
 
-    def test_other_inputs_are_refused(self):
+    def test_other_inputs_raise(self):
         data = module(continuous=Continuous(), targets="text")
         with pytest.raises(ValueError, match=r"continuous text is one input column .* targets \['text'\]"):
             data.train_dataloader()
 
-    def test_streams_are_refused(self):
+    def test_streaming_raises(self):
         with pytest.raises(ValueError, match="continuous text needs all rows in their order; set streaming=False"):
             module(continuous=Continuous(), streaming=True)
 
 
 class TestBadInput:
-    def test_more_streams_than_tokens(self):
-        with pytest.raises(ValueError, match="a text of 3 tokens cannot be cut into 4 streams; set continuous"):
-            plan(3, 4)
+    def test_more_sequences_than_tokens(self):
+        with pytest.raises(ValueError, match="a text of 3 tokens cannot be cut into 4 sequences; set continuous"):
+            make(3, 4)
 
-    def test_more_ranks_than_streams(self):
-        with pytest.raises(ValueError, match="2 streams cannot be dealt to 3 ranks"):
-            plan(30, 2, ranks=3)
+    def test_more_ranks_than_sequences(self):
+        with pytest.raises(ValueError, match="2 sequences cannot be shared by 3 ranks"):
+            make(30, 2, world_size=3)
 
-    @pytest.mark.parametrize("options", [{"streams": 0}, {"steps": 0}, {"evaluation_streams": 0}])
-    def test_no_streams(self, options):
+    @pytest.mark.parametrize("options", [{"batch_size": 0}, {"bptt": 0}, {"evaluation_batch_size": 0}])
+    def test_sizes_below_one(self, options):
         with pytest.raises(ValueError, match=f"{next(iter(options))}=0; it must be at least 1"):
             Continuous(**options)
 
-    def test_no_share(self):
+    def test_a_share_above_one(self):
         with pytest.raises(ValueError, match=r"short=1\.5 and deviation=5\.0; the first is a share"):
             Continuous(short=1.5)

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, SequentialSampler
 from seqkit.batch import Batch
 from seqkit.data.batching.plan import StepCost
 from seqkit.data.batching.sampler import LengthBucketSampler
-from seqkit.data.continuous import Continuous, PieceSampler, TextStreams, joined
+from seqkit.data.continuous import BPTTSampler, Continuous, ContinuousText, concatenate_rows
 from seqkit.data.encoders import Encoder, encode_dataset, encode_table, is_vector, learn_spec, source_columns
 from seqkit.data.lightning.loaders import (
     EpochLength,
@@ -134,7 +134,7 @@ class SequenceDataModule(LightningDataModule):
         self.continuous = continuous
         self._spec = spec
         self._splits: dict[str, Any] | None = None
-        self._train_sampler: LengthBucketSampler | PieceSampler | None = None
+        self._train_sampler: LengthBucketSampler | BPTTSampler | None = None
         self._stream: ModuleStreamLoader | None = None
         self._resume: dict[str, Any] | None = None
         self._epoch_length: EpochLength | None = None
@@ -214,7 +214,7 @@ class SequenceDataModule(LightningDataModule):
         """
         max_tokens = self.max_tokens
         if max_tokens is None and self.max_sequences is None and self.continuous is not None:
-            max_tokens = self.continuous.streams * self.continuous.steps
+            max_tokens = self.continuous.batch_size * self.continuous.bptt
         counts = np.stack([rows.lengths, *(lengths(rows.dataset, column) for column in self._apart())], axis=1)
         counts[(counts == 0).any(1)] = 0  # one empty sequence makes an empty row
         sampler = LengthBucketSampler(
@@ -418,7 +418,7 @@ class SequenceDataModule(LightningDataModule):
 
     def _planned(
         self, split: str, *, training: bool = False, with_targets: bool = True, alone: bool = False
-    ) -> "tuple[RaggedRows | TextStreams, LengthBucketSampler | PieceSampler]":
+    ) -> "tuple[RaggedRows | ContinuousText, LengthBucketSampler | BPTTSampler]":
         """A split's rows and the plan of their batches, or the streams of its text and the plan of their pieces."""
         if self.continuous is None or not with_targets:
             rows = self.rows(split, training=training, with_targets=with_targets)
@@ -431,15 +431,15 @@ class SequenceDataModule(LightningDataModule):
                 f"{list(self.spec['targets'])}; name one column in `inputs`, or leave out `continuous`"
             )
         encoded = encode_dataset(self._split(split), self.spec, split)
-        streams = TextStreams(
+        streams = ContinuousText(
             # A language model's boundary is the id after the last.
-            joined(encoded, column, entry["size"], ends=self.continuous.ends),
+            concatenate_rows(encoded, column, entry["size"], append_eos=self.continuous.append_eos),
             column,
-            self.continuous.streams if training else self.continuous.evaluation_streams,
+            self.continuous.batch_size if training else self.continuous.evaluation_batch_size,
             num_replicas=1 if alone else None,
             rank=0 if alone else None,
         )
-        return streams, PieceSampler(streams, self.continuous, training=training, seed=self.seed)
+        return streams, BPTTSampler(streams, self.continuous, training=training, seed=self.seed)
 
     def _overfits(self) -> bool:
         trainer: Any = self.trainer
@@ -457,8 +457,8 @@ class SequenceDataModule(LightningDataModule):
 
     def _loader(
         self,
-        batches: "RaggedRows | TextStreams | PlannedBatches",
-        sampler: "LengthBucketSampler | PieceSampler | SequentialSampler",
+        batches: "RaggedRows | ContinuousText | PlannedBatches",
+        sampler: "LengthBucketSampler | BPTTSampler | SequentialSampler",
     ) -> DataLoader[Batch]:
         return PlannedLoader(
             batches,

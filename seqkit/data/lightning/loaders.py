@@ -11,7 +11,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from seqkit.batch import Batch
 from seqkit.data.batching.sampler import LengthBucketSampler
-from seqkit.data.continuous import TextStreams
+from seqkit.data.continuous import ContinuousText
 from seqkit.data.rows.packed_rows import RaggedRows
 from seqkit.data.streaming.loader import StreamLoader
 
@@ -19,7 +19,7 @@ from seqkit.data.streaming.loader import StreamLoader
 class PlannedBatches(TorchDataset[Batch]):
     """The batches of a plan, by number."""
 
-    def __init__(self, rows: RaggedRows | TextStreams, plan: list[Any]) -> None:
+    def __init__(self, rows: RaggedRows | ContinuousText, plan: list[Any]) -> None:
         self.rows = rows
         self.plan = plan
 

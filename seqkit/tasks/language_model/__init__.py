@@ -15,7 +15,7 @@ from torchmetrics import MetricCollection
 
 from seqkit import packed
 from seqkit.batch import Batch
-from seqkit.data.continuous import PieceSampler
+from seqkit.data.continuous import BPTTSampler
 from seqkit.data.encoders import Encoder, input_encoder
 from seqkit.decoding import sample
 from seqkit.losses import unit_values
@@ -120,7 +120,7 @@ class LanguageModel(SequenceModule):
 
     def plan_units(self, plan: Any) -> float:
         """The mean number of tokens of a step, with the rows' ends."""
-        ends = 0.0 if isinstance(plan, PieceSampler) else plan.sequences_per_step
+        ends = 0.0 if isinstance(plan, BPTTSampler) else plan.sequences_per_step
         return float(plan.tokens_per_step + ends)
 
     # The model.

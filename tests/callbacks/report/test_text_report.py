@@ -173,7 +173,7 @@ def test_language_model(splits, trainer, tmp_path, capsys, bidirectional):
 def test_continuous_text_has_tokens_but_neither_places_nor_rows(trainer, tmp_path, capsys):
     text = datasets.Dataset.from_dict({"text": ["ab\nba " * 20] * 4})
     splits = datasets.DatasetDict(train=text, validation=text, test=text)
-    data = SequenceDataModule(splits, {"text": Characters()}, continuous=Continuous(streams=2, steps=10))
+    data = SequenceDataModule(splits, {"text": Characters()}, continuous=Continuous(batch_size=2, bptt=10))
     model = LanguageModel(data.spec, ENCODER, EMBEDDING)
     scores = report_on(model, data, trainer, tmp_path)
     report = json.loads((tmp_path / "test_text.json").read_text())

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from seqkit import LanguageModel, SequenceDataModule, packed
 from seqkit.callbacks import NonMonotonicAveraging, WordVectors
-from seqkit.data import Continuous, TextStreams
+from seqkit.data import Continuous, ContinuousText
 from seqkit.nn import GRU, LSTM, AdaptiveSoftmax, Downsample, Embedding, Stack, Upsample
 from seqkit.tasks.language_model import framed
 
@@ -164,7 +164,7 @@ def test_starts_from_word_vectors(trainer, tmp_path):
     assert model.embeddings[0].weight[ids].tolist() == [[1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1]]
 
 
-CONTINUOUS = Continuous(streams=3, steps=7, evaluation_streams=2)
+CONTINUOUS = Continuous(batch_size=3, bptt=7, evaluation_batch_size=2)
 
 
 class TestContinuousText:
@@ -250,7 +250,7 @@ class TestContinuousText:
         model, _ = build(rows, continuous=CONTINUOUS)
         model = model.double().eval()
         text = np.arange(12) % 5
-        streams, nats = TextStreams(text, "text", 2), 0.0
+        streams, nats = ContinuousText(text, "text", 2), 0.0
         for piece in ((0, 5), (5, 6)):
             batch = streams[piece]
             nats += model.step(batch, "val").item() * len(batch.inputs["text"].data)
@@ -264,7 +264,7 @@ class TestContinuousText:
     def test_both_ways_is_refused(self, rows):
         model, _ = build(rows, bidirectional=True)
         with pytest.raises(ValueError, match="bidirectional=True cannot read continuous text, whose later tokens"):
-            model.step(TextStreams(np.arange(12) % 5, "text", 2)[0, 3], "val")
+            model.step(ContinuousText(np.arange(12) % 5, "text", 2)[0, 3], "val")
 
     def test_overfit_batches(self, rows, trainer):
         model, data = build(rows, continuous=CONTINUOUS)

@@ -36,7 +36,7 @@ model:
 data:
   source: {class_path: seqkit.data.Text, init_args: {train: text.txt, validation: 0.2, test: 0.2}}
   inputs: text
-  continuous: {streams: 4, steps: 10, evaluation_streams: 2}
+  continuous: {batch_size: 4, bptt: 10, evaluation_batch_size: 2}
 trainer: {max_epochs: 4, default_root_dir: runs}
 """
 
@@ -55,7 +55,7 @@ def test_a_checkpoint_suffices_for_test_and_predict(lines, tmp_path, monkeypatch
     assert cli.trainer.callback_metrics["val_perplexity"] < 9.5  # of 10 classes
     checkpoint = cli.trainer.checkpoint_callback.last_model_path
     saved = torch.load(checkpoint, weights_only=True)
-    assert yaml.safe_load(yaml.safe_dump(saved["seqkit_data"]))["continuous"]["streams"] == 4
+    assert yaml.safe_load(yaml.safe_dump(saved["seqkit_data"]))["continuous"]["batch_size"] == 4
     (expected,) = cli.trainer.test(cli.model, cli.datamodule, verbose=False)
     run = [sys.executable, "-m", "seqkit"]
     tested = subprocess.run(
@@ -99,7 +99,7 @@ for kind in ("sentences", "continuous"):
 
 def made(kind, folder):
     """A model and its data, the same in every process; row by row all rows in one step."""
-    options = {"max_tokens": 10_000} if kind == "sentences" else {"continuous": Continuous(streams=4, steps=20)}
+    options = {"max_tokens": 10_000} if kind == "sentences" else {"continuous": Continuous(batch_size=4, bptt=20)}
     data = SequenceDataModule(datasets.load_from_disk(folder), inputs="text", test_fraction=0.2, **options)
     optimizer = partial(torch.optim.SGD, lr=0.5)
     parts = partial(GRU, hidden_size=6), partial(Embedding, embedding_dim=6)
