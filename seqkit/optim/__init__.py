@@ -1,5 +1,5 @@
 """Learning-rate schedules."""
 
-from seqkit.optim.schedules import Plateau, WarmupConstant, WarmupCosine, WarmupLinear
+from seqkit.optim.schedules import Plateau, Warmup, WarmupConstant, WarmupCosine, WarmupLinear
 
-__all__ = ["Plateau", "WarmupConstant", "WarmupCosine", "WarmupLinear"]
+__all__ = ["Plateau", "Warmup", "WarmupConstant", "WarmupCosine", "WarmupLinear"]

@@ -1,128 +1,100 @@
-"""Learning-rate schedules as tasks take them: an optimiser, the number of steps of the fit, and options."""
+"""Learning-rate schedules for tasks: built from an optimiser, the number of steps of the fit, and options."""
 
 import math
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
-__all__ = ["Plateau", "WarmupConstant", "WarmupCosine", "WarmupLinear"]
+__all__ = ["Plateau", "Warmup", "WarmupConstant", "WarmupCosine", "WarmupLinear"]
 
 
-class _Warmup(LambdaLR):
-    """Rise linearly from 0 over the first steps, then follow :meth:`after`.
+class Warmup(LambdaLR):
+    """Increase the learning rate linearly from 0 to its peak, then follow :meth:`decay`, which subclasses define.
+
+    Torch's ``SequentialLR`` of ``LinearLR`` and ``CosineAnnealingLR`` has an absolute minimum instead of a share of
+    each parameter group's peak, rises again after the last step, and adds up rounding errors, because it computes
+    each value from the previous one.
 
     Args:
-        optimizer: The optimiser, whose learning rate is the peak.
-        total_steps: Optimiser steps of the whole fit.
-        warmup: The rise: a number of steps from 1 on, or a share of all steps below 1.
-        floor: Share of the peak at the end.
+        optimizer: The optimiser; its learning rate is the peak.
+        total_steps: Number of optimiser steps of the whole fit.
+        warmup: Length of the increase: a number of steps from 1, or a share of all steps below 1.
+        floor: Final learning rate, as a share of the peak.
 
     Raises:
-        ValueError: The rise is negative or as long as the fit, or the floor is not in [0, 1].
+        ValueError: ``warmup`` is negative or as long as the fit, or ``floor`` is not in [0, 1].
     """
 
-    def __init__(self, optimizer: Optimizer, total_steps: int, warmup: float, floor: float) -> None:
+    def __init__(self, optimizer: Optimizer, total_steps: int, warmup: float = 0.1, floor: float = 0.0) -> None:
         name = type(self).__name__
         steps = round(warmup * total_steps) if warmup < 1 else round(warmup)
         if warmup < 0 or steps >= total_steps:
             raise ValueError(
-                f"{name} got warmup={warmup}, {steps} of the fit's {total_steps} steps; give fewer steps, or a "
+                f"{name}: warmup={warmup} is {steps} of the fit's {total_steps} steps; give fewer steps, or a "
                 f"share below 1"
             )
         if not 0 <= floor <= 1:
-            raise ValueError(f"{name} got floor={floor}; give a share of the learning rate in [0, 1]")
+            raise ValueError(f"{name}: floor={floor}; give a share of the learning rate in [0, 1]")
         self.total_steps = total_steps
         self.warmup_steps = steps
         self.floor = floor
         super().__init__(optimizer, self.factor)
 
     def factor(self, step: int) -> float:
-        """The share of the peak at a step, from 0."""
+        """Compute the learning rate at a step, from 0, as a share of the peak."""
         if step < self.warmup_steps:
             return (step + 1) / (self.warmup_steps + 1)
-        passed = (step - self.warmup_steps) / max(self.total_steps - self.warmup_steps, 1)
-        return self.floor + (1 - self.floor) * self.after(min(passed, 1.0))
+        progress = (step - self.warmup_steps) / max(self.total_steps - self.warmup_steps, 1)
+        return self.floor + (1 - self.floor) * self.decay(min(progress, 1.0))
 
-    def after(self, passed: float) -> float:
-        """The share of the way from floor to peak when a share of the time after the rise has passed."""
+    def decay(self, progress: float) -> float:
+        """Compute the share of the way from floor to peak, given the share of the steps after the warm-up."""
         raise NotImplementedError
 
 
-class WarmupCosine(_Warmup):
-    """Rise linearly, then fall by half a cosine (Loshchilov and Hutter 2017, https://arxiv.org/abs/1608.03983).
+class WarmupCosine(Warmup):
+    """Increase linearly, then decrease by half a cosine; see :class:`Warmup`.
 
-    Args:
-        optimizer: The optimiser, whose learning rate is the peak.
-        total_steps: Optimiser steps of the whole fit.
-        warmup: The rise: a number of steps from 1 on, or a share of all steps below 1.
-        floor: Share of the peak at the end.
-
-    Raises:
-        ValueError: The rise is negative or as long as the fit, or the floor is not in [0, 1].
+    The decay of Loshchilov and Hutter (2017), https://arxiv.org/abs/1608.03983, without restarts.
     """
 
-    def __init__(self, optimizer: Optimizer, total_steps: int, warmup: float = 0.1, floor: float = 0.0) -> None:
-        super().__init__(optimizer, total_steps, warmup, floor)
-
-    def after(self, passed: float) -> float:
-        """Half a cosine."""
-        return 0.5 * (1 + math.cos(math.pi * passed))
+    def decay(self, progress: float) -> float:
+        """Compute half a cosine."""
+        return 0.5 * (1 + math.cos(math.pi * progress))
 
 
-class WarmupLinear(_Warmup):
-    """Rise linearly, then fall linearly.
+class WarmupLinear(Warmup):
+    """Increase linearly, then decrease linearly; see :class:`Warmup`."""
 
-    Args:
-        optimizer: The optimiser, whose learning rate is the peak.
-        total_steps: Optimiser steps of the whole fit.
-        warmup: The rise: a number of steps from 1 on, or a share of all steps below 1.
-        floor: Share of the peak at the end.
-
-    Raises:
-        ValueError: The rise is negative or as long as the fit, or the floor is not in [0, 1].
-    """
-
-    def __init__(self, optimizer: Optimizer, total_steps: int, warmup: float = 0.1, floor: float = 0.0) -> None:
-        super().__init__(optimizer, total_steps, warmup, floor)
-
-    def after(self, passed: float) -> float:
-        """A line."""
-        return 1 - passed
+    def decay(self, progress: float) -> float:
+        """Compute a falling line."""
+        return 1 - progress
 
 
-class WarmupConstant(_Warmup):
-    """Rise linearly, then stay.
-
-    Args:
-        optimizer: The optimiser, whose learning rate is the peak.
-        total_steps: Optimiser steps of the whole fit.
-        warmup: The rise: a number of steps from 1 on, or a share of all steps below 1.
-
-    Raises:
-        ValueError: The rise is negative or as long as the fit.
-    """
+class WarmupConstant(Warmup):
+    """Increase linearly, then stay at the peak; see :class:`Warmup`."""
 
     def __init__(self, optimizer: Optimizer, total_steps: int, warmup: float = 0.1) -> None:
-        super().__init__(optimizer, total_steps, warmup, 0.0)
+        super().__init__(optimizer, total_steps, warmup)
 
-    def after(self, passed: float) -> float:  # noqa: ARG002
-        """The peak."""
+    def decay(self, progress: float) -> float:  # noqa: ARG002
+        """Return 1."""
         return 1.0
 
 
 class Plateau(ReduceLROnPlateau):
-    """Lower the learning rate when the task's monitor has not improved for some epochs.
+    """Multiply the learning rate by a factor when the task's monitor has not improved for some epochs.
 
-    :class:`torch.optim.lr_scheduler.ReduceLROnPlateau`, stepped after each epoch's validation; the task says which
-    metric counts, and whether its minimum or maximum is best.
+    This is :class:`torch.optim.lr_scheduler.ReduceLROnPlateau`, stepped after the validation of each epoch. The
+    task determines the metric and whether its minimum or its maximum is best.
 
     Args:
         optimizer: The optimiser.
-        total_steps: Not used; a stream, which does not tell it, will do.
-        factor: What the learning rate is multiplied by.
-        patience: Epochs without improvement that are let pass.
-        threshold: Relative improvement that counts as one.
-        min_lr: The learning rate goes no lower.
+        total_steps: Ignored, so that a stream of unknown length works, too.
+        factor: Factor of the learning rate.
+        patience: Number of epochs without improvement before the learning rate changes.
+        threshold: Smallest relative improvement that counts.
+        min_lr: Lower bound of the learning rate.
     """
 
     def __init__(

@@ -1,4 +1,5 @@
 import math
+import pickle
 from functools import partial
 from types import SimpleNamespace
 
@@ -29,7 +30,7 @@ def rates(schedule, steps, **options):
     ],
 )
 @pytest.mark.parametrize("warmup", [0.2, 20])
-def test_rise_and_fall(schedule, after, warmup):
+def test_values_during_and_after_the_warmup(schedule, after, warmup):
     found, end = rates(schedule, 100, warmup=warmup)
     assert found[:20] == pytest.approx([2 * (step + 1) / 21 for step in range(20)])
     assert found[20] == pytest.approx(2.0)
@@ -37,33 +38,49 @@ def test_rise_and_fall(schedule, after, warmup):
     assert end == pytest.approx(2 * after(1.0))
 
 
-def test_without_a_rise_it_is_torchs_cosine():
+def test_cosine_without_warmup_equals_torchs():
     ours, _ = rates(WarmupCosine, 50, warmup=0)
     torchs, _ = rates(torch.optim.lr_scheduler.CosineAnnealingLR, 50)
     assert ours == pytest.approx(torchs)
 
 
 @pytest.mark.parametrize("schedule", [WarmupCosine, WarmupLinear])
-def test_the_floor_is_where_it_ends(schedule):
+def test_last_value_is_the_floor(schedule):
     found, end = rates(schedule, 40, warmup=4, floor=0.25)
     assert end == pytest.approx(0.5)
     assert min(found[4:]) > 0.5
 
 
-def test_refuses_what_makes_no_schedule():
-    with pytest.raises(ValueError, match=r"WarmupCosine got warmup=10, 10 of the fit's 10 steps; give fewer steps"):
+@pytest.mark.parametrize("schedule", [WarmupConstant, WarmupCosine, WarmupLinear])
+def test_resumed_schedule_continues(schedule):
+    def build():
+        optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=2.0)
+        return optimizer, schedule(optimizer, 20, 5)
+
+    def step(optimizer, scheduler):
+        optimizer.step()
+        scheduler.step()
+        return optimizer.param_groups[0]["lr"]
+
+    first = build()
+    values = [step(*first) for _ in range(8)]
+    state = pickle.loads(pickle.dumps([part.state_dict() for part in first]))
+    second = build()
+    for part, saved in zip(second, state, strict=True):
+        part.load_state_dict(saved)
+    assert second[0].param_groups[0]["lr"] == values[-1]
+    assert [step(*second) for _ in range(12)] == [step(*first) for _ in range(12)]
+
+
+def test_options_out_of_range_raise_an_error():
+    with pytest.raises(ValueError, match=r"WarmupCosine: warmup=10 is 10 of the fit's 10 steps; give fewer steps"):
         rates(WarmupCosine, 10, warmup=10)
-    with pytest.raises(
-        ValueError, match=r"WarmupLinear got floor=1.5; give a share of the learning rate in \[0, 1\]"
-    ):
+    with pytest.raises(ValueError, match=r"WarmupLinear: floor=1.5; give a share of the learning rate in \[0, 1\]"):
         rates(WarmupLinear, 10, floor=1.5)
 
 
-# In a task: see also tests/tasks/test_base.py.
-
-
-class _Worse(torch.optim.SGD):
-    """Learns nothing: nothing ever improves."""
+class _NoStep(torch.optim.SGD):
+    """Change no parameters, so that no metric improves."""
 
     @torch.no_grad()
     def step(self, closure=None):
@@ -79,7 +96,7 @@ def test_plateau_follows_the_tasks_monitor(splits, trainer):
         data.spec,
         partial(LSTM, hidden_size=4),
         partial(Embedding, embedding_dim=4),
-        optimizer=partial(_Worse, lr=0.8),
+        optimizer=partial(_NoStep, lr=0.8),
         lr_scheduler=partial(Plateau, factor=0.5, patience=1),
     )
     run = trainer(max_epochs=5)
@@ -87,11 +104,11 @@ def test_plateau_follows_the_tasks_monitor(splits, trainer):
     scheduler = run.lr_scheduler_configs[0].scheduler
     assert run.lr_scheduler_configs[0].monitor == "val_accuracy"
     assert scheduler.mode == "max"
-    # The first epoch is the best; of the four that follow each second is one too many.
+    # The first epoch is the best; the learning rate is halved after the third and the fifth.
     assert run.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.2)
 
 
-def test_plateau_takes_the_first_value_for_the_best(splits):
+def test_plateau_starts_with_the_first_value_as_the_best(splits):
     from seqkit import SequenceDataModule, Tagger
     from seqkit.nn import LSTM, Embedding
 
