@@ -1,8 +1,13 @@
-"""Builds the optional native kernels; without a compiler the package installs all the same."""
+"""Build the optional compiled code; without a compiler the package installs without it."""
+
+import runpy
+from pathlib import Path
 
 from setuptools import Extension, setup
 
-FLAGS = [
+CSRC = "seqkit/kernels/csrc"
+SOURCE_HASH = runpy.run_path("seqkit/kernels/source_hash.py")["source_hash"]()
+SWEEP_FLAGS = [
     "-O3",
     "-std=c++17",
     "-fopenmp",
@@ -17,26 +22,27 @@ VARIANTS = {
     "plain": [],
 }
 
+
+def library(name: str, sources: list[str], compile_flags: list[str], link_flags: list[str]) -> Extension:
+    """Describe one library; a failed build is skipped."""
+    return Extension(
+        f"seqkit.kernels._{name}",
+        [f"{CSRC}/{source}" for source in sources],
+        define_macros=[("SEQKIT_SOURCE", f"{SOURCE_HASH}ULL")],
+        extra_compile_args=compile_flags,
+        extra_link_args=link_flags,
+        depends=[path.as_posix() for path in sorted(Path(CSRC).iterdir())],
+        language="c++",
+        optional=True,
+    )
+
+
 setup(
     ext_modules=[
-        Extension(
-            f"seqkit.kernels._{name}_{variant}",
-            [f"seqkit/kernels/{name}.cpp"],
-            extra_compile_args=FLAGS + flags,
-            extra_link_args=["-fopenmp"],
-            language="c++",
-            optional=True,
-        )
-        for name in ("native", "crf")
-        for variant, flags in VARIANTS.items()
-    ]
-    + [
-        Extension(
-            "seqkit.data.rows._gather",
-            ["seqkit/data/rows/gather.cpp"],
-            extra_compile_args=["-O3", "-std=c++17"],
-            language="c++",
-            optional=True,
-        )
+        *(
+            library(f"sweeps_{variant}", ["rnn.cpp", "crf.cpp"], SWEEP_FLAGS + flags, ["-fopenmp"])
+            for variant, flags in VARIANTS.items()
+        ),
+        library("gather", ["gather.cpp"], ["-O3", "-std=c++17"], []),
     ]
 )

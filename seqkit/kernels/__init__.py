@@ -20,9 +20,10 @@ from seqkit.kernels import compile_op, reference
 from seqkit.kernels.autograd import LayerFunction
 from seqkit.kernels.cells import PLAIN, Extras, Mode, is_projected, zeros
 from seqkit.kernels.dispatch import SWEEPS, Backend, available, choose
+from seqkit.kernels.library import load_library
 from seqkit.packed import PackedLayout
 
-__all__ = ["Backend", "Extras", "Mode", "available", "choose", "layer"]
+__all__ = ["Backend", "Extras", "Mode", "available", "choose", "layer", "load_library"]
 
 
 def layer(

@@ -5,31 +5,11 @@ exponentials: those of a token over its largest, those of the transitions (C, C)
 normalises its states to a sum of one, so nothing overflows; see Rabiner 1989, section V.A. `crf.cpp` has the same.
 """
 
-import ctypes
-import functools
-from importlib.machinery import EXTENSION_SUFFIXES
-from pathlib import Path
-
 import torch
 from torch import Tensor
 
-from seqkit.kernels.native import VARIANTS
+from seqkit.kernels.library import load_library
 from seqkit.packed import PackedLayout
-
-
-@functools.cache
-def compiled() -> ctypes.CDLL | None:
-    """The widest variant that was built and that this machine runs, or None."""
-    folder = Path(__file__).parent
-    for variant in VARIANTS.get(torch.backends.cpu.get_cpu_capability(), ("plain",)):
-        for suffix in EXTENSION_SUFFIXES:
-            path = folder / f"_crf_{variant}{suffix}"
-            if path.exists():
-                try:
-                    return ctypes.CDLL(str(path))
-                except OSError:  # built against a runtime that is no longer there
-                    continue
-    return None
 
 
 def forward(
@@ -145,14 +125,16 @@ def n_best(
 
 
 def _native(values: Tensor) -> bool:
-    return values.device.type == "cpu" and values.dtype == torch.float64 and compiled() is not None
+    return values.device.type == "cpu" and values.dtype == torch.float64 and load_library("sweeps") is not None
 
 
 def _call(name: str, layout: PackedLayout, like: Tensor, *tensors: Tensor) -> None:
-    dense = [tensor.contiguous() for tensor in tensors]  # held while the compiled code reads them
-    getattr(compiled(), f"seqkit_crf_{name}")(
-        *map(ctypes.c_int64, (len(layout.sizes), layout.num_sequences, like.shape[1])),
-        ctypes.c_void_p(layout.batch_sizes.data_ptr()),
-        ctypes.c_int(torch.get_num_threads()),
-        *(ctypes.c_void_p(tensor.data_ptr()) for tensor in dense),
+    dense = [tensor.contiguous() for tensor in tensors]  # keeps them alive during the call
+    getattr(load_library("sweeps"), f"seqkit_crf_{name}")(
+        len(layout.sizes),
+        layout.num_sequences,
+        like.shape[1],
+        layout.batch_sizes.data_ptr(),
+        torch.get_num_threads(),
+        *(tensor.data_ptr() for tensor in dense),
     )

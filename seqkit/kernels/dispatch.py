@@ -7,6 +7,7 @@ import torch
 
 from seqkit.kernels import closed_form, native
 from seqkit.kernels.autograd import Sweeps
+from seqkit.kernels.library import load_library
 
 Backend = Literal["native", "closed_form", "reference"]
 
@@ -16,7 +17,7 @@ SWEEPS: Mapping[Backend, Sweeps] = {"native": native, "closed_form": closed_form
 def available() -> tuple[Backend, ...]:
     """The backends that are present on this machine, the fastest first."""
     everywhere: tuple[Backend, ...] = ("closed_form", "reference")
-    return everywhere if native.compiled() is None else ("native", *everywhere)
+    return everywhere if load_library("sweeps") is None else ("native", *everywhere)
 
 
 def choose(

@@ -1,49 +1,14 @@
-"""The sweeps over the steps in compiled code, for float32 on a CPU; `native.cpp` has them.
+"""The sweeps over the time steps in compiled code (`csrc/rnn.cpp`), for float32 on a CPU."""
 
-The library is built when the package is installed, if there is a compiler (`setup.py`), once for each vector width.
-It holds plain C functions on raw pointers and serves every version of torch.
-"""
-
-import ctypes
-import functools
-import logging
 from collections.abc import Sequence
-from importlib.machinery import EXTENSION_SUFFIXES
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from seqkit.kernels.cells import GATES, PLAIN, SLOTS, Extras, Gradients, Mode, Weights
+from seqkit.kernels.library import load_library
 from seqkit.kernels.projection import project
 from seqkit.packed import PackedLayout
-
-log = logging.getLogger(__name__)
-
-INTERFACE = 1  # as `seqkit_interface` in native.cpp
-VARIANTS = {"AVX512": ("avx512", "avx2", "plain"), "AVX2": ("avx2", "plain")}
-
-
-@functools.cache
-def compiled() -> ctypes.CDLL | None:
-    """The widest variant that was built and that this machine runs, or None; logs once which."""
-    folder = Path(__file__).parent
-    for variant in VARIANTS.get(torch.backends.cpu.get_cpu_capability(), ("plain",)):
-        for suffix in EXTENSION_SUFFIXES:
-            path = folder / f"_native_{variant}{suffix}"
-            if path.exists():
-                try:
-                    found = ctypes.CDLL(str(path))
-                    if found.seqkit_interface() != INTERFACE:
-                        continue
-                except (OSError, AttributeError):  # its runtime is no longer there; or it was built long ago
-                    continue
-                log.info("Recurrent layers run by compiled code (%s).", variant)
-                return found
-    log.info(
-        "No compiled code for recurrent layers; they run in plain torch operations. Reinstall with a C++ compiler."
-    )
-    return None
 
 
 def forward(
@@ -154,13 +119,14 @@ def _call(
     """Calls the library; what it writes to is contiguous."""
     directions, batch, units = state.shape
     dense = [a.contiguous() if isinstance(a, Tensor) else a for a in arguments]  # holds them until the call is over
-    getattr(compiled(), f"seqkit_{name}")(
-        ctypes.c_int(list(GATES).index(mode)),
-        *map(ctypes.c_int64, (len(layout.sizes), batch, units, directions)),
-        ctypes.c_void_p(layout.batch_sizes.data_ptr()),
-        ctypes.c_int(torch.get_num_threads()),
-        *(
-            ctypes.c_int64(a) if isinstance(a, int) else ctypes.c_void_p(None if a is None else a.data_ptr())
-            for a in dense
-        ),
+    function = getattr(load_library("sweeps"), f"seqkit_rnn_{name}")
+    function(
+        list(GATES).index(mode),
+        len(layout.sizes),
+        batch,
+        units,
+        directions,
+        layout.batch_sizes.data_ptr(),
+        torch.get_num_threads(),
+        *(a.data_ptr() if isinstance(a, Tensor) else a for a in dense),
     )

@@ -1,4 +1,3 @@
-import logging
 import multiprocessing
 
 import pytest
@@ -13,15 +12,7 @@ from seqkit.packed import PackedLayout
 from .test_layer import assert_same, problem
 from .test_layer import run as layer_run
 
-needs_library = pytest.mark.skipif(native.compiled() is None, reason="no compiler was there at install")
-
-
-@pytest.fixture
-def fresh_library():
-    """The library is looked for anew in the test, and again afterwards."""
-    native.compiled.cache_clear()
-    yield
-    native.compiled.cache_clear()
+needs_library = pytest.mark.skipif(kernels.load_library("sweeps") is None, reason="built without a compiler")
 
 
 def run(lengths, threads=1, units=20):
@@ -109,34 +100,6 @@ def test_in_a_worker(method):
     assert receiver.poll(30)
     assert receiver.recv() == expected
     worker.join()
-
-
-@needs_library
-@pytest.mark.usefixtures("fresh_library")
-def test_says_once_that_it_is_there(caplog):
-    with caplog.at_level(logging.INFO):
-        native.compiled()
-        native.compiled()
-    assert [r.message.startswith("Recurrent layers run by compiled code (") for r in caplog.records] == [True]
-    assert kernels.available()[0] == "native"
-
-
-@pytest.mark.usefixtures("fresh_library")
-def test_without_a_compiler(monkeypatch, caplog):
-    monkeypatch.setattr(native, "EXTENSION_SUFFIXES", [])
-    with caplog.at_level(logging.INFO):
-        assert kernels.available() == ("closed_form", "reference")
-    assert "No compiled code for recurrent layers; they run in plain torch operations." in caplog.text
-    assert kernels.choose(torch.device("cpu"), torch.float32) == "closed_form"
-    with pytest.raises(ValueError, match="backend is 'native'; it is one of"):
-        run([2, 1])
-
-
-@needs_library
-@pytest.mark.usefixtures("fresh_library")
-def test_a_library_built_from_another_source_is_not_taken(monkeypatch):
-    monkeypatch.setattr(native, "INTERFACE", 0)
-    assert kernels.available() == ("closed_form", "reference")
 
 
 @needs_library

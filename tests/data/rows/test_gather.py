@@ -8,7 +8,7 @@ from seqkit.data.rows.gather import gather
 from seqkit.data.rows.sorted_rows import SortedRows
 
 
-@pytest.mark.skipif(module.compiled() is None, reason="built without a compiler")
+@pytest.mark.skipif(module.load_library("gather") is None, reason="built without a compiler")
 @pytest.mark.parametrize("dtype", ["int8", "int32", "float16", "float32", "float64"])
 @given(st.lists(st.integers(1, 9) | st.just(60), min_size=1, max_size=12), st.sampled_from([1, 3, 80]), st.data())
 def test_equals_the_index(dtype, lengths, width, data):
@@ -22,5 +22,5 @@ def test_equals_the_index(dtype, lengths, width, data):
 
 
 def test_without_the_library(monkeypatch):
-    monkeypatch.setattr(module, "compiled", lambda: None)
+    monkeypatch.setattr(module, "load_library", lambda name: None)
     assert gather(np.zeros(4, np.int32), np.zeros(1, np.int64), np.ones(2, np.int64), 2) is None

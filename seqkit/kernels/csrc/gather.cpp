@@ -1,14 +1,11 @@
 // Gathers wide values of some sequences in packed order: step by step, within a step longest sequence first.
-// A plain C function on raw pointers; seqkit/data/gather.py calls it.
+// A plain C function on raw pointers, which seqkit/data/rows/gather.py calls. It needs no OpenMP and no vector
+// extensions, so more compilers build it than the sweeps.
 
 #include <cstdint>
 #include <cstring>
 
-#if defined(_WIN32)
-#define EXPORT extern "C" __declspec(dllexport)
-#else
-#define EXPORT extern "C"
-#endif
+#include "source.h"
 
 // Copies values of `size` bytes. Sequence b begins at items + begins[b] * item; its values lie one after the other.
 EXPORT void seqkit_gather(const char* items, int64_t item, int64_t size, const int64_t* begins,
@@ -18,7 +15,7 @@ EXPORT void seqkit_gather(const char* items, int64_t item, int64_t size, const i
         for (int64_t sequence = 0; sequence < batch_sizes[step]; ++sequence, out += size) {
             const char* from = items + begins[sequence] * item + step * size;
 #if defined(__GNUC__)
-            // More sequences than the hardware follows, far apart: what is needed in two steps is asked for here.
+            // The hardware does not prefetch so many distant sequences: prefetch the values of two steps ahead.
             if (sequence < ahead)
                 for (int64_t byte = 0; byte < size; byte += 64) __builtin_prefetch(from + 2 * size + byte, 0, 2);
 #endif

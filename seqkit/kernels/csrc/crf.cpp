@@ -1,28 +1,14 @@
-// The sweeps of a linear-chain CRF over packed sequences (see crf.py for what they compute), on a CPU.
+// Sweeps of a linear-chain CRF over packed sequences, for float64 on a CPU. crf.py documents what they compute.
 //
-// A plain C ABI on raw pointers, so that one build serves every version of torch. T steps, B sequences longest first,
-// N tokens, C tags; all arrays are dense and of float64. A sequence depends on no other: they are dealt to threads.
+// A plain C ABI on raw pointers, so that one build works with every version of torch. T steps, B sequences (longest
+// first), N tokens, C tags; all arrays are dense. Each sequence is independent and runs in one thread.
 
 #include <algorithm>
-#include <cstdint>
-#include <limits>
 #include <vector>
 
-typedef int64_t Int;
+#include "layout.h"
 
 namespace {
-
-struct Layout {
-    std::vector<Int> starts, lengths;
-    Layout(Int steps, Int batch, const Int* sizes) : starts(steps), lengths(batch) {
-        Int start = 0;
-        for (Int t = 0; t < steps; start += sizes[t++]) starts[t] = start;
-        for (Int t = 0, b = batch; t < steps; ++t) {
-            Int next = t + 1 < steps ? sizes[t + 1] : 0;
-            while (b > next) lengths[--b] = t + 1;
-        }
-    }
-};
 
 // out = row @ matrix
 inline void product(Int C, const double* __restrict row, const double* __restrict matrix, double* __restrict out) {
@@ -67,7 +53,7 @@ void seqkit_crf_forward(Int steps, Int batch, Int C, const Int* sizes, int threa
     }
 }
 
-// `transposed` holds the transitions' transpose; `marginals` and `after` are written.
+// Writes `marginals` and `after`. `transposed` is the transpose of the transitions.
 void seqkit_crf_backward(Int steps, Int batch, Int C, const Int* sizes, int threads, const double* potentials,
                          const double* transposed, const double* end, const double* states, double* marginals,
                          double* after) {
@@ -86,7 +72,7 @@ void seqkit_crf_backward(Int steps, Int batch, Int C, const Int* sizes, int thre
             for (Int j = 0; j < C; ++j) sum += m[j] = p[j] * f[j];
             const double scale = 1.0 / sum;
             for (Int j = 0; j < C; ++j) m[j] *= scale;
-            // Of the last token there is no next one, and `after` is zero.
+            // No token follows the last one, and its `after` is zero.
             const bool inner = t + 1 < layout.lengths[b];
             for (Int j = 0; j < C; ++j) w[j] = inner ? w[j] * scale : 0.0;
             if (!t) break;
@@ -104,7 +90,7 @@ void seqkit_crf_viterbi(Int steps, Int batch, Int C, const Int* sizes, int threa
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
     for (Int b = 0; b < batch; ++b) {
         const Int length = layout.lengths[b];
-        std::vector<double> held(C), next(C), from(length * C);  // pointers as doubles: one vector width for all
+        std::vector<double> held(C), next(C), from(length * C);  // pointers as doubles: all vectors have the same width
         for (Int j = 0; j < C; ++j) held[j] = start[j] + scores[b * C + j];
         for (Int t = 1; t < length; ++t) {
             const double* __restrict x = scores + (layout.starts[t] + b) * C;

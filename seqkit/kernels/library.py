@@ -1,0 +1,84 @@
+"""Compiled code: find the library for this CPU, check that it was built from this source, and load it.
+
+``setup.py`` builds the libraries from ``csrc`` when the package is installed, if there is a compiler. They contain
+plain C functions on raw pointers and work with every version of torch.
+"""
+
+import ctypes
+import functools
+import logging
+import warnings
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from seqkit.kernels.source_hash import source_hash
+
+log = logging.getLogger(__name__)
+
+Library = Literal["sweeps", "gather"]
+USERS: dict[Library, str] = {"sweeps": "recurrent layers and CRFs", "gather": "gathers of wide values"}
+
+FOLDER = Path(__file__).parent
+VARIANTS = {"AVX512": ("avx512", "avx2", "plain"), "AVX2": ("avx2", "plain")}  # by torch's name of the capability
+
+_INT, _POINTER = ctypes.c_int64, ctypes.c_void_p
+_LAYER = [ctypes.c_int, _INT, _INT, _INT, _INT, _POINTER, ctypes.c_int]  # cell, T, B, H, D, batch sizes, threads
+_CRF = [_INT, _INT, _INT, _POINTER, ctypes.c_int]  # T, B, C, batch sizes, threads
+FUNCTIONS: dict[Library, dict[str, list[type]]] = {
+    "sweeps": {
+        "seqkit_rnn_forward": [*_LAYER, _INT, *[_POINTER] * 24],
+        "seqkit_rnn_backward": [*_LAYER, *[_POINTER] * 25],
+        "seqkit_crf_forward": [*_CRF, *[_POINTER] * 6],
+        "seqkit_crf_backward": [*_CRF, *[_POINTER] * 6],
+        "seqkit_crf_viterbi": [*_CRF, *[_POINTER] * 6],
+    },
+    "gather": {"seqkit_gather": [_POINTER, _INT, _INT, _POINTER, _POINTER, _INT, _POINTER]},
+}
+
+
+@functools.cache
+def load_library(name: Library) -> ctypes.CDLL | None:
+    """Load a library in the widest variant that was built and that this CPU runs.
+
+    Args:
+        name: ``sweeps`` (recurrent layers and CRF, one variant for each vector width) or ``gather``.
+
+    Returns:
+        The library, or None if there is none: the callers then run in Python. Logs the choice once.
+
+    Warns:
+        RuntimeWarning: A library cannot be loaded or was built from other source, and is not used.
+    """
+    variants = VARIANTS.get(torch.backends.cpu.get_cpu_capability(), ("plain",))
+    files = [f"_sweeps_{variant}" for variant in variants] if name == "sweeps" else ["_gather"]
+    for path in (FOLDER / f"{file}{suffix}" for file in files for suffix in EXTENSION_SUFFIXES):
+        if path.exists():
+            try:
+                library = _open(path, name)
+            except (OSError, AttributeError, ValueError) as error:
+                warnings.warn(
+                    f"{path} is not used: {error}. Reinstall seqkit with a C++ compiler to build it again; until "
+                    f"then {USERS[name]} run in Python",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+                break
+            log.info("Compiled code for %s: %s.", USERS[name], path.name)
+            return library
+    log.info("No compiled code for %s: they run in Python. Reinstall seqkit with a C++ compiler.", USERS[name])
+    return None
+
+
+def _open(path: Path, name: Library) -> ctypes.CDLL:
+    library = ctypes.CDLL(str(path))
+    library.seqkit_source.argtypes, library.seqkit_source.restype = [], ctypes.c_uint64
+    built_from, expected = library.seqkit_source(), source_hash()
+    if built_from != expected:
+        raise ValueError(f"it was built from source {built_from:x}, but this is source {expected:x}")
+    for function, arguments in FUNCTIONS[name].items():
+        declared = getattr(library, function)
+        declared.argtypes, declared.restype = arguments, None
+    return library

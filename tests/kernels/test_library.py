@@ -1,0 +1,133 @@
+import logging
+import shutil
+import subprocess
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from seqkit import kernels
+from seqkit.data.rows.gather import gather
+from seqkit.kernels import library
+from seqkit.kernels.source_hash import FOLDER, source_hash
+
+needs_library = pytest.mark.skipif(
+    kernels.load_library("sweeps") is None or kernels.load_library("gather") is None,
+    reason="built without a compiler",
+)
+needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="no compiler here")
+
+
+@pytest.fixture(autouse=True)
+def load_again():
+    """Each test loads the libraries itself, and so does the first test after these."""
+    library.load_library.cache_clear()
+    yield
+    library.load_library.cache_clear()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder in which libraries are searched."""
+    monkeypatch.setattr(library, "FOLDER", tmp_path)
+    return tmp_path
+
+
+def build(source, target, *flags):
+    subprocess.run(["g++", "-shared", "-fPIC", "-std=c++17", *flags, str(source), "-o", str(target)], check=True)
+
+
+def assert_refused(name, *messages):
+    with pytest.warns(RuntimeWarning) as warned:
+        assert library.load_library(name) is None
+        assert library.load_library(name) is None  # the second call gives no second warning
+    (message,) = [str(warning.message) for warning in warned]
+    for expected in (*messages, "Reinstall seqkit with a C++ compiler"):
+        assert expected in message
+
+
+@needs_library
+def test_logs_once_which_library_it_uses(caplog):
+    with caplog.at_level(logging.INFO):
+        library.load_library("sweeps")
+        library.load_library("sweeps")
+    (record,) = caplog.records
+    assert record.message.startswith("Compiled code for recurrent layers and CRFs: _sweeps_")
+    assert kernels.available()[0] == "native"
+
+
+def test_without_libraries(folder, caplog):
+    with caplog.at_level(logging.INFO):
+        assert kernels.available() == ("closed_form", "reference")
+    assert "No compiled code for recurrent layers and CRFs: they run in Python." in caplog.text
+    assert kernels.choose(torch.device("cpu"), torch.float32) == "closed_form"
+    with pytest.raises(ValueError, match="backend is 'native'; it is one of"):
+        kernels.choose(torch.device("cpu"), torch.float32, forced="native")
+
+
+@needs_library
+@pytest.mark.parametrize("name", ["sweeps", "gather"])
+def test_every_declared_function_is_in_its_library(name):
+    found = library.load_library(name)
+    for function, arguments in library.FUNCTIONS[name].items():
+        assert getattr(found, function).argtypes == arguments
+
+
+@needs_compiler
+def test_a_library_built_from_this_source_is_loaded(folder):
+    file = folder / f"_gather{EXTENSION_SUFFIXES[0]}"
+    build(FOLDER / "gather.cpp", file, f"-DSEQKIT_SOURCE={source_hash()}ULL")
+    assert library.load_library("gather") is not None
+
+
+@needs_compiler
+def test_a_library_built_from_changed_source_is_refused(folder):
+    changed = shutil.copytree(FOLDER, folder / "csrc")
+    with (changed / "gather.cpp").open("a") as source:
+        source.write("// changed\n")
+    file = folder / f"_gather{EXTENSION_SUFFIXES[0]}"
+    build(changed / "gather.cpp", file, f"-DSEQKIT_SOURCE={source_hash(changed)}ULL")
+    assert_refused("gather", str(file), f"built from source {source_hash(changed):x}, but this is source")
+    assert gather(np.zeros(4, np.int32), np.zeros(1, np.int64), np.ones(2, np.int64), 2) is None
+
+
+@needs_compiler
+def test_a_foreign_library_is_refused(folder):
+    source = folder / "foreign.cpp"
+    source.write_text('extern "C" void seqkit_gather() {}')
+    for name, stem in (("gather", "_gather"), ("sweeps", "_sweeps_plain")):
+        file = folder / f"{stem}{EXTENSION_SUFFIXES[0]}"
+        build(source, file)
+        assert_refused(name, str(file), "seqkit_source")
+
+
+def test_a_file_that_is_no_library_is_refused(folder):
+    file = folder / f"_sweeps_plain{EXTENSION_SUFFIXES[0]}"
+    file.write_bytes(b"text")
+    assert_refused("sweeps", str(file))
+    assert kernels.available() == ("closed_form", "reference")
+
+
+def test_the_hash_depends_on_names_and_contents(tmp_path):
+    def hash_of(files):
+        for path in tmp_path.iterdir():
+            path.unlink()
+        for name, text in files.items():
+            Path(tmp_path, name).write_text(text)
+        return source_hash(tmp_path)
+
+    hashes = [
+        hash_of(files)
+        for files in (
+            {"a.h": "1"},
+            {"b.h": "1"},
+            {"a.h": "2"},
+            {"a.h": "1", "b.cpp": ""},
+            {"a.cpp": "", "b.h": "1"},
+        )
+    ]
+    assert len(set(hashes)) == len(hashes)
+    assert all(0 <= found < 2**63 for found in hashes)
+    assert hash_of({"a.h": "1", "notes.txt": "2"}) == hashes[0]
