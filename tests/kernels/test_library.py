@@ -42,7 +42,7 @@ def build(source, target, *flags):
 def assert_refused(name, *messages):
     with pytest.warns(RuntimeWarning) as warned:
         assert library.load_library(name) is None
-        assert library.load_library(name) is None  # the second call gives no second warning
+    assert library.load_library(name) is None  # without a second warning, which would be an error
     (message,) = [str(warning.message) for warning in warned]
     for expected in (*messages, "Reinstall seqkit with a C++ compiler"):
         assert expected in message
@@ -118,16 +118,8 @@ def test_the_hash_depends_on_names_and_contents(tmp_path):
             Path(tmp_path, name).write_text(text)
         return source_hash(tmp_path)
 
-    hashes = [
-        hash_of(files)
-        for files in (
-            {"a.h": "1"},
-            {"b.h": "1"},
-            {"a.h": "2"},
-            {"a.h": "1", "b.cpp": ""},
-            {"a.cpp": "", "b.h": "1"},
-        )
-    ]
+    contents = ({"a.h": "1"}, {"b.h": "1"}, {"a.h": "2"}, {"a.h": "1", "b.cpp": ""}, {"a.cpp": "", "b.h": "1"})
+    hashes = [hash_of(files) for files in contents]
     assert len(set(hashes)) == len(hashes)
     assert all(0 <= found < 2**63 for found in hashes)
     assert hash_of({"a.h": "1", "notes.txt": "2"}) == hashes[0]
