@@ -54,29 +54,33 @@ def learn_spec(
     for name in unaligned:
         if name not in others:
             raise ValueError(f"unaligned contains {name!r}; it may contain the inputs after the main one: {others}")
-    read = [_source(name, encoder) for name, encoder in [*inputs.items(), *targets.items()]]
-    check_columns(read, train.column_names, "train")
+    input_sources = {name: (given and given.column) or name for name, given in inputs.items()}
+    target_sources = {name: (given and given.column) or name for name, given in targets.items()}
+    check_columns([*input_sources.values(), *target_sources.values()], train.column_names, "train")
 
     spec: Spec = {"inputs": {}, "targets": {}}
     encoders = {
-        name: given or _default_input_encoder(name, train.features[_source(name, given)])
+        name: given or _default_input_encoder(name, train.features[input_sources[name]])
         for name, given in inputs.items()
     }
-    sharing = [name for name in unaligned if _may_share(train, main, encoders[main], name, encoders[name])]
-    for name, encoder in encoders.items():
-        if name not in sharing:
-            columns = [_source(name, encoder), *(sharing if name == main else ())]
-            encoders[name] = _fit(train, encoder, columns)
-    for name, encoder in encoders.items():
-        entry = _entry(name, encoders[main] if name in sharing else encoder)
+    main_feature = train.features[input_sources[main]] if inputs else None
+    sharing = [
+        name
+        for name in unaligned
+        if train.features.get(name) == main_feature and _is_same_encoder(encoders[name], encoders[main])
+    ]
+    fitted: dict[str, Encoder] = {}
+    for name, source in input_sources.items():
+        columns = [source, *(sharing if name == main else ())]
+        fitted[name] = fitted[main] if name in sharing else _fit(train, encoders[name], columns)
+        entry = spec["inputs"][name] = _entry(fitted[name], name, source)
         if name in unaligned:
             entry["unaligned"] = True
-        spec["inputs"][name] = entry
 
-    for name, given in targets.items():
-        feature = train.features[_source(name, given)]
-        encoder = _fit(train, given or _default_target_encoder(name, feature), [_source(name, given)])
-        entry = spec["targets"][name] = _entry(name, encoder)
+    for name, source in target_sources.items():
+        feature = train.features[source]
+        encoder = _fit(train, targets[name] or _default_target_encoder(name, feature), [source])
+        entry = spec["targets"][name] = _entry(encoder, name, source)
         entry["per"] = "token" if list_depth(feature) > isinstance(encoder, MultiLabels) else "sequence"
         if isinstance(encoder, LabelSequences):
             entry["per"] = "unaligned"
@@ -134,31 +138,22 @@ def _build_encoder(entry: str) -> Encoder:
     return cls(**content["init_args"])
 
 
-def _source(name: str, encoder: Encoder | None) -> str:
-    """Return the dataset's column that an input or target reads."""
-    return (encoder.column if encoder is not None else None) or name
-
-
-def _entry(name: str, encoder: Encoder) -> Entry:
+def _entry(encoder: Encoder, name: str, source: str) -> Entry:
+    """Return the entry of a fitted encoder that reads the column ``source``."""
     entry: Entry = {
         "class_path": public_path(type(encoder)),
         "init_args": encoder.init_args(),
         "kind": encoder.kind,
         "size": encoder.size,
     }
-    if _source(name, encoder) != name:
-        entry["column"] = encoder.column
+    if source != name:
+        entry["column"] = source
     return entry
 
 
-def _may_share(train: datasets.Dataset, main: str, main_encoder: Encoder, name: str, encoder: Encoder) -> bool:
-    """Whether an input has the type and the encoder of the main input, and reads the column of its own name."""
-    return (
-        encoder.column is None
-        and train.features[name] == train.features[_source(main, main_encoder)]
-        and type(encoder) is type(main_encoder)
-        and encoder.init_args() == main_encoder.init_args()
-    )
+def _is_same_encoder(encoder: Encoder, main: Encoder) -> bool:
+    """Whether an input that reads the column of its own name has the same encoder as the main input."""
+    return encoder.column is None and type(encoder) is type(main) and encoder.init_args() == main.init_args()
 
 
 def _fit(train: datasets.Dataset, encoder: Encoder, columns: Sequence[str]) -> Encoder:
