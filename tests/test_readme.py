@@ -31,7 +31,7 @@ def seeded():
 
 
 def fenced(page: Path, language: str) -> list[str]:
-    """The blocks of code of a page, each after as many empty lines as stand above it, so that errors name lines."""
+    """Return the code blocks of a page. Empty lines before a block keep its line numbers, for error messages."""
     text = page.read_text(encoding="utf-8")
     blocks = re.finditer(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
     return ["\n" * text.count("\n", 0, block.start(1)) + block[1] for block in blocks]
