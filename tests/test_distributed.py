@@ -38,8 +38,8 @@ data = SequenceDataModule(
 )
 model = Tagger(
     data.spec,
-    partial(LSTM, hidden_size=8, bidirectional=True),
-    partial(Embedding, embedding_dim=8),
+    encoder=partial(LSTM, hidden_size=8, bidirectional=True),
+    embedding=partial(Embedding, embedding_dim=8),
     optimizer=partial(torch.optim.SGD, lr=1.0),
 )
 trainer = Trainer(
@@ -105,7 +105,9 @@ def test_two_ranks_fit_on_a_stream_and_test_every_row_once(runs, splits):
     weights, scores, _ = runs[-1]
     data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=64)
     model = Tagger(
-        data.spec, partial(LSTM, hidden_size=8, bidirectional=True), partial(Embedding, embedding_dim=8)
+        data.spec,
+        encoder=partial(LSTM, hidden_size=8, bidirectional=True),
+        embedding=partial(Embedding, embedding_dim=8),
     ).double()
     model.load_state_dict(weights)
     trainer = Trainer(

@@ -1,13 +1,15 @@
-"""Lightning modules: what is computed from a batch, how it is scored and learned."""
+"""Tasks as Lightning modules: the model, its loss, metrics, predictions and report."""
 
-from seqkit.tasks.base import Predictions, Task
 from seqkit.tasks.classifier import Classifier
 from seqkit.tasks.ctc_recognizer import CTCRecognizer
 from seqkit.tasks.forecaster import Forecaster
 from seqkit.tasks.language_model import LanguageModel
+from seqkit.tasks.module import SequenceModule
 from seqkit.tasks.multitask import MultiTask
+from seqkit.tasks.outputs import Predictions, RowReport, TaskOutput
 from seqkit.tasks.regressor import Regressor
 from seqkit.tasks.tagger import Tagger
+from seqkit.tasks.task import Task
 
 __all__ = [
     "CTCRecognizer",
@@ -17,6 +19,9 @@ __all__ = [
     "MultiTask",
     "Predictions",
     "Regressor",
+    "RowReport",
+    "SequenceModule",
     "Tagger",
     "Task",
+    "TaskOutput",
 ]

@@ -1,64 +1,67 @@
-"""One label, or one set of labels, a sequence."""
+"""One label, or one set of labels, per sequence."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
-from lightning.pytorch.cli import OptimizerCallable
-from torch.optim import Adam
+from torch import Tensor
+from torchmetrics import MetricCollection
 
-from seqkit.losses import Loss
-from seqkit.nn.pooling import LastPool
-from seqkit.tasks.base import Part, Schedule
-from seqkit.tasks.labels import LabelTask
+from seqkit.losses import Loss, Values, unit_values
+from seqkit.nn import LastPool
+from seqkit.tasks.inputs import TaskOptions
+from seqkit.tasks.labels import LabelTarget
+from seqkit.tasks.module import Part
+from seqkit.tasks.task import Task
 
 
-class Classifier(LabelTask):
+class Classifier(Task):
     """Label every sequence: the topic of a text, the speaker of an utterance, the class of a time series.
 
     Args:
-        spec: What the data decides; ``SequenceDataModule.spec``. Its one target is a class or labels a sequence.
-        encoder: See :class:`~seqkit.tasks.base.Task`.
-        embedding: See :class:`~seqkit.tasks.base.Task`.
-        embeddings: See :class:`~seqkit.tasks.base.Task`.
-        pooling: See :class:`~seqkit.tasks.base.Task`; by default the final states.
-        loss: By default cross-entropy, or binary cross-entropy where a sequence has any number of labels.
-        dropout: See :class:`~seqkit.tasks.base.Task`.
-        optimizer: See :class:`~seqkit.tasks.base.Task`.
-        lr_scheduler: See :class:`~seqkit.tasks.base.Task`.
+        spec: What the data determines: ``SequenceDataModule.spec``. Its one target is a class or labels per
+            sequence.
+        pooling: The pooling, without its ``input_size``; by default the final states.
+        loss: By default cross-entropy, or binary cross-entropy if a sequence has any number of labels.
         per_class: Report each class's F1, too.
-        attention: See :class:`~seqkit.tasks.base.Task`.
+        attention: Whether predictions contain, as ``INPUT_attention``, the weight that pooling gives each token.
+        options: The encoder and the optimiser; see :class:`~seqkit.Task`.
 
     Raises:
-        ValueError: The target is not a label per sequence; see also :class:`~seqkit.tasks.base.Task`.
+        ValueError: The target is not labels per sequence; see also :class:`~seqkit.Task`.
     """
-
-    per = "sequence"
 
     def __init__(
         self,
         spec: dict[str, Any],
-        encoder: Part,
-        embedding: Part | None = None,
-        embeddings: dict[str, Part] | None = None,
+        *,
         pooling: Part = LastPool,
         loss: Callable[[], Loss] | None = None,
-        dropout: float = 0.0,
-        optimizer: OptimizerCallable = Adam,
-        lr_scheduler: Schedule | None = None,
         per_class: bool = False,
         attention: bool = False,
+        **options: Unpack[TaskOptions],
     ) -> None:
-        super().__init__(
-            spec,
-            encoder,
-            embedding,
-            embeddings,
-            pooling,
-            loss,
-            dropout,
-            optimizer,
-            lr_scheduler,
-            False,
-            per_class,
-            attention,
-        )
+        self.labels = LabelTarget.from_spec(spec, per="sequence", task=type(self).__name__)
+        self.monitor = self.labels.monitor
+        self.per_class = per_class
+        loss_class = loss or self.labels.default_loss()
+        super().__init__(spec, loss=loss_class, pooling=pooling, attention=attention, causal=False, **options)
+
+    def output_size(self) -> int:
+        """Return one logit per label."""
+        return len(self.labels.names)
+
+    def build_metrics(self) -> list[MetricCollection]:
+        """Build accuracy and F1."""
+        return [self.labels.build_metrics(self.loss, per_class=self.per_class)]
+
+    def metric_inputs(self, output: Values, target: Values) -> list[tuple[Values, Values]]:
+        """Return predicted and true class ids (B,) or multi-hot labels (B, C)."""
+        return [(self.decode(output), unit_values(target).long())]
+
+    def decode(self, output: Values) -> Values:
+        """Return the most probable class, or the labels with a probability above one half."""
+        return self.labels.decode(output)
+
+    def to_python(self, predicted: Tensor) -> list[Any]:
+        """Return the label's name, or the list of names, of each sequence."""
+        return self.labels.to_python(predicted)

@@ -1,7 +1,6 @@
-"""Several targets over one encoder."""
+"""Several targets with one encoder."""
 
-from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Protocol, Unpack, cast
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
@@ -11,22 +10,27 @@ from torch.optim import Adam
 from torchmetrics import MetricCollection
 
 from seqkit.batch import Batch
-from seqkit.tasks.base import Task
 from seqkit.tasks.classifier import Classifier
-from seqkit.tasks.encoder_task import Encoded, EncoderTask
-from seqkit.tasks.module import Part, Predictions, Schedule, TaskOutput
+from seqkit.tasks.inputs import Encoded, EncoderParts, InputOptions, build_encoder
+from seqkit.tasks.module import Part, Schedule, SequenceModule
+from seqkit.tasks.outputs import Predictions, TaskOutput
 from seqkit.tasks.regressor import Regressor
 from seqkit.tasks.tagger import Tagger
-
-Head = Callable[[dict[str, Any], Part], Task]
-"""A task without its ``spec`` and its ``encoder``: a class, or :func:`functools.partial` of one."""
+from seqkit.tasks.task import Task
 
 
-class Passed(nn.Module):
-    """Stands for the encoder in a head, which reads what another task's encoder gives.
+class Head(Protocol):
+    """A task without its ``spec`` and its ``encoder``: a class, or :func:`functools.partial` of one."""
+
+    def __call__(self, spec: dict[str, Any], /, *, encoder: Part) -> Task:
+        """Build the head."""
+
+
+class IdentityEncoder(nn.Module):
+    """Identity encoder for the heads of a :class:`MultiTask`: the shared encoder has already run.
 
     Args:
-        input_size: H, the features of that encoder's output.
+        input_size: H, the features of the shared encoder's output.
     """
 
     def __init__(self, input_size: int) -> None:
@@ -34,53 +38,53 @@ class Passed(nn.Module):
         self.output_size = input_size
 
     def forward(self, hidden: PackedSequence) -> tuple[PackedSequence, None]:
-        """Pass it on; there is no state."""
+        """Return the input, and no state."""
         return hidden, None
 
 
-class MultiTask(EncoderTask):
+class MultiTask(SequenceModule):
     """Predict several targets, of one kind or of several, per token and per sequence, from one encoder.
 
     Each target has a head: a :class:`~seqkit.Tagger`, :class:`~seqkit.Classifier` or :class:`~seqkit.Regressor`
-    with its own loss, pooling, decoder and metrics, which are logged as ``val_COLUMN_accuracy``. The loss is the
-    weighted sum of the heads' mean losses a unit, and in the gradient every unit of a target weighs the same, as in
-    a task of its own.
+    with its own loss, pooling, decoder, metrics and ``dropout`` of the encoder's output. Its metrics are logged as
+    ``val_COLUMN_accuracy``. The loss is the weighted sum of the heads' mean losses per unit, and in the gradient
+    every unit of a target weighs the same, as in a task of its own.
 
     Args:
-        spec: What the data decides; ``SequenceDataModule.spec``, with one target or more.
-        encoder: See :class:`~seqkit.tasks.encoder_task.EncoderTask`.
-        embedding: See :class:`~seqkit.tasks.encoder_task.EncoderTask`.
-        embeddings: See :class:`~seqkit.tasks.encoder_task.EncoderTask`.
-        heads: By target column, its head, whose ``spec`` and ``encoder`` are left out. By default a Tagger for
-            labels per token, a Classifier for labels per sequence, a Regressor for values.
+        spec: What the data determines: ``SequenceDataModule.spec``, with one target or more.
+        heads: By target column, its head, without its ``spec`` and ``encoder``. By default a Tagger for labels per
+            token, a Classifier for labels per sequence, a Regressor for values.
         weights: By target column, the weight of its loss; 1 by default.
-        main: The target column whose own monitor says which checkpoint is best; by default the weighted sum of the
-            losses says it.
-        dropout: Probability of dropping a feature of the encoder's input. A head has its own for its output.
-        optimizer: See :class:`~seqkit.tasks.encoder_task.EncoderTask`.
-        lr_scheduler: See :class:`~seqkit.tasks.encoder_task.EncoderTask`.
-        causal: See :class:`~seqkit.tasks.encoder_task.EncoderTask`.
+        main: The target column whose own monitor says which checkpoint is best; by default it is the weighted sum
+            of the losses.
+        causal: Whether the output at a step may depend on nothing later; refuses a bidirectional encoder.
+        optimizer: The optimiser, without its parameters.
+        lr_scheduler: The learning-rate schedule: a callable that takes the optimiser and the number of steps of the
+            fit; see :mod:`seqkit.optim`.
+        inputs: ``encoder``, ``embedding``, ``embeddings`` and ``dropout`` (of the encoder's input); see
+            :func:`~seqkit.tasks.inputs.build_encoder`.
 
     Raises:
         ValueError: There is no target; a head, a weight or ``main`` is for a column that is no target; a weight is
-            negative; see also :class:`~seqkit.tasks.encoder_task.EncoderTask` and the heads.
+            negative; see also :func:`~seqkit.tasks.inputs.build_encoder` and the heads.
     """
 
     def __init__(
         self,
         spec: dict[str, Any],
-        encoder: Part,
-        embedding: Part | None = None,
-        embeddings: dict[str, Part] | None = None,
+        *,
         heads: dict[str, Head] | None = None,
         weights: dict[str, float] | None = None,
         main: str | None = None,
-        dropout: float = 0.0,
+        causal: bool = False,
         optimizer: OptimizerCallable = Adam,
         lr_scheduler: Schedule | None = None,
-        causal: bool = False,
+        **inputs: Unpack[InputOptions],
     ) -> None:
-        super().__init__(spec, encoder, embedding, embeddings, dropout, optimizer, lr_scheduler, causal)
+        super().__init__(spec, optimizer=optimizer, lr_scheduler=lr_scheduler)
+        self.sides, self.embeddings, self.encoder, self.dropout = build_encoder(
+            spec["inputs"], task=type(self).__name__, causal=causal, **inputs
+        )
         targets = spec["targets"]
         if not targets:
             raise ValueError("MultiTask needs a target or more, but the data has none; name columns in `targets`")
@@ -96,49 +100,52 @@ class MultiTask(EncoderTask):
             if weight < 0:
                 raise ValueError(f"the weight of target {column!r} is {weight}; give one of at least 0")
         size = cast(int, self.encoder.output_size)
-        inputs = {
+        encoded = {
             side[0]: {"kind": "features", "size": size, "unaligned": i > 0} for i, side in enumerate(self.sides)
         }
         self.columns = list(targets)
         self.weights = [(weights or {}).get(column, 1.0) for column in targets]
         for i, (column, entry) in enumerate(targets.items()):
-            head = (heads or {}).get(column) or _default_head(entry)
-            # A child, to which Lightning lends the trainer; by position, for a column may have any name.
-            self.add_module(f"head_{i}", head({"inputs": inputs, "targets": {column: entry}}, Passed))
+            build_head = (heads or {}).get(column) or _default_head(entry)
+            head = build_head({"inputs": encoded, "targets": {column: entry}}, encoder=IdentityEncoder)
+            # A child, which gets Lightning's trainer; named by position, for a column may have any name.
+            self.add_module(f"head_{i}", head)
         if main is not None:
             name, mode = self.heads[main].monitor
-            self.monitor = (_renamed(name, main), mode)
+            self.monitor = (_with_column(name, main), mode)
 
     @property
-    def heads(self) -> dict[str, Task]:
-        """By target column, its head."""
+    def heads(self) -> "dict[str, Task]":  # type: ignore[override]
+        """The head of each target column."""
         return {column: cast(Task, self.get_submodule(f"head_{i}")) for i, column in enumerate(self.columns)}
 
     def build_metrics(self) -> list[MetricCollection]:
-        """None of its own: the heads have them."""
+        """Build no metrics: the heads have their own."""
         return []
 
-    def read(self, encoded: list[Encoded]) -> dict[str, Any]:
-        """Compute each head's output from the encoder's, by target column."""
+    def forward(self, inputs: dict[str, PackedSequence]) -> dict[str, Any]:
+        """Compute the outputs of a batch by target column; see :meth:`seqkit.Task.forward`."""
+        encoded = self.encode(inputs)
         return {column: head.read(encoded) for column, head in self.heads.items()}
 
-    def step(self, batch: Batch, stage: str) -> Tensor:
-        """Compute a batch's loss and log it with the metrics of the stage.
+    def encode(self, inputs: dict[str, PackedSequence]) -> list[Encoded]:
+        """Embed and encode the sequence of each row, or both sequences of a pair."""
+        return EncoderParts(self.sides, self.embeddings, self.encoder, self.dropout).encode(inputs)
 
-        Returns:
-            The weighted sum of the heads' losses; see :meth:`seqkit.tasks.base.Task.step`.
-        """
-        if not len(batch.rows):
-            return self.no_objective()
-        return self._loss_and_update(self._outcomes(batch), stage)
-
-    def test_step(self, batch: Batch, _: int) -> dict[str, TaskOutput]:
-        """One batch of the test split; callbacks get what came of it."""
-        if not len(batch.rows):
-            return {}
-        outcomes = self._outcomes(batch)
-        self._loss_and_update(outcomes, "test")
-        return outcomes
+    def loss_and_outputs(self, batch: Batch, stage: str) -> tuple[Tensor, dict[str, TaskOutput]]:
+        """Compute the weighted sum of the heads' losses, and update and log their metrics."""
+        results = self(batch.inputs)
+        outputs = {column: head.task_output(results[column], batch) for column, head in self.heads.items()}
+        losses: list[Tensor] = []
+        values: dict[str, Tensor] = {}
+        for column, head in self.heads.items():
+            loss, found = head.loss_and_update(outputs[column], stage)
+            losses.append(loss)
+            values |= {_with_column(name, column): value for name, value in found.items()}
+        if stage == "train":
+            values["train_loss"] = self._weighted([values[f"train_{column}_loss"] for column in self.columns])
+        self.log_values(values)
+        return self._weighted(losses), outputs
 
     def predict_step(self, batch: Batch, _: int) -> Predictions:
         """Predict all targets of a batch, in plain types; attention as ``TARGET_INPUT_attention``."""
@@ -147,48 +154,28 @@ class MultiTask(EncoderTask):
         if rows:
             encoded = self.encode(batch.inputs)
             for column, head in self.heads.items():
-                found = head.predicted(encoded)
+                found = head.predict_columns(encoded)
                 predicted = found.pop(column)
-                # What a head says besides has the head's name in front: another may say the same.
+                # Other columns get the target's name as prefix: two heads may have columns of the same name.
                 columns |= {column: predicted} | {f"{column}_{name}": values for name, values in found.items()}
         return Predictions(rows, columns)
 
-    # Hooks of Lightning.
-
     def on_train_start(self) -> None:
-        """Let each head take the mean number of its units a step from the training loader's plan."""
+        """Let each head take the mean number of its units in a step from the training loader's plan."""
         for head in self.heads.values():
             head.on_train_start()
 
     def on_train_epoch_start(self) -> None:
-        """Forget the training metrics of the epoch before."""
+        """Reset the training metrics of the heads."""
         for head in self.heads.values():
             head.on_train_epoch_start()
 
-    # Private.
-
-    def _outcomes(self, batch: Batch) -> dict[str, TaskOutput]:
-        outputs = self(batch.inputs)
-        return {column: head.outcome(outputs[column], batch) for column, head in self.heads.items()}
-
-    def _loss_and_update(self, outcomes: dict[str, TaskOutput], stage: str) -> Tensor:
-        losses: list[Tensor] = []
+    def compute_metrics(self, stage: str) -> dict[str, Tensor]:
+        """Compute the heads' losses and metrics over all batches and ranks of a stage, and reset them."""
         values: dict[str, Tensor] = {}
         for column, head in self.heads.items():
-            loss, found = head.loss_and_update(outcomes[column], stage)
-            losses.append(loss)
-            values |= {_renamed(name, column): value for name, value in found.items()}
-        if stage == "train":
-            each = [values[f"train_{column}_loss"] for column in self.columns]
-            values["train_loss"] = self._weighted(each)
-        self._log_values(values)
-        return self._weighted(losses)
-
-    def _epoch_values(self, stage: str) -> dict[str, Tensor]:
-        values: dict[str, Tensor] = {}
-        for column, head in self.heads.items():
-            found = head._epoch_values(stage)
-            values |= {_renamed(name, column): value for name, value in found.items()}
+            found = head.compute_metrics(stage)
+            values |= {_with_column(name, column): value for name, value in found.items()}
         losses = [values[f"{stage}_{column}_loss"] for column in self.columns]
         return {f"{stage}_loss": self._weighted(losses)} | values
 
@@ -202,7 +189,7 @@ def _default_head(entry: dict[str, Any]) -> Head:
     return Tagger if entry["per"] == "token" else Classifier
 
 
-def _renamed(name: str, column: str) -> str:
+def _with_column(name: str, column: str) -> str:
     """``val_accuracy`` as ``val_COLUMN_accuracy``."""
     stage, _, metric = name.partition("_")
     return f"{stage}_{column}_{metric}"

@@ -1,139 +1,125 @@
-"""One label, or one set of labels, a token."""
+"""One label, or one set of labels, per token."""
 
 from collections.abc import Callable
-from typing import Any, Literal, cast
+from typing import Any, Literal, Unpack, cast
 
-from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
-from torch.optim import Adam
 from torchmetrics import MetricCollection
 
 from seqkit import packed
 from seqkit.labels import Scheme, allowed_transitions, detect_scheme
 from seqkit.losses import Loss, Values, unit_values
 from seqkit.metrics import SpanF1
-from seqkit.nn.crf import CRF
-from seqkit.tasks.base import Part, Schedule
-from seqkit.tasks.labels import LabelTask
-from seqkit.tasks.module import TaskOutput
+from seqkit.nn import CRF
+from seqkit.tasks.inputs import TaskOptions
+from seqkit.tasks.labels import LabelTarget
+from seqkit.tasks.outputs import TaskOutput
+from seqkit.tasks.task import Task
 
 
-class Tagger(LabelTask):
+class Tagger(Task):
     """Label every token: parts of speech, named entities, kinds of characters, events in a series.
 
-    Tags that follow a scheme of spans are scored by span F1, too, and that says which checkpoint is best. With
-    a ``decoder`` the loss is the negative log-likelihood of whole sequences of tags, and predictions are the best
-    sequences. That loss, too, is counted a token: the sum over sequences is divided by the number of their tokens.
-    Tokens without a label (a null in the data) count nowhere; a CRF sums over what they may be.
+    If the tags follow a scheme of spans, span F1 is computed too and says which checkpoint is best. With a
+    ``decoder`` the loss is the negative log-likelihood of whole sequences of tags, and predictions are the most
+    probable sequences. That loss is also per token: the sum over sequences is divided by the number of their
+    tokens. Tokens without a label (a null in the data) do not count; a CRF sums over all labels that they may have.
 
     Args:
-        spec: What the data decides; ``SequenceDataModule.spec``. Its one target is a class or labels a token.
-        encoder: See :class:`~seqkit.tasks.base.Task`.
-        embedding: See :class:`~seqkit.tasks.base.Task`.
-        embeddings: See :class:`~seqkit.tasks.base.Task`.
-        loss: By default cross-entropy, or binary cross-entropy where a token has any number of labels.
-        dropout: See :class:`~seqkit.tasks.base.Task`.
-        optimizer: See :class:`~seqkit.tasks.base.Task`.
-        lr_scheduler: See :class:`~seqkit.tasks.base.Task`.
-        causal: See :class:`~seqkit.tasks.base.Task`.
-        per_class: Report each class's F1, too, and each type's where tags follow a scheme.
+        spec: What the data determines: ``SequenceDataModule.spec``. Its one target is a class or labels per token.
+        loss: By default cross-entropy, or binary cross-entropy if a token has any number of labels.
+        per_class: Report each class's F1, too, and each span type's if tags follow a scheme.
         decoder: :class:`seqkit.nn.CRF`, without its number of tags; by default each token is labelled by itself.
-        scheme: How tags write spans (see :mod:`seqkit.labels`). ``auto`` looks at their names, which cannot tell
-            IOB1 from BIO and are taken for BIO; ``none``: they write no spans.
-        constrained: Whether the decoder gives probability to what the scheme allows only. Data that breaks its
-            scheme trains without.
+        scheme: How tags encode spans (see :mod:`seqkit.labels`). ``auto`` looks at their names and takes IOB1 for
+            BIO, which names cannot distinguish; ``none``: they encode no spans.
+        constrained: Whether the decoder gives probability only to what the scheme allows. Set it to false for data
+            that violates its scheme.
+        causal: Whether the output at a step may depend on nothing later; refuses a bidirectional encoder.
+        options: The encoder and the optimiser; see :class:`~seqkit.Task`.
 
     Raises:
-        ValueError: The target is not a label per token; a decoder with a loss, or for sets of labels; a tag name is
-            none of the scheme; see also :class:`~seqkit.tasks.base.Task`.
+        ValueError: The target is not labels per token; a decoder with a loss, or for sets of labels; a tag name
+            does not follow the scheme; see also :class:`~seqkit.Task`.
     """
-
-    per = "token"
 
     def __init__(
         self,
         spec: dict[str, Any],
-        encoder: Part,
-        embedding: Part | None = None,
-        embeddings: dict[str, Part] | None = None,
+        *,
         loss: Callable[[], Loss] | None = None,
-        dropout: float = 0.0,
-        optimizer: OptimizerCallable = Adam,
-        lr_scheduler: Schedule | None = None,
-        causal: bool = False,
         per_class: bool = False,
         decoder: Callable[[int], CRF] | None = None,
         scheme: Literal["auto", "none", "BIO", "IOB1", "BIOES"] = "auto",
         constrained: bool = True,
+        causal: bool = False,
+        **options: Unpack[TaskOptions],
     ) -> None:
+        self.labels = LabelTarget.from_spec(spec, per="token", task=type(self).__name__)
+        self.per_class = per_class
         self._scheme = scheme
-        super().__init__(
-            spec,
-            encoder,
-            embedding,
-            embeddings,
-            None,
-            loss,
-            dropout,
-            optimizer,
-            lr_scheduler,
-            causal,
-            per_class,
-        )
-        if self.scheme is not None:
-            self.monitor = ("val_span_f1", "max")
+        loss_class = loss or self.labels.default_loss()
+        super().__init__(spec, loss=loss_class, pooling=None, attention=False, causal=causal, **options)
+        self.monitor = self.labels.monitor if self.scheme is None else ("val_span_f1", "max")
         self.decoder = None
         if decoder is not None:
-            if loss is not None or self.multilabel:
+            if loss is not None or self.labels.multilabel:
                 raise ValueError(
                     "Tagger: a decoder has a loss of its own and gives each token one label; leave out `loss`, or "
                     "the decoder"
                 )
             self.decoder = decoder(self.output_size())
             if constrained and self.scheme is not None:
-                self.decoder.restrict(allowed_transitions(self.names, self.scheme))
+                self.decoder.restrict(allowed_transitions(self.labels.names, self.scheme))
 
     @property
     def scheme(self) -> Scheme | None:
-        """How the tags write spans, or None."""
-        if self.multilabel or self._scheme == "none":
+        """How the tags encode spans, or None."""
+        if self.labels.multilabel or self._scheme == "none":
             return None
-        return detect_scheme(self.names) if self._scheme == "auto" else self._scheme
+        return detect_scheme(self.labels.names) if self._scheme == "auto" else self._scheme
+
+    def output_size(self) -> int:
+        """Return one logit per label."""
+        return len(self.labels.names)
 
     def build_metrics(self) -> list[MetricCollection]:
-        """Accuracy and F1 of tokens; where tags follow a scheme, of spans."""
-        metrics = super().build_metrics()
+        """Build accuracy and F1 of tokens and, if tags follow a scheme, of spans."""
+        metrics = [self.labels.build_metrics(self.loss, per_class=self.per_class)]
         if self.scheme is not None:
-            spans = SpanF1(self.names, scheme=self.scheme, per_type=self.per_class)
+            spans = SpanF1(self.labels.names, scheme=self.scheme, per_type=self.per_class)
             metrics.append(MetricCollection({"spans": spans}))
         return metrics
 
     def metric_inputs(self, output: Values, target: Values) -> list[tuple[Values, Values]]:
-        """Predicted and true labels, flat, and packed where their order matters."""
+        """Return predicted and true labels, flat, and packed for metrics of spans."""
         decoded = self.decode(output)
         pairs: list[tuple[Values, Values]] = [(unit_values(decoded), unit_values(target).long())]
         return pairs if self.scheme is None else [*pairs, (decoded, target)]
 
     def compute_loss(self, output: Values, target: Values) -> tuple[Tensor, Tensor]:
-        """The loss summed over the tokens that count, and their number."""
+        """Compute the loss summed over the tokens that count, and return it with their number."""
         if self.decoder is None:
             return super().compute_loss(output, target)
         scores, tags = cast(PackedSequence, output), cast(PackedSequence, target)
         total = -self.decoder(scores, tags).sum()
         return total, (tags.data != self.decoder.ignore_index).sum()
 
-    def sequence_losses(self, outcome: TaskOutput) -> Tensor:
-        """The mean loss a token of each sequence, (B,); 0 where no token counts."""
+    def sequence_losses(self, output: TaskOutput) -> Tensor:
+        """Return the mean loss per token of each sequence, (B,); 0 where no token counts."""
         if self.decoder is None:
-            return super().sequence_losses(outcome)
-        scores, tags = cast(PackedSequence, outcome.output), cast(PackedSequence, outcome.target)
+            return super().sequence_losses(output)
+        scores, tags = cast(PackedSequence, output.output), cast(PackedSequence, output.target)
         known = packed.sum(tags._replace(data=tags.data != self.decoder.ignore_index))
         likelihood: Tensor = self.decoder(scores, tags).detach()
         return -likelihood / known.clamp(min=1)
 
     def decode(self, output: Values) -> Values:
-        """The likeliest label of each token, or the likeliest labels of a sequence."""
+        """Return the most probable label of each token, or the most probable labels of a sequence."""
         if self.decoder is None:
-            return super().decode(output)
+            return self.labels.decode(output)
         return self.decoder.decode(cast(PackedSequence, output))
+
+    def to_python(self, predicted: Tensor) -> list[Any]:
+        """Return the label's name, or the list of names, of each token."""
+        return self.labels.to_python(predicted)

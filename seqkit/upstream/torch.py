@@ -1,9 +1,8 @@
 """Undocumented parts of torch."""
 
 import math
-from typing import Any, Literal
+from typing import Any
 
-import torch
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
@@ -17,8 +16,8 @@ def change_class(module: nn.Module, cls: type[nn.Module]) -> None:
     module.__class__ = cls
 
 
-def set_plateau_mode(scheduler: ReduceLROnPlateau, mode: Literal["min", "max"]) -> None:
-    """Set whether a scheduler that has not made a step yet waits for a minimum or a maximum.
+def set_plateau_mode(scheduler: ReduceLROnPlateau, mode: str) -> None:
+    """Set whether a scheduler that has not made a step yet looks for a minimum (``min``) or a maximum (``max``).
 
     Torch takes the mode in the constructor only; the state dict contains it and the best value so far. Checked
     with torch 2.13.
@@ -35,15 +34,3 @@ def stock_forward(module: nn.RNNBase, input: Any, hx: Any) -> Any:
     """
     stock: Any = {"LSTM": nn.LSTM, "GRU": nn.GRU}.get(module.mode, nn.RNN)
     return stock.forward(module, input, hx)
-
-
-def use_fused_step(optimizer: torch.optim.Optimizer) -> None:
-    """Let an optimiser whose parameters are all floats on the CPU use torch's ``fused`` step if it has one.
-
-    On a CPU, Adam's fused step is several times faster than the default one. Torch takes ``fused`` in the
-    constructor, which the user has called already; a choice of ``foreach``, ``fused`` or ``differentiable`` is
-    kept. Checked with torch 2.13.
-    """
-    for group in optimizer.param_groups:
-        if group.get("fused", False) is None and group["foreach"] is None and not group["differentiable"]:
-            group["fused"] = all(p.device.type == "cpu" and p.is_floating_point() for p in group["params"]) or None

@@ -22,7 +22,10 @@ def fit(trainer):
         data = SequenceDataModule({"train": rows, "validation": rows}, inputs="text", max_tokens=20)
         torch.manual_seed(0)
         model = LanguageModel(
-            data.spec, partial(GRU, hidden_size=4), partial(Embedding, embedding_dim=4), optimizer=SGD
+            data.spec,
+            encoder=partial(GRU, hidden_size=4),
+            embedding=partial(Embedding, embedding_dim=4),
+            optimizer=SGD,
         )
         made: Trainer = trainer(callbacks=list(callbacks), **({"max_epochs": 3} | options))
         made.fit(model, data, ckpt_path=ckpt_path, weights_only=True if ckpt_path else None)

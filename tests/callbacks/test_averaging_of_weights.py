@@ -16,8 +16,8 @@ def build(splits, **options):
     torch.manual_seed(0)
     model = Tagger(
         data.spec,
-        partial(LSTM, hidden_size=4),
-        partial(Embedding, embedding_dim=4),
+        encoder=partial(LSTM, hidden_size=4),
+        embedding=partial(Embedding, embedding_dim=4),
         optimizer=partial(torch.optim.SGD, lr=0.5),
         **options,
     )

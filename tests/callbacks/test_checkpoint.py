@@ -10,7 +10,7 @@ from seqkit.nn import LSTM, Embedding
 
 def fit(task, target, splits, trainer, folder):
     data = SequenceDataModule(splits, inputs="words", targets=target, max_tokens=32, validation_fraction=0)
-    model = task(data.spec, partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=4))
+    model = task(data.spec, encoder=partial(LSTM, hidden_size=4), embedding=partial(Embedding, embedding_dim=4))
     checkpoint = BestCheckpoint(dirpath=str(folder))
     trainer(max_epochs=2, enable_checkpointing=True, callbacks=[checkpoint]).fit(model, data)
     return checkpoint
@@ -34,7 +34,7 @@ class SameScore(Callback):
 
 def test_of_equal_epochs_the_last_is_kept(splits, trainer, tmp_path):
     data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
-    model = Tagger(data.spec, partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=4))
+    model = Tagger(data.spec, encoder=partial(LSTM, hidden_size=4), embedding=partial(Embedding, embedding_dim=4))
     best = BestCheckpoint(dirpath=str(tmp_path))
     trainer(max_epochs=3, enable_checkpointing=True, callbacks=[SameScore(), best]).fit(model, data)
     assert {file.name for file in tmp_path.iterdir()} == {"best.ckpt", "last.ckpt"}

@@ -13,7 +13,7 @@ from seqkit.nn import LSTM, Embedding
 
 def predict(task, target, splits, trainer, path):
     data = SequenceDataModule(splits, inputs="words", targets=target, max_tokens=32)
-    model = task(data.spec, partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=4))
+    model = task(data.spec, encoder=partial(LSTM, hidden_size=4), embedding=partial(Embedding, embedding_dim=4))
     trainer(callbacks=[PredictionWriter(str(path))]).predict(model, data)
 
 
@@ -74,11 +74,16 @@ def test_a_conll_file_is_copied_with_the_predicted_column(name, text, trainer, t
     plain = {} if name == "data.conllu" else {"columns": ["form", "upos"], "comment": "# "}
     source = CoNLL(*[str(tmp_path / name)] * 3, **plain)
     data = SequenceDataModule(source, inputs="form", targets="upos", max_tokens=4)
-    model = Tagger(data.spec, partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=4), scheme="none")
+    model = Tagger(
+        data.spec,
+        encoder=partial(LSTM, hidden_size=4),
+        embedding=partial(Embedding, embedding_dim=4),
+        scheme="none",
+    )
     with torch.no_grad():
         model.head.weight.zero_()
-        model.head.bias.copy_(torch.arange(len(model.names)))  # every token gets the last name
-    best = model.names[-1]
+        model.head.bias.copy_(torch.arange(len(model.labels.names)))  # every token gets the last name
+    best = model.labels.names[-1]
     out = tmp_path / "out.conllu"
     trainer(callbacks=[PredictionWriter(str(out))]).predict(model, data)
     if name == "data.conllu":

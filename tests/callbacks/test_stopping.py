@@ -14,7 +14,9 @@ from seqkit.upstream.lightning import epoch_limit
 def build(splits, **options):
     data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=64)
     torch.manual_seed(0)
-    return Tagger(data.spec, partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=4), **options), data
+    return Tagger(
+        data.spec, encoder=partial(LSTM, hidden_size=4), embedding=partial(Embedding, embedding_dim=4), **options
+    ), data
 
 
 def test_stops_by_the_monitor_of_the_task(splits, trainer, tmp_path):

@@ -9,7 +9,7 @@ from seqkit.nn import LSTM, Embedding
 
 def test_counts_every_token_and_logs_speed_and_waste(splits, trainer):
     data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
-    model = Tagger(data.spec, partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=4))
+    model = Tagger(data.spec, encoder=partial(LSTM, hidden_size=4), embedding=partial(Embedding, embedding_dim=4))
     throughput = Throughput(every=2)
     run = trainer(max_epochs=2, callbacks=[throughput])
     run.fit(model, data)
@@ -25,7 +25,9 @@ def test_a_new_fit_resets_the_counters(splits, trainer):
     data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
     throughput = Throughput()
     for _ in range(2):
-        model = Tagger(data.spec, partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=4))
+        model = Tagger(
+            data.spec, encoder=partial(LSTM, hidden_size=4), embedding=partial(Embedding, embedding_dim=4)
+        )
         trainer(max_epochs=1, callbacks=[throughput]).fit(model, data)
         assert throughput.tokens == data.rows("train").lengths.sum()
 

@@ -44,7 +44,9 @@ def build(splits, optimizer=torch.optim.Adam):
     data = SequenceDataModule(splits, inputs={"words": Words(min_frequency=2)}, targets="tags", max_tokens=32)
     torch.manual_seed(0)
     embedding = partial(Embedding, embedding_dim=SIZE, word_dropout=0.3)
-    return Tagger(data.spec, partial(LSTM, hidden_size=4), embedding, optimizer=partial(optimizer, lr=0.05)), data
+    return Tagger(
+        data.spec, encoder=partial(LSTM, hidden_size=4), embedding=embedding, optimizer=partial(optimizer, lr=0.05)
+    ), data
 
 
 def fit(splits, trainer, callback, epochs=3, **options):
@@ -113,8 +115,8 @@ def test_a_checkpoint_made_without_vectors_keeps_its_embedding(splits, trainer, 
 def test_a_tied_language_model_has_words_without_a_vector_of_the_same_spread(splits, trainer, path):
     data = SequenceDataModule(splits.select_columns("words"), {"words": Words()}, max_tokens=32)
     torch.manual_seed(0)
-    parts = partial(LSTM, hidden_size=SIZE), partial(Embedding, embedding_dim=SIZE)
-    model = LanguageModel(data.spec, *parts, tied=True)
+    parts = {"encoder": partial(LSTM, hidden_size=SIZE), "embedding": partial(Embedding, embedding_dim=SIZE)}
+    model = LanguageModel(data.spec, **parts, tied=True)
     callback, watch = WordVectors(path), Watch()
     trainer(max_epochs=1, callbacks=[callback, watch], limit_val_batches=0).fit(model, data)
     known = callback.vectors.known
@@ -181,7 +183,12 @@ def test_error_messages(splits, trainer, path):
     inputs = {"words": None, "letters": WordCharacters(column="words")}
     data = SequenceDataModule(splits, inputs, "tags", max_tokens=32)
     letters = {"letters": partial(CharacterLSTM, embedding_dim=3, hidden_size=3)}
-    model = Tagger(data.spec, partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=5), letters)
+    model = Tagger(
+        data.spec,
+        encoder=partial(LSTM, hidden_size=4),
+        embedding=partial(Embedding, embedding_dim=5),
+        embeddings=letters,
+    )
     with pytest.raises(
         ValueError, match=r"input 'letters' goes through CharacterLSTM; give it a seqkit.nn.Embedding"
     ):
@@ -190,7 +197,9 @@ def test_error_messages(splits, trainer, path):
         trainer(max_epochs=1, callbacks=[WordVectors(path)]).fit(model, data)
     texts = datasets.Dataset.from_dict({"text": ["ab"] * 20, "label": ["x", "y"] * 10})
     ids = SequenceDataModule(texts, {"text": Characters()}, "label", max_tokens=32)
-    model = Classifier(ids.spec, partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=SIZE))
+    model = Classifier(
+        ids.spec, encoder=partial(LSTM, hidden_size=4), embedding=partial(Embedding, embedding_dim=SIZE)
+    )
     with pytest.raises(ValueError, match="the ids of Characters are not words; use Words or ShapedWords"):
         trainer(max_epochs=1, callbacks=[WordVectors(path)]).fit(model, ids)
     with pytest.raises(TypeError, match="WordVectors: DemoModel has no embeddings by input, as Tagger has"):
@@ -200,7 +209,9 @@ def test_error_messages(splits, trainer, path):
 def test_both_texts_of_a_pair_share_one_embedding():
     rows = datasets.Dataset.from_dict({"a": [["x"], ["y"]] * 5, "b": [["y"], ["x"]] * 5, "label": ["n", "p"] * 5})
     data = SequenceDataModule(rows, inputs=["a", "b"], unaligned="b", targets="label", max_tokens=8)
-    model = Classifier(data.spec, partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=SIZE))
+    model = Classifier(
+        data.spec, encoder=partial(LSTM, hidden_size=4), embedding=partial(Embedding, embedding_dim=SIZE)
+    )
     for column in (None, "a", "b"):
         embedding, words = WordVectors("vectors.txt", column)._find_embedding(model)
         assert embedding is model.embeddings[0]

@@ -81,7 +81,7 @@ def test_a_checkpoint_from_a_script_needs_only_a_source(folder, splits, trainer)
     from seqkit.nn import LSTM, Embedding
 
     data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=64)
-    model = Tagger(data.spec, partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=4))
+    model = Tagger(data.spec, encoder=partial(LSTM, hidden_size=4), embedding=partial(Embedding, embedding_dim=4))
     run = trainer(max_epochs=1)
     run.fit(model, data)
     run.save_checkpoint("script.ckpt")

@@ -20,8 +20,8 @@ def build(splits, **options):
     torch.manual_seed(0)
     model = Tagger(
         data.spec,
-        partial(LSTM, hidden_size=4),
-        partial(Embedding, embedding_dim=4),
+        encoder=partial(LSTM, hidden_size=4),
+        embedding=partial(Embedding, embedding_dim=4),
         optimizer=partial(torch.optim.SGD, lr=0.1),
         **options,
     )
@@ -86,7 +86,9 @@ def test_stops_where_memory_or_time_runs_out(splits, trainer, monkeypatch):
     class Starving(Tagger):
         step = starve
 
-    starving = Starving(data.spec, partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=4))
+    starving = Starving(
+        data.spec, encoder=partial(LSTM, hidden_size=4), embedding=partial(Embedding, embedding_dim=4)
+    )
     found = find_max_tokens(trainer(), starving, data)
     assert [(row["max_tokens"], row["fits"]) for row in found] == [(32, True), (64, True), (128, False)]
     assert found[-1]["seconds"] is None

@@ -94,8 +94,8 @@ def test_plateau_follows_the_tasks_monitor(splits, trainer):
     data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=64)
     model = Tagger(
         data.spec,
-        partial(LSTM, hidden_size=4),
-        partial(Embedding, embedding_dim=4),
+        encoder=partial(LSTM, hidden_size=4),
+        embedding=partial(Embedding, embedding_dim=4),
         optimizer=partial(_NoStep, lr=0.8),
         lr_scheduler=partial(Plateau, factor=0.5, patience=1),
     )
@@ -113,9 +113,9 @@ def test_plateau_starts_with_the_first_value_as_the_best(splits):
     from seqkit.nn import LSTM, Embedding
 
     data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=64)
-    parts = partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=4)
-    model = Tagger(data.spec, *parts, optimizer=partial(torch.optim.SGD, lr=0.8), lr_scheduler=Plateau)
-    model._trainer = SimpleNamespace(estimated_stepping_batches=10)
+    parts = {"encoder": partial(LSTM, hidden_size=4), "embedding": partial(Embedding, embedding_dim=4)}
+    model = Tagger(data.spec, **parts, optimizer=partial(torch.optim.SGD, lr=0.8), lr_scheduler=Plateau)
+    model.trainer = SimpleNamespace(estimated_stepping_batches=10)
     scheduler = model.configure_optimizers()["lr_scheduler"]["scheduler"]
     for accuracy in (0.5, 0.6, 0.7, 0.8, 0.9):
         scheduler.step(accuracy)
@@ -129,8 +129,8 @@ def test_plateau_needs_no_number_of_steps(splits, trainer):
 
     def fit(schedule):
         data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=64, streaming=True)
-        parts = partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=4)
-        trainer(max_epochs=1).fit(Tagger(data.spec, *parts, lr_scheduler=schedule), data)
+        parts = {"encoder": partial(LSTM, hidden_size=4), "embedding": partial(Embedding, embedding_dim=4)}
+        trainer(max_epochs=1).fit(Tagger(data.spec, **parts, lr_scheduler=schedule), data)
 
     fit(Plateau)
     with pytest.raises(
@@ -146,8 +146,8 @@ def test_warmup_of_a_whole_fit(splits, trainer):
     data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
     model = Tagger(
         data.spec,
-        partial(LSTM, hidden_size=4),
-        partial(Embedding, embedding_dim=4),
+        encoder=partial(LSTM, hidden_size=4),
+        embedding=partial(Embedding, embedding_dim=4),
         lr_scheduler=partial(WarmupCosine, warmup=0.25),
     )
     run = trainer(max_epochs=2)

@@ -163,7 +163,7 @@ def test_an_empty_batch_takes_part_without_changing_anything(splits):
 def test_several_inputs_with_embeddings_of_their_own(splits, trainer):
     data = SequenceDataModule(splits, inputs=["words", "series", "values"], targets="tags", max_tokens=32)
     model = Tagger(
-        data.spec, ENCODER, embedding=EMBEDDING, embeddings={"series": partial(Projection, output_size=5)}
+        data.spec, encoder=ENCODER, embedding=EMBEDDING, embeddings={"series": partial(Projection, output_size=5)}
     )
     assert model.encoder.input_size == 8 + 5 + 1
     trainer(max_epochs=1).fit(model, data)
@@ -217,19 +217,19 @@ class TestBadInput:
     def test_labels_where_values_are_wanted(self, splits):
         _, data = build("tags", splits)
         with pytest.raises(ValueError, match="Regressor needs values, but target 'tags' is a class per token"):
-            Regressor(data.spec, ENCODER, EMBEDDING)
+            Regressor(data.spec, encoder=ENCODER, embedding=EMBEDDING)
 
     def test_labels_per_token_for_a_classifier(self, splits):
         _, data = build("tags", splits)
         with pytest.raises(
             ValueError, match="Classifier needs labels per sequence, but target 'tags' is a class per"
         ):
-            Classifier(data.spec, ENCODER, EMBEDDING)
+            Classifier(data.spec, encoder=ENCODER, embedding=EMBEDDING)
 
     def test_two_targets(self, splits):
         data = SequenceDataModule(splits, inputs="words", targets=["tags", "flags"], max_tokens=32)
         with pytest.raises(ValueError, match=r"exactly one target, but the data has \['tags', 'flags'\]"):
-            Tagger(data.spec, ENCODER, EMBEDDING)
+            Tagger(data.spec, encoder=ENCODER, embedding=EMBEDDING)
 
     def test_embedding_for_a_column_that_is_no_input(self, splits):
         with pytest.raises(ValueError, match=r"embeddings for \['chars'\], but the inputs are \['words'\]"):
@@ -262,5 +262,5 @@ def test_hyperparameters_are_left_alone(splits):
     """Building a model must not change the spec that others are built from."""
     _, data = build("tags", splits)
     before = copy.deepcopy(data.spec)
-    Tagger(data.spec, ENCODER, EMBEDDING)
+    Tagger(data.spec, encoder=ENCODER, embedding=EMBEDDING)
     assert data.spec == before

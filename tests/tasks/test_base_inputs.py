@@ -34,7 +34,9 @@ def build(splits, characters="lstm", **options):
     data = SequenceDataModule(splits, inputs=dict(INPUTS), targets="tags", max_tokens=32)
     torch.manual_seed(0)
     embeddings = {"characters": EMBEDDINGS[characters], "shapes": partial(Embedding, embedding_dim=3)}
-    model = Tagger(data.spec, ENCODER, partial(Embedding, embedding_dim=8), embeddings, **options)
+    model = Tagger(
+        data.spec, encoder=ENCODER, embedding=partial(Embedding, embedding_dim=8), embeddings=embeddings, **options
+    )
     assert model.encoder.input_size == 8 + 10 + 3 + 1
     return model, data
 
@@ -117,7 +119,7 @@ def test_characters_need_an_embedding_of_their_own(splits):
     with pytest.raises(
         ValueError, match=r"input 'characters' holds a sequence of ids for each token, .*CharacterLSTM"
     ):
-        Tagger(data.spec, ENCODER, partial(Embedding, embedding_dim=8))
+        Tagger(data.spec, encoder=ENCODER, embedding=partial(Embedding, embedding_dim=8))
 
 
 # Calls of Lightning that the pinned jsonargparse deprecates.

@@ -96,8 +96,8 @@ def test_a_batch_gives_what_its_rows_give_alone(words):
     each = [model.compute_loss(model(one.inputs), one.targets["phones"])[0] for one in alone]
     assert units == len(chosen)
     torch.testing.assert_close(total, sum(each))
-    together = model.listed(model.decode(model(batch.inputs)))
-    singles = {int(one.rows): model.listed(model.decode(model(one.inputs)))[0] for one in alone}
+    together = model.predictions_to_python(model.decode(model(batch.inputs)))
+    singles = {int(one.rows): model.predictions_to_python(model.decode(model(one.inputs)))[0] for one in alone}
     assert together == [singles[row] for row in batch.rows.tolist()]
 
 
@@ -201,7 +201,7 @@ def test_features_with_fewer_steps_than_frames(trainer):
     torch.manual_seed(0)
     layers = [Downsample, partial(LSTM, hidden_size=16, bidirectional=True)]
     model = CTCRecognizer(
-        data.spec, partial(Stack, layers=layers), optimizer=partial(torch.optim.Adam, lr=0.03), beam_width=3
+        data.spec, encoder=partial(Stack, layers=layers), optimizer=partial(torch.optim.Adam, lr=0.03), beam_width=3
     )
     run = trainer(max_epochs=40, limit_val_batches=0)
     run.fit(model, data)
@@ -249,7 +249,7 @@ def test_streams_too(words, trainer):
     data = SequenceDataModule(
         words, inputs="word", targets={"phones": LabelSequences()}, max_tokens=32, streaming=True, pool=30
     )
-    model = CTCRecognizer(data.spec, ENCODER, EMBEDDING)
+    model = CTCRecognizer(data.spec, encoder=ENCODER, embedding=EMBEDDING)
     run = trainer(max_epochs=1)
     run.fit(model, data)
     assert "val_label_error_rate" in run.callback_metrics
@@ -276,7 +276,7 @@ class TestBadInput:
             "CTCRecognizer needs label sequences, but target 'tags' is a class per token; read the column with"
         )
         with pytest.raises(ValueError, match=message):
-            CTCRecognizer(data.spec, ENCODER, EMBEDDING)
+            CTCRecognizer(data.spec, encoder=ENCODER, embedding=EMBEDDING)
 
     def test_no_beam(self, words):
         with pytest.raises(ValueError, match="CTCRecognizer: beam_width is 0; give 1 or more"):
@@ -306,7 +306,7 @@ data = SequenceDataModule(
 )
 layers = [partial(LSTM, hidden_size=8, bidirectional=True), partial(Upsample, output_size=8)]
 model = CTCRecognizer(
-    data.spec, partial(Stack, layers=layers), partial(Embedding, embedding_dim=8),
+    data.spec, encoder=partial(Stack, layers=layers), embedding=partial(Embedding, embedding_dim=8),
     optimizer=partial(torch.optim.SGD, lr=0.1), beam_width=3,
 )
 trainer = Trainer(
@@ -317,6 +317,7 @@ trainer.fit(model, data)
 torch.manual_seed(100 + trainer.global_rank)  # as if each rank had dropped features of batches of its own
 own = torch.get_rng_state()
 trainer.save_checkpoint(f"{devices}.ckpt")
+trainer.training = True  # as when a fit resumes
 model.on_load_checkpoint(torch.load(f"{devices}.ckpt", weights_only=True))
 assert torch.equal(model._rng_state, own)
 scores = dict(trainer.callback_metrics) | trainer.test(model, data, verbose=False)[0]

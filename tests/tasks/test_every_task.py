@@ -164,7 +164,7 @@ def test_unseen_words_and_sequences_ten_times_longer(kind, rows, trainer):
     found = predicted(run, model, data)
     assert sorted(found) == [0, 1, 2]
     if kind in ("tagger", "crf", "each step", "language model"):
-        column = {"each step": "values", "language model": "nats"}.get(kind, "tags")
+        column = {"each step": "values", "language model": "nll"}.get(kind, "tags")
         assert [len(found[row][column]) for row in range(3)] == list(lengths)
 
 

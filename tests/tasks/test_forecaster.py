@@ -32,7 +32,7 @@ def waves():
 def build(waves, **options):
     data = SequenceDataModule(waves, inputs="series", max_tokens=128)
     torch.manual_seed(0)
-    return Forecaster(data.spec, ENCODER, **({"horizon": 3} | options)), data
+    return Forecaster(data.spec, encoder=ENCODER, **({"horizon": 3} | options)), data
 
 
 def by_hand(model, rows, count):
@@ -78,7 +78,7 @@ def test_no_output_depends_on_what_comes_later(waves):
 def test_gradients_reach_every_parameter(waves):
     model, data = build(waves)
     batch = data.rows("train")[[0, 1, 2]]
-    total, units = model.compute_loss(*model.outcome(model(batch.inputs), batch))
+    total, units = model.compute_loss(*model.task_output(model(batch.inputs), batch))
     (total / units).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad.abs().sum() > 0, name
@@ -127,7 +127,7 @@ def test_sequences_of_one_step_have_nothing_to_learn(waves):
 
 def test_other_inputs_may_help(splits, trainer):
     data = SequenceDataModule(splits, inputs=["words", "values"], max_tokens=64)
-    model = Forecaster(data.spec, ENCODER, partial(Embedding, embedding_dim=4), loss=L1)
+    model = Forecaster(data.spec, encoder=ENCODER, embedding=partial(Embedding, embedding_dim=4), loss=L1)
     assert (model.target_column, model.output_size()) == ("values", 1)
     run = trainer(max_epochs=1)
     run.fit(model, data)
@@ -138,17 +138,17 @@ class TestBadInput:
     def test_a_target(self, splits):
         data = SequenceDataModule(splits, inputs="series", targets="value", max_tokens=64)
         with pytest.raises(ValueError, match=r"target from an input, but the data has the targets \['value'\]"):
-            Forecaster(data.spec, ENCODER)
+            Forecaster(data.spec, encoder=ENCODER)
 
     def test_a_column_without_features(self, splits):
         data = SequenceDataModule(splits, inputs=["words", "series"], max_tokens=64)
         with pytest.raises(ValueError, match=r"column='words' and those with features are \['series'\]"):
-            Forecaster(data.spec, ENCODER, partial(Embedding, embedding_dim=4), column="words")
+            Forecaster(data.spec, encoder=ENCODER, embedding=partial(Embedding, embedding_dim=4), column="words")
 
     def test_an_encoder_that_reads_the_target(self, waves):
         data = SequenceDataModule(waves, inputs="series", max_tokens=64)
         with pytest.raises(ValueError, match="Forecaster is causal, but encoder LSTM is bidirectional"):
-            Forecaster(data.spec, partial(LSTM, hidden_size=4, bidirectional=True))
+            Forecaster(data.spec, encoder=partial(LSTM, hidden_size=4, bidirectional=True))
 
     def test_options(self, waves):
         with pytest.raises(ValueError, match="Forecaster got horizon=0; give a number of steps of at least 1"):
@@ -161,4 +161,4 @@ def test_an_encoder_that_changes_the_steps(waves):
     layers = [partial(Downsample, factor=2), ENCODER, partial(Upsample, factor=2)]
     data = SequenceDataModule(waves, inputs="series", max_tokens=128)
     with pytest.raises(ValueError, match="Forecaster predicts what follows each step, but encoder Stack has"):
-        Forecaster(data.spec, partial(Stack, layers=layers))
+        Forecaster(data.spec, encoder=partial(Stack, layers=layers))

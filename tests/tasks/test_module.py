@@ -16,8 +16,8 @@ def test_torchs_optimisers_take_their_fused_step_on_a_cpu(optimizer, splits, tra
         torch.manual_seed(0)
         model = Tagger(
             data.spec,
-            partial(LSTM, hidden_size=8),
-            partial(Embedding, embedding_dim=8),
+            encoder=partial(LSTM, hidden_size=8),
+            embedding=partial(Embedding, embedding_dim=8),
             optimizer=partial(optimizer, lr=0.01, foreach=chosen),
         )
         run = trainer(max_epochs=1)
@@ -29,7 +29,7 @@ def test_torchs_optimisers_take_their_fused_step_on_a_cpu(optimizer, splits, tra
 
 def test_only_a_fit_goes_on_with_a_checkpoints_random_numbers(splits):
     data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
-    model = Tagger(data.spec, partial(LSTM, hidden_size=8), partial(Embedding, embedding_dim=8))
+    model = Tagger(data.spec, encoder=partial(LSTM, hidden_size=8), embedding=partial(Embedding, embedding_dim=8))
     checkpoint = {}
     model.on_save_checkpoint(checkpoint)
     model.on_load_checkpoint(checkpoint)  # as load_from_checkpoint does
@@ -37,7 +37,7 @@ def test_only_a_fit_goes_on_with_a_checkpoints_random_numbers(splits):
     model.on_train_batch_start(None, 0)
     assert torch.equal(torch.get_rng_state(), before)
     for fn, goes_on in (("test", False), ("fit", True)):
-        model._trainer = SimpleNamespace(state=SimpleNamespace(fn=fn), global_rank=0)
+        model.trainer = SimpleNamespace(training=fn == "fit", global_rank=0)
         model.on_load_checkpoint(checkpoint)
         model.on_train_batch_start(None, 0)
         assert torch.equal(torch.get_rng_state(), checkpoint["seqkit_rng_state"][0]) is goes_on
@@ -45,7 +45,7 @@ def test_only_a_fit_goes_on_with_a_checkpoints_random_numbers(splits):
 
 def test_each_rank_goes_on_with_its_own_random_numbers(splits, monkeypatch):
     data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
-    model = Tagger(data.spec, partial(LSTM, hidden_size=8), partial(Embedding, embedding_dim=8))
+    model = Tagger(data.spec, encoder=partial(LSTM, hidden_size=8), embedding=partial(Embedding, embedding_dim=8))
     states = [torch.manual_seed(seed).get_state() for seed in (1, 2)]
     torch.set_rng_state(states[0])
 
@@ -54,8 +54,8 @@ def test_each_rank_goes_on_with_its_own_random_numbers(splits, monkeypatch):
         held[:] = states
 
     monkeypatch.setattr(torch.distributed, "all_gather_object", gather)
-    run = SimpleNamespace(state=SimpleNamespace(fn="fit"), world_size=2, global_rank=0)
-    model._trainer, checkpoint = run, {}
+    run = SimpleNamespace(training=True, world_size=2, global_rank=0)
+    model.trainer, checkpoint = run, {}
     model.on_save_checkpoint(checkpoint)
     for rank, state in enumerate([*states, torch.manual_seed(3).get_state()]):
         torch.manual_seed(3)  # what a rank that was not there before goes on with

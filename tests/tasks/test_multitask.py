@@ -8,7 +8,7 @@ from seqkit import MultiTask, Regressor, SequenceDataModule, Tagger, packed
 from seqkit.callbacks import Report
 from seqkit.data import MultiLabels
 from seqkit.nn import CRF, LSTM, AttentionPool, Embedding, MeanPool
-from seqkit.tasks.classifier import Classifier
+from seqkit.tasks import Classifier
 
 EMBEDDING = partial(Embedding, embedding_dim=8)
 ENCODER = partial(LSTM, hidden_size=8, bidirectional=True)
@@ -18,12 +18,12 @@ TARGETS = {"tags": None, "flags": None, "label": None, "labels": MultiLabels(), 
 def build(splits, targets=None, **options):
     data = SequenceDataModule(splits, inputs="words", targets=targets or dict(TARGETS), max_tokens=32)
     torch.manual_seed(0)
-    return MultiTask(data.spec, ENCODER, EMBEDDING, **options), data
+    return MultiTask(data.spec, encoder=ENCODER, embedding=EMBEDDING, **options), data
 
 
 def outcomes(model, batch):
     outputs = model(batch.inputs)
-    return {column: head.outcome(outputs[column], batch) for column, head in model.heads.items()}
+    return {column: head.task_output(outputs[column], batch) for column, head in model.heads.items()}
 
 
 def test_each_target_has_the_head_of_its_kind(splits):
@@ -44,7 +44,7 @@ def test_a_head_gives_what_a_task_of_its_own_gives(column, splits):
     model, data = build(splits)
     alone_data = SequenceDataModule(splits, inputs="words", targets={column: TARGETS[column]}, max_tokens=32)
     head = model.heads[column]
-    alone = type(head)(alone_data.spec, ENCODER, EMBEDDING)
+    alone = type(head)(alone_data.spec, encoder=ENCODER, embedding=EMBEDDING)
     state = {name: value for name, value in model.state_dict().items() if not name.startswith("head_")}
     alone.load_state_dict(state | head.state_dict(), strict=True)
     batch, own = data.rows("test")[[3, 1, 4]], alone_data.rows("test")[[3, 1, 4]]
@@ -74,7 +74,7 @@ def test_logs_every_head_and_the_weighted_sum(splits, trainer):
     run = trainer(max_epochs=1, log_every_n_steps=1)
     run.fit(model, data)
     logged = run.callback_metrics
-    assert {"val_tags_f1", "val_labels_accuracy", "val_values_rmse_last", "train_value_loss"} <= set(logged)
+    assert {"val_tags_f1", "val_labels_exact_match", "val_values_rmse_last", "train_value_loss"} <= set(logged)
     assert {"train_tags_accuracy", "train_loss"} <= set(logged)
     (scores,) = run.test(model, data, verbose=False)
     each = sum((0.5 if column == "label" else 1.0) * scores[f"test_{column}_loss"] for column in TARGETS)
@@ -182,7 +182,7 @@ class TestBadInput:
         with pytest.raises(
             ValueError, match="MultiTask needs a target or more, but the data has none; name columns"
         ):
-            MultiTask(data.spec, ENCODER, EMBEDDING)
+            MultiTask(data.spec, encoder=ENCODER, embedding=EMBEDDING)
 
     @pytest.mark.parametrize("option", [{"heads": {"x": Tagger}}, {"weights": {"x": 1.0}}, {"main": "x"}])
     def test_options_of_no_target(self, option, splits):

@@ -27,8 +27,8 @@ data = SequenceDataModule(
     datasets.load_from_disk(folder / "splits"), "words", ["tags", "label", "values"], max_tokens=max_tokens
 )
 model = MultiTask(
-    data.spec, partial(LSTM, hidden_size=8), partial(Embedding, embedding_dim=8), weights={"label": 2.0},
-    optimizer=partial(torch.optim.SGD, lr=0.5),
+    data.spec, encoder=partial(LSTM, hidden_size=8), embedding=partial(Embedding, embedding_dim=8),
+    weights={"label": 2.0}, optimizer=partial(torch.optim.SGD, lr=0.5),
 )
 own = folder / str(devices)
 trainer = Trainer(

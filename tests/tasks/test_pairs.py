@@ -45,7 +45,7 @@ def build(pairs, task=Classifier, targets="same", **options):
         pairs, inputs=["one", "other"], targets=targets, unaligned="other", max_tokens=40, predict_split="test"
     )
     torch.manual_seed(0)
-    return task(data.spec, ENCODER, EMBEDDING, **options), data
+    return task(data.spec, encoder=ENCODER, embedding=EMBEDDING, **options), data
 
 
 def test_both_columns_share_what_is_learned():
@@ -62,7 +62,9 @@ def test_both_columns_share_what_is_learned():
     with pytest.raises(
         ValueError, match=r"inputs \['one'\] and unaligned \['other'\] make no pair: .* the same enco"
     ):
-        Classifier(SequenceDataModule(rows, own, "y", 9, unaligned="other").spec, ENCODER, EMBEDDING)
+        Classifier(
+            SequenceDataModule(rows, own, "y", 9, unaligned="other").spec, encoder=ENCODER, embedding=EMBEDDING
+        )
 
 
 def test_a_pair_gives_what_its_sequences_give_alone_in_stock_torch(pairs):
@@ -162,7 +164,7 @@ def test_what_makes_no_pair(pairs, splits):
     with pytest.raises(
         ValueError, match=r"target 'flags' is per token, but inputs \['words'\] and \['tags'\] are a"
     ):
-        Tagger(data.spec, ENCODER, EMBEDDING)
+        Tagger(data.spec, encoder=ENCODER, embedding=EMBEDDING)
 
 
 @pytest.mark.slow

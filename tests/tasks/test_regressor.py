@@ -13,7 +13,9 @@ from seqkit.nn import LSTM, Embedding
 
 def build(splits, target, **options):
     data = SequenceDataModule(splits, inputs="words", targets=target, max_tokens=32)
-    return Regressor(data.spec, partial(LSTM, hidden_size=4), partial(Embedding, embedding_dim=4), **options), data
+    return Regressor(
+        data.spec, encoder=partial(LSTM, hidden_size=4), embedding=partial(Embedding, embedding_dim=4), **options
+    ), data
 
 
 def test_scores_of_all_steps_and_of_the_last_are_in_units_of_the_target(splits, trainer):

@@ -8,7 +8,7 @@ import torch
 from seqkit import SequenceDataModule, Tagger, packed
 from seqkit.losses import CrossEntropy
 from seqkit.nn import CRF, LSTM, Embedding
-from seqkit.tasks.module import TaskOutput
+from seqkit.tasks import TaskOutput
 
 EMBEDDING = partial(Embedding, embedding_dim=8)
 ENCODER = partial(LSTM, hidden_size=8, bidirectional=True)
@@ -30,7 +30,7 @@ def entities():
 def build(entities, **options):
     data = SequenceDataModule(entities, inputs="words", targets="tags", max_tokens=32)
     torch.manual_seed(0)
-    return Tagger(data.spec, ENCODER, EMBEDDING, **({"decoder": CRF} | options)), data
+    return Tagger(data.spec, encoder=ENCODER, embedding=EMBEDDING, **({"decoder": CRF} | options)), data
 
 
 def test_learns_spans_and_is_chosen_by_them(entities, trainer):
@@ -69,7 +69,7 @@ def test_untrained_predictions_follow_the_scheme_unless_told_otherwise(entities)
     for constrained in (True, False):
         model, data = build(entities, constrained=constrained)
         with torch.no_grad():
-            model.decoder.start[model.names.index("I-person")] = 100.0
+            model.decoder.start[model.labels.names.index("I-person")] = 100.0
         batch = data.rows("train")[[0, 1, 2, 3]]
         first = model.to_python(packed.first(model.decode(model(batch.inputs))))
         assert ("I-person" in first) is not constrained
@@ -112,7 +112,7 @@ def test_tokens_without_a_label_count_nowhere(trainer):
 
 def test_tags_of_no_scheme_are_measured_a_token(splits):
     data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
-    model = Tagger(data.spec, ENCODER, EMBEDDING, decoder=CRF)
+    model = Tagger(data.spec, encoder=ENCODER, embedding=EMBEDDING, decoder=CRF)
     assert model.scheme is None
     assert model.monitor == ("val_accuracy", "max")
     assert model.decoder.allowed_transitions.all()
@@ -125,4 +125,4 @@ def test_errors_say_what_is_wrong(entities):
     spec = copy.deepcopy(data.spec)
     spec["targets"]["tags"]["names"][0] = "E-person"
     with pytest.raises(ValueError, match="tag 'E-person' is not one of scheme IOB1"):
-        Tagger(spec, ENCODER, EMBEDDING, scheme="IOB1")
+        Tagger(spec, encoder=ENCODER, embedding=EMBEDDING, scheme="IOB1")

@@ -7,7 +7,7 @@ from torch.nn.utils.rnn import pack_sequence
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 import seqkit.nn
-from seqkit.upstream.torch import change_class, set_plateau_mode, stock_forward, use_fused_step
+from seqkit.upstream.torch import change_class, set_plateau_mode, stock_forward
 
 CHANGED = f"torch {torch.__version__} differs from 2.13: adapt seqkit.upstream.torch.{{}}"
 
@@ -48,17 +48,3 @@ def test_stock_forward(name, values):
     assert torch.equal(found[0], output[0]), changed
     stock_forward(ours, values, state)  # permutes and checks the given state, too
     assert all(map(torch.equal, found_state, state)), changed
-
-
-def test_use_fused_step():
-    def fused(**options):
-        optimizer = torch.optim.Adam([nn.Parameter(torch.zeros(1))], **options)
-        use_fused_step(optimizer)
-        optimizer.param_groups[0]["params"][0].grad = torch.ones(1)
-        optimizer.step()
-        return optimizer.param_groups[0]["fused"]
-
-    assert fused() is True, CHANGED.format("use_fused_step (param_groups have no 'fused' of None)")
-    assert fused(foreach=True) is None
-    assert fused(fused=False) is False
-    use_fused_step(torch.optim.LBFGS([nn.Parameter(torch.zeros(1))]))  # has no fused step

@@ -18,11 +18,11 @@ from seqkit.callbacks.report.tallies import ClassTally, SpanTally, Tally, ValueT
 from seqkit.callbacks.report.text_tallies import EditTally, PlaceTally, TokenTally
 from seqkit.callbacks.report.worst_rows import Head, WorstRows
 from seqkit.files import atomic_write
+from seqkit.tasks.classifier import Classifier
 from seqkit.tasks.ctc_recognizer import CTCRecognizer
 from seqkit.tasks.forecaster import Forecaster
-from seqkit.tasks.labels import LabelTask
 from seqkit.tasks.language_model import LanguageModel
-from seqkit.tasks.module import TaskOutput
+from seqkit.tasks.outputs import TaskOutput
 from seqkit.tasks.regressor import Regressor
 from seqkit.tasks.tagger import Tagger
 
@@ -149,7 +149,7 @@ def tallies_of(head: Head) -> list[Tally]:
         return [EditTally(head)]
     if isinstance(head, Tagger) and head.scheme is not None:
         return [ClassTally(head), SpanTally(head)]
-    if isinstance(head, LabelTask):
+    if isinstance(head, Tagger | Classifier):
         return [ClassTally(head)]
     return [ValueTally(head)] if isinstance(head, Regressor | Forecaster) else []
 

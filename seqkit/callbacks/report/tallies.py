@@ -12,9 +12,9 @@ from torch import Tensor
 from seqkit.callbacks.report.figures import confusion_figure, residual_figure
 from seqkit.losses import unit_values
 from seqkit.metrics import SpanF1
+from seqkit.tasks.classifier import Classifier
 from seqkit.tasks.forecaster import Forecaster
-from seqkit.tasks.labels import LabelTask
-from seqkit.tasks.module import TaskOutput
+from seqkit.tasks.outputs import TaskOutput
 from seqkit.tasks.regressor import Regressor
 from seqkit.tasks.tagger import Tagger
 
@@ -58,21 +58,21 @@ class ClassTally(Tally):
         head: The task.
     """
 
-    def __init__(self, head: LabelTask) -> None:
+    def __init__(self, head: Tagger | Classifier) -> None:
         self._head = head
-        self.names = head.names
-        self.kind = "label" if head.multilabel else "class"
+        self.names = head.labels.names
+        self.kind = "label" if head.labels.multilabel else "class"
         classes = len(self.names)
         self.right, self.predicted, self.actual = (torch.zeros(classes, dtype=torch.long) for _ in range(3))
         self.matrix = None
-        if not head.multilabel and classes <= _MATRIX:
+        if not head.labels.multilabel and classes <= _MATRIX:
             self.matrix = torch.zeros(classes, classes, dtype=torch.long)
 
     def update(self, outcome: TaskOutput) -> None:
         """Count a batch."""
         ((predicted, true),) = self._head.metric_inputs(*outcome)[:1]
         found, truth = unit_values(predicted).cpu(), unit_values(true).cpu()
-        if self._head.multilabel:
+        if self._head.labels.multilabel:
             self.right += (found * truth).sum(0)
             self.predicted += found.sum(0)
             self.actual += truth.sum(0)
@@ -155,7 +155,7 @@ class SpanTally(Tally):
     def __init__(self, head: Tagger) -> None:
         assert head.scheme is not None
         self._head = head
-        self._metric = SpanF1(head.names, scheme=head.scheme)
+        self._metric = SpanF1(head.labels.names, scheme=head.scheme)
         self.types = self._metric.types
         self.counts = torch.zeros(3, len(self.types), dtype=torch.long)  # right, predicted, actual
 

@@ -17,7 +17,7 @@ from seqkit.labels import END, UNKNOWN, align, nearest, split
 from seqkit.losses import unit_values
 from seqkit.tasks.ctc_recognizer import CTCRecognizer
 from seqkit.tasks.language_model import LanguageModel
-from seqkit.tasks.module import TaskOutput
+from seqkit.tasks.outputs import TaskOutput
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,12 +12,13 @@ from seqkit import packed
 from seqkit.callbacks.report.text_tallies import shown
 from seqkit.labels import UNKNOWN, nearest, split
 from seqkit.losses import Values
-from seqkit.tasks.base import Task
+from seqkit.tasks.classifier import Classifier
 from seqkit.tasks.ctc_recognizer import CTCRecognizer
 from seqkit.tasks.forecaster import Forecaster
-from seqkit.tasks.labels import LabelTask
 from seqkit.tasks.language_model import LanguageModel
-from seqkit.tasks.module import TaskOutput
+from seqkit.tasks.outputs import TaskOutput
+from seqkit.tasks.tagger import Tagger
+from seqkit.tasks.task import Task
 
 Head = Task | LanguageModel
 """What predicts one column."""
@@ -116,8 +117,8 @@ def _plain(head: Task, values: Any) -> Any:
     """A sequence's values in plain types, None for a label that does not count."""
     if isinstance(head, Forecaster):
         return None  # its truth is the row itself
-    if isinstance(head, LabelTask) and not head.multilabel:
-        listed: list[Any] = [head.names[i] if i >= 0 else None for i in values.long().tolist()]
+    if isinstance(head, Tagger | Classifier) and not head.labels.multilabel:
+        listed: list[Any] = [head.labels.names[i] if i >= 0 else None for i in values.long().tolist()]
     else:
         listed = head.to_python(values.reshape(len(values), -1))
     return listed[0] if head.target["per"] == "sequence" else listed

@@ -17,7 +17,8 @@ from seqkit.callbacks.report.worst_rows import WorstRows
 from seqkit.data import MultiLabels
 from seqkit.losses import CrossEntropy
 from seqkit.nn import CRF, GRU, LSTM, Embedding
-from seqkit.tasks.module import TaskOutput
+from seqkit.tasks import TaskOutput
+from seqkit.tasks.labels import LabelTarget
 
 ENCODER, EMBEDDING = partial(LSTM, hidden_size=8), partial(Embedding, embedding_dim=8)
 
@@ -25,7 +26,7 @@ ENCODER, EMBEDDING = partial(LSTM, hidden_size=8), partial(Embedding, embedding_
 def run_on(task, splits, target, trainer, *, loggers, epochs=1, **options):
     data = SequenceDataModule(splits, inputs="words", targets=target, max_tokens=32)
     torch.manual_seed(0)
-    model = task(data.spec, ENCODER, EMBEDDING, **options)
+    model = task(data.spec, encoder=ENCODER, embedding=EMBEDDING, **options)
     trainer(max_epochs=epochs).fit(model, data)
     run = trainer(callbacks=[Report(worst=5)], logger=loggers)
     (scores,) = run.test(model, data, verbose=False)
@@ -61,7 +62,7 @@ def test_classes_of_tokens(splits, trainer, loggers, tmp_path, capsys):
         for pair in zip(true.data.tolist(), predicted.data.tolist(), strict=True)
     )
     assert report["confusion"] == [[pairs[i, j] for j in range(2)] for i in range(2)]
-    for i, name in enumerate(model.names):
+    for i, name in enumerate(model.labels.names):
         of = report["by_class"][name]
         assert of["support"] == pairs[i, 0] + pairs[i, 1]
         assert of["recall"] == pytest.approx(pairs[i, i] / of["support"])
@@ -114,7 +115,7 @@ def test_values(splits, trainer, loggers, tmp_path):
 def test_forecasts_of_rows_of_one_step_have_no_errors(steps, trainer, tmp_path):
     rows = datasets.Dataset.from_dict({"series": [[[float(i), 1.0]] * steps for i in range(6)]})
     data = SequenceDataModule(datasets.DatasetDict(train=rows, validation=rows, test=rows), "series", max_tokens=8)
-    model = Forecaster(data.spec, partial(GRU, hidden_size=4))
+    model = Forecaster(data.spec, encoder=partial(GRU, hidden_size=4))
     trainer(callbacks=[Report(folder=str(tmp_path))]).test(model, data, verbose=False)
     values = json.loads((tmp_path / "test_series.json").read_text())["values"]
     assert bool(values) == (steps > 1)
@@ -155,7 +156,7 @@ def test_spans_by_type(trainer, loggers, tmp_path):
 
 def test_targets_that_do_not_count_are_left_out(splits):
     data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
-    model = Tagger(data.spec, ENCODER, EMBEDDING, loss=partial(CrossEntropy, ignore_index=1))
+    model = Tagger(data.spec, encoder=ENCODER, embedding=EMBEDDING, loss=partial(CrossEntropy, ignore_index=1))
     batch = data.rows("test")[[0, 1, 2]]
     output, target = model(batch.inputs), batch.targets["tags"]
     tally = ClassTally(model)
@@ -176,7 +177,7 @@ def test_nothing_is_written_without_a_logger(splits, trainer, tmp_path, capsys):
 
 def test_a_folder_of_ones_own(splits, trainer, tmp_path):
     data = SequenceDataModule(splits, inputs="words", targets="label", max_tokens=32)
-    model = Classifier(data.spec, ENCODER, EMBEDDING)
+    model = Classifier(data.spec, encoder=ENCODER, embedding=EMBEDDING)
     trainer(callbacks=[Report(worst=0, folder=str(tmp_path / "here"))]).test(model, data, verbose=False)
     assert {file.name for file in (tmp_path / "here").iterdir()} == {"test_label.json", "test_label.png"}
 
@@ -196,7 +197,7 @@ def test_words_that_look_like_markup_are_printed_as_they_are(capsys):
     report = Report()
     worst = WorstRows(None, 5)
     worst.lines = [{"row": 0, "loss": 1.0, "predicted": ["[/b]"], "true": ["[red]"]}]
-    tally = ClassTally(SimpleNamespace(names=["[/b]", "[red]"], multilabel=False))
+    tally = ClassTally(SimpleNamespace(labels=LabelTarget(["[/b]", "[red]"], False)))
     report._tallies, report._worst = {"tags": [tally]}, {"tags": worst}
     split = datasets.Dataset.from_dict({"words": [["[/quote]"]]})
     trainer = SimpleNamespace(

@@ -15,7 +15,7 @@ from seqkit.callbacks.report.text_tallies import EditTally, PlaceTally, TokenTal
 from seqkit.callbacks.report.worst_rows import WorstRows
 from seqkit.data import Characters, Continuous, LabelSequences
 from seqkit.nn import LSTM, Embedding
-from seqkit.tasks.module import TaskOutput
+from seqkit.tasks import TaskOutput
 
 ENCODER, EMBEDDING = partial(LSTM, hidden_size=8), partial(Embedding, embedding_dim=8)
 
@@ -38,7 +38,9 @@ def spoken():
     splits = datasets.DatasetDict(train=rows, validation=rows, test=rows.select(range(6)))
     data = SequenceDataModule(splits, {"word": Characters()}, {"said": LabelSequences()}, max_tokens=16)
     torch.manual_seed(0)
-    return CTCRecognizer(data.spec, partial(LSTM, hidden_size=16, bidirectional=True), EMBEDDING), data
+    return CTCRecognizer(
+        data.spec, encoder=partial(LSTM, hidden_size=16, bidirectional=True), embedding=EMBEDDING
+    ), data
 
 
 def test_label_sequences(spoken, trainer, tmp_path, capsys):
@@ -64,7 +66,7 @@ def test_label_sequences(spoken, trainer, tmp_path, capsys):
         assert line["loss"] == pytest.approx(losses[line["row"]], rel=1e-4)
         assert line["true"] in line["columns"]["said"]
         batch = data.rows("test")[[line["row"]]]
-        assert line["predicted"] == model.listed(model.decode(model(batch.inputs)))[0]
+        assert line["predicted"] == model.predictions_to_python(model.decode(model(batch.inputs)))[0]
     assert "share of edits" in capsys.readouterr().out
     assert (tmp_path / "test_said.png").exists()
 
@@ -113,7 +115,7 @@ def test_labels_that_training_did_not_have_are_reported_as_such(spoken):
     rows = datasets.Dataset.from_dict({"word": ["ab"], "said": [[["a", "z"]]]})
     other = SequenceDataModule(datasets.DatasetDict(test=rows), spec=data.spec, max_tokens=16)
     batch = other.rows("test")[[0]]
-    outcome = model.outcome(model(batch.inputs), batch)
+    outcome = model.task_output(model(batch.inputs), batch)
     tally = EditTally(model)
     tally.update(outcome)
     assert "(unknown)" in {edit["true"] for edit in tally.to_python()["edits"]}
@@ -129,7 +131,7 @@ def test_labels_that_training_did_not_have_are_reported_as_such(spoken):
 def test_language_model(splits, trainer, tmp_path, capsys, bidirectional):
     data = SequenceDataModule(splits.select_columns("words"), "words", max_tokens=32)
     torch.manual_seed(0)
-    model = LanguageModel(data.spec, ENCODER, EMBEDDING, bidirectional=bidirectional)
+    model = LanguageModel(data.spec, encoder=ENCODER, embedding=EMBEDDING, bidirectional=bidirectional)
     scores = report_on(model, data, trainer, tmp_path, worst=4)
     report = json.loads((tmp_path / "test_words.json").read_text())
     rows = splits["test"]["words"]
@@ -140,9 +142,9 @@ def test_language_model(splits, trainer, tmp_path, capsys, bidirectional):
     predicted = {}
     for found, columns in trainer().predict(model, data):
         for i, row in enumerate(found):
-            nats = [*columns["nats"][i], columns["end_nats"][i]]
+            nats = [*columns["nll"][i], columns["end_nll"][i]]
             if bidirectional:
-                back = [*columns["backward_nats"][i], columns["begin_nats"][i]]
+                back = [*columns["backward_nll"][i], columns["begin_nll"][i]]
                 nats = [(x + y) / 2 for x, y in zip(nats, back, strict=True)]
             predicted[row] = nats
     places = Counter(), Counter()
@@ -174,7 +176,7 @@ def test_continuous_text_has_tokens_but_neither_places_nor_rows(trainer, tmp_pat
     text = datasets.Dataset.from_dict({"text": ["ab\nba " * 20] * 4})
     splits = datasets.DatasetDict(train=text, validation=text, test=text)
     data = SequenceDataModule(splits, {"text": Characters()}, continuous=Continuous(batch_size=2, bptt=10))
-    model = LanguageModel(data.spec, ENCODER, EMBEDDING)
+    model = LanguageModel(data.spec, encoder=ENCODER, embedding=EMBEDDING)
     scores = report_on(model, data, trainer, tmp_path)
     report = json.loads((tmp_path / "test_text.json").read_text())
     assert report["all"]["perplexity"] == pytest.approx(scores["test_perplexity"], rel=1e-4)
@@ -188,9 +190,9 @@ def test_continuous_text_has_tokens_but_neither_places_nor_rows(trainer, tmp_pat
 
 def test_ranks_counts_add_up(splits):
     data = SequenceDataModule(splits.select_columns("words"), "words", max_tokens=32)
-    model = LanguageModel(data.spec, ENCODER, EMBEDDING).eval()
+    model = LanguageModel(data.spec, encoder=ENCODER, embedding=EMBEDDING).eval()
     batches = [data.rows("test")[rows] for rows in ([0, 1, 2], [3, 4])]
-    outcomes = [model._read_batch(batch, "test")[0] for batch in batches]
+    outcomes = [model._score_batch(batch, "test")[0] for batch in batches]
     for make in (lambda: TokenTally(model), PlaceTally):
         one, first, second = make(), make(), make()
         for outcome, tally in zip(outcomes, (first, second), strict=True):
@@ -203,6 +205,6 @@ def test_ranks_counts_add_up(splits):
 def test_a_column_with_a_slash_in_its_name(splits, trainer, tmp_path):
     renamed = datasets.DatasetDict({name: rows.rename_column("words", "my/words") for name, rows in splits.items()})
     data = SequenceDataModule(renamed.select_columns("my/words"), "my/words", max_tokens=32)
-    report_on(LanguageModel(data.spec, ENCODER, EMBEDDING), data, trainer, tmp_path)
+    report_on(LanguageModel(data.spec, encoder=ENCODER, embedding=EMBEDDING), data, trainer, tmp_path)
     assert (tmp_path / "test_my%2Fwords.json").exists()
     assert (tmp_path / "test_my%2Fwords_worst.jsonl").exists()

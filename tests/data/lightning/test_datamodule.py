@@ -162,8 +162,8 @@ def model_for(data, dropout=0.2):
     torch.manual_seed(0)
     return Tagger(
         data.spec,
-        partial(LSTM, hidden_size=8, bidirectional=True),
-        partial(Embedding, embedding_dim=8),
+        encoder=partial(LSTM, hidden_size=8, bidirectional=True),
+        embedding=partial(Embedding, embedding_dim=8),
         dropout=dropout,
         lr_scheduler=torch.optim.lr_scheduler.CosineAnnealingLR,  # reads the number of steps while configuring
     )

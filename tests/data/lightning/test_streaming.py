@@ -243,7 +243,7 @@ def test_a_dataset_in_memory_streams():
 @pytest.mark.filterwarnings("ignore:Total length of `list`:UserWarning")  # there is no validation split
 def test_refuses_to_overfit_batches_of_a_stream():
     data = SequenceDataModule(table(80), "words", "tags", max_tokens=60, streaming=True)
-    model = Tagger(data.spec, partial(GRU, hidden_size=4), partial(Embedding, embedding_dim=4))
+    model = Tagger(data.spec, encoder=partial(GRU, hidden_size=4), embedding=partial(Embedding, embedding_dim=4))
     trainer = lightning.pytorch.Trainer(
         accelerator="cpu",
         max_epochs=1,

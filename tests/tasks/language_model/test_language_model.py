@@ -14,7 +14,7 @@ from seqkit import LanguageModel, SequenceDataModule, packed
 from seqkit.callbacks import NonMonotonicAveraging, WordVectors
 from seqkit.data import Continuous, ContinuousText
 from seqkit.nn import GRU, LSTM, AdaptiveSoftmax, Downsample, Embedding, Stack, Upsample
-from seqkit.tasks.language_model import framed
+from seqkit.tasks.language_model.scoring import add_boundaries
 
 END = len("abcdefg ") + 1  # the id after those of the characters and of the unknown
 EMBEDDING = partial(Embedding, embedding_dim=6)
@@ -65,7 +65,7 @@ def ids_of(data, text):
 
 class TestSentences:
     def test_begin_and_end(self):
-        read, target = framed(packed.pack([torch.tensor([4, 5, 6]), torch.tensor([7])]), END)
+        read, target = add_boundaries(packed.pack([torch.tensor([4, 5, 6]), torch.tensor([7])]), END)
         assert [row.tolist() for row in packed.unpack(read)] == [[END, 4, 5, 6], [END, 7]]
         assert [row.tolist() for row in packed.unpack(target)] == [[4, 5, 6, END], [7, END]]
 
@@ -102,14 +102,14 @@ class TestSentences:
             for i, row in enumerate(numbers)
         }
         assert sorted(lines) == list(range(30))
-        nats = [[*lines[row]["nats"], lines[row]["end_nats"]] for row in lines]
-        assert [len(lines[row]["nats"]) for row in range(30)] == [len(text) for text in rows["test"]["text"]]
-        every = [value for row in nats for value in row]
+        nll = [[*lines[row]["nll"], lines[row]["end_nll"]] for row in lines]
+        assert [len(lines[row]["nll"]) for row in range(30)] == [len(text) for text in rows["test"]["text"]]
+        every = [value for row in nll for value in row]
         assert scores["test_loss"] == pytest.approx(np.mean(every), rel=1e-5)
         assert scores["test_perplexity"] == pytest.approx(math.exp(np.mean(every)), rel=1e-5)
         assert scores["test_bits_per_character"] == pytest.approx(np.mean(every) / math.log(2), rel=1e-5)
         line = lines[0]
-        assert line["perplexity"] == pytest.approx(math.exp(np.mean([*line["nats"], line["end_nats"]])), rel=1e-5)
+        assert line["perplexity"] == pytest.approx(math.exp(np.mean([*line["nll"], line["end_nll"]])), rel=1e-5)
 
     def test_a_net_that_knows_nothing_has_as_many_choices_as_there_are_classes(self, rows, trainer):
         model, data = build(rows)
@@ -141,7 +141,7 @@ class TestSentences:
     def test_words_have_bits_per_token(self, trainer):
         rows = datasets.Dataset.from_dict({"words": [["to", "be"], ["or"], ["not", "to", "be"]] * 10})
         data = SequenceDataModule(rows, inputs="words", max_tokens=16, test_fraction=0.2)
-        model = LanguageModel(data.spec, ENCODER, EMBEDDING, optimizer=ADAM)
+        model = LanguageModel(data.spec, encoder=ENCODER, embedding=EMBEDDING, optimizer=ADAM)
         run = trainer(max_epochs=1)
         run.fit(model, data)
         (scores,) = run.test(model, data, verbose=False)
@@ -157,7 +157,7 @@ def test_starts_from_word_vectors(trainer, tmp_path):
     (tmp_path / "vectors.txt").write_text("be 1 2 3 4 5 6\nto 6 5 4 3 2 1\n")
     rows = datasets.Dataset.from_dict({"words": [["to", "be"], ["or"], ["not", "to", "be"]] * 10})
     data = SequenceDataModule(rows, inputs="words", max_tokens=16, validation_fraction=0.0)
-    model = LanguageModel(data.spec, ENCODER, partial(Embedding, embedding_dim=6))
+    model = LanguageModel(data.spec, encoder=ENCODER, embedding=partial(Embedding, embedding_dim=6))
     callback = WordVectors(str(tmp_path / "vectors.txt"), frozen_epochs=-1)
     trainer(max_epochs=1, limit_val_batches=0, callbacks=[callback]).fit(model, data)
     (ids,) = model.vocabulary.encode([["be", "to"]])
@@ -250,16 +250,16 @@ class TestContinuousText:
         model, _ = build(rows, continuous=CONTINUOUS)
         model = model.double().eval()
         text = np.arange(12) % 5
-        streams, nats = ContinuousText(text, "text", 2), 0.0
+        streams, nll = ContinuousText(text, "text", 2), 0.0
         for piece in ((0, 5), (5, 6)):
             batch = streams[piece]
-            nats += model.step(batch, "val").item() * len(batch.inputs["text"].data)
+            nll += model.step(batch, "val").item() * len(batch.inputs["text"].data)
         net, expected = stock(model.encoder), 0.0
         for stream in (torch.from_numpy(text[:7]), torch.from_numpy(text[6:])):
             hidden, _ = net(model.embeddings[0].weight[stream[:-1]])
             expected += F.cross_entropy(model.softmax.linear(hidden), stream[1:], reduction="sum").item()
         assert batch.rows.tolist() == [0]
-        assert nats == pytest.approx(expected)
+        assert nll == pytest.approx(expected)
 
     def test_both_ways_is_refused(self, rows):
         model, _ = build(rows, bidirectional=True)
@@ -359,10 +359,10 @@ class TestBothWays:
         model = model.double().eval()
         batch = data.rows("train")[[0, 3, 7]]
         (_, columns) = model.predict_step(batch, 0)
-        nats = [
+        nll = [
             [*a, b, *c, d] for a, b, c, d in zip(*(columns[n] for n in columns if n != "perplexity"), strict=True)
         ]
-        every = [value for row in nats for value in row]
+        every = [value for row in nll for value in row]
         assert model.step(batch, "val").item() == pytest.approx(sum(every) / len(every))
 
     def test_one_direction_has_no_second(self, rows):
@@ -444,14 +444,14 @@ class TestRegularisation:
     def test_penalties_are_those_of_awd_lstm(self, rows):
         model, data = build(rows, activation_penalty=2.0, temporal_penalty=1.0)
         batch = data.rows("train")[[0, 3, 7]]
-        ids, target = framed(batch.inputs["text"], END)
-        _, penalty, _ = model.train()._nats(ids, target, model.encoder, None)
+        ids, target = add_boundaries(batch.inputs["text"], END)
+        _, penalty, _ = model.train()._score(ids, target, model.encoder, None)
         hidden = [
             model.encoder.forward(model.embeddings[0](packed.pack([row])))[0].data for row in packed.unpack(ids)
         ]
         expected = sum(2.0 * h.square().mean(-1).sum() + (h[1:] - h[:-1]).square().mean(-1).sum() for h in hidden)
         torch.testing.assert_close(penalty, expected)
-        _, penalty, _ = model.eval()._nats(ids, target, model.encoder, None)
+        _, penalty, _ = model.eval()._score(ids, target, model.encoder, None)
         assert penalty == 0
 
     def test_dropouts_act_in_training_alone(self, rows):
@@ -471,8 +471,8 @@ class TestRegularisation:
         averaging = NonMonotonicAveraging(patience=0)
         model = LanguageModel(
             data.spec,
-            encoder,
-            EMBEDDING,
+            encoder=encoder,
+            embedding=EMBEDDING,
             tied=True,
             embedding_dropout=0.1,
             input_dropout=0.4,
@@ -483,7 +483,7 @@ class TestRegularisation:
         )
         run = trainer(max_epochs=6, callbacks=[averaging], gradient_clip_val=0.25)
         run.fit(model, data)
-        assert averaging.averages
+        assert averaging.triggered
         (scores,) = run.test(model, data, verbose=False)
         assert math.isfinite(scores["test_perplexity"])
 
@@ -504,12 +504,12 @@ class TestBadInput:
     def test_a_target(self, splits):
         data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
         with pytest.raises(ValueError, match=r"predicts the ids that it reads, but .* targets \['tags'\]"):
-            LanguageModel(data.spec, ENCODER, EMBEDDING)
+            LanguageModel(data.spec, encoder=ENCODER, embedding=EMBEDDING)
 
     def test_features(self, splits):
         data = SequenceDataModule(splits, inputs="series", max_tokens=32)
         with pytest.raises(ValueError, match=r"the inputs \['series'\] \(features\)"):
-            LanguageModel(data.spec, ENCODER, EMBEDDING)
+            LanguageModel(data.spec, encoder=ENCODER, embedding=EMBEDDING)
 
     def test_tied_weights_that_do_not_fit(self, rows):
         with pytest.raises(

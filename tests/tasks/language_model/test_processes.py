@@ -66,7 +66,7 @@ def test_a_checkpoint_suffices_for_test_and_predict(lines, tmp_path, monkeypatch
     other = ["--data.source.init_args.test=other.txt", "--predictions.path=out.jsonl"]
     subprocess.run([*run, "predict", f"--ckpt_path={checkpoint}", *QUICK, *other], check=True)
     written = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
-    assert [len(line["nats"]) for line in written] == [3, 11]
+    assert [len(line["nll"]) for line in written] == [3, 11]
     assert all(math.isfinite(line["perplexity"]) for line in written)
 
 
@@ -102,8 +102,8 @@ def made(kind, folder):
     options = {"max_tokens": 10_000} if kind == "sentences" else {"continuous": Continuous(batch_size=4, bptt=20)}
     data = SequenceDataModule(datasets.load_from_disk(folder), inputs="text", test_fraction=0.2, **options)
     optimizer = partial(torch.optim.SGD, lr=0.5)
-    parts = partial(GRU, hidden_size=6), partial(Embedding, embedding_dim=6)
-    return LanguageModel(data.spec, *parts, tied=True, optimizer=optimizer), data
+    parts = {"encoder": partial(GRU, hidden_size=6), "embedding": partial(Embedding, embedding_dim=6)}
+    return LanguageModel(data.spec, **parts, tied=True, optimizer=optimizer), data
 
 
 def test_two_ranks_learn_and_measure_as_one(lines, tmp_path, trainer, loopback):

@@ -1,0 +1,196 @@
+"""From inputs to the encoder's output: the embeddings, the encoder and their checks."""
+
+from typing import Any, NamedTuple, Required, TypedDict, cast
+
+from lightning.pytorch.cli import OptimizerCallable
+from torch import nn
+from torch.nn.utils.rnn import PackedSequence
+
+from seqkit import packed
+from seqkit.nn import Downsample, Dropout, Upsample
+from seqkit.nn.pooling import State
+from seqkit.tasks.module import Part, Schedule
+
+
+class InputOptions(TypedDict, total=False):
+    """The keyword arguments that tasks pass on to :func:`build_encoder`."""
+
+    encoder: Required[Part]
+    embedding: Part | None
+    embeddings: dict[str, Part] | None
+    dropout: float
+
+
+class TaskOptions(InputOptions, total=False):
+    """The keyword arguments that all tasks with an encoder pass on to :class:`seqkit.Task`."""
+
+    optimizer: OptimizerCallable
+    lr_scheduler: Schedule | None
+
+
+class Encoded(NamedTuple):
+    """A sequence after the encoder.
+
+    Attributes:
+        hidden: The output, data (N, H).
+        state: The final state.
+    """
+
+    hidden: PackedSequence
+    state: State
+
+
+class EncoderParts(NamedTuple):
+    """The modules between the inputs and the encoder's output.
+
+    Attributes:
+        sides: The input columns of the main sequence and, for a pair, the column of the other sequence.
+        embeddings: One module for each column of the main sequence, by position: a column may have any name.
+        encoder: The encoder.
+        dropout: Drops features of the encoder's input.
+    """
+
+    sides: list[list[str]]
+    embeddings: nn.ModuleList
+    encoder: nn.Module
+    dropout: Dropout
+
+    def encode(self, inputs: dict[str, PackedSequence]) -> list[Encoded]:
+        """Embed and encode the sequence of each row, or both sequences of a pair.
+
+        Args:
+            inputs: By column, packed, data (N, ...).
+
+        Raises:
+            KeyError: An input column is missing.
+        """
+        return [self._encode_side(inputs, columns) for columns in self.sides]
+
+    def _encode_side(self, inputs: dict[str, PackedSequence], columns: list[str]) -> Encoded:
+        features: list[PackedSequence] = []
+        for column, embedding in zip(columns, self.embeddings, strict=True):
+            if column not in inputs:
+                raise KeyError(f"the batch lacks the input {column!r}; it has {list(inputs)}")
+            found = embedding(inputs[column])
+            # A nested input gives one vector for each token, in the order of the main input's data.
+            features.append(found if isinstance(found, PackedSequence) else features[0]._replace(data=found))
+        embedded = features[0] if len(features) == 1 else packed.cat(features)
+        return Encoded(*self.encoder(self.dropout(embedded)))
+
+
+def build_encoder(
+    inputs: dict[str, Any],
+    *,
+    task: str,
+    encoder: Part,
+    embedding: Part | None = None,
+    embeddings: dict[str, Part] | None = None,
+    dropout: float = 0.0,
+    causal: bool = False,
+) -> EncoderParts:
+    """Build the embeddings of all inputs, and the encoder for their concatenation.
+
+    An input with lengths of its own (``unaligned`` in the data module) makes a pair: both sequences go through the
+    same embedding and encoder. It must be the only other input, and its entry must equal the main input's.
+
+    Args:
+        inputs: The spec's inputs, by column.
+        task: The task's name, for messages.
+        encoder: The encoder, without its ``input_size``. The built module has an ``output_size`` and maps a
+            PackedSequence to a PackedSequence and its final state, as :class:`seqkit.nn.LSTM` does.
+        embedding: The embedding of every input of ids, without its number of ids.
+        embeddings: By column: the embedding of an input that needs its own, without its number of ids or, for
+            features, their width. Features without one enter the encoder unchanged. An input that holds a sequence
+            of ids for each token, such as its characters, needs one that gives one vector for each token, such as
+            :class:`seqkit.nn.CharacterLSTM`. The results are concatenated.
+        dropout: Probability of dropping a feature of the encoder's input and of its output.
+        causal: Whether the output at a step may depend on nothing later; refuses a bidirectional encoder.
+
+    Raises:
+        ValueError: An input of ids has no embedding; an embedding is for a column that is no input; the encoder has
+            no ``output_size``, or is bidirectional in a causal task; an unaligned input makes no pair.
+    """
+    sides = _sides(inputs)
+    parts = embeddings or {}
+    if unknown := set(parts) - set(sides[0]):
+        raise ValueError(f"embeddings for {sorted(unknown)}, but the inputs are {sides[0]}")
+    modules = nn.ModuleList()
+    input_size = 0
+    for column in sides[0]:
+        entry = inputs[column]
+        part = parts.get(column, embedding if entry["kind"] == "ids" else None)
+        if part is not None:
+            modules.append(part(entry["size"]))
+            input_size += cast(int, modules[-1].output_size)
+        elif entry["kind"] == "features":
+            modules.append(nn.Identity())
+            input_size += entry["size"]
+        elif entry["kind"] == "nested":
+            raise ValueError(
+                f"input {column!r} holds a sequence of ids for each token, but `embeddings` has nothing for it; "
+                f"give, for example, seqkit.nn.CharacterLSTM with embedding_dim=32 and hidden_size=64"
+            )
+        else:
+            raise ValueError(
+                f"input {column!r} holds ids, but no embedding is given; give `embedding`, for example "
+                f"seqkit.nn.Embedding with embedding_dim=64"
+            )
+    built = encoder(input_size)
+    check_output_size(built)
+    if causal and is_bidirectional(built):
+        raise ValueError(
+            f"{task} is causal, but encoder {type(built).__name__} is bidirectional: its backward direction sees "
+            f"later steps; set bidirectional=False, or causal=False"
+        )
+    return EncoderParts(sides, modules, built, Dropout(dropout))
+
+
+def check_output_size(encoder: nn.Module) -> None:
+    """Check that a module says its ``output_size``, as an encoder does.
+
+    Raises:
+        ValueError: It does not.
+    """
+    if not isinstance(getattr(encoder, "output_size", None), int):
+        raise ValueError(
+            f"encoder {type(encoder).__name__} has no `output_size`; an encoder has `input_size`, `output_size` "
+            f"and forward(PackedSequence) -> (PackedSequence, state), as seqkit.nn.LSTM has"
+        )
+
+
+def is_bidirectional(encoder: nn.Module) -> bool:
+    """Whether any part of an encoder has a direction that sees later steps."""
+    return any(getattr(module, "bidirectional", False) for module in encoder.modules())
+
+
+def check_steps_kept(encoder: nn.Module, task: str) -> None:
+    """Check that an encoder gives one output for each step, as predicting the next step requires.
+
+    Raises:
+        ValueError: A part of it changes the number of steps.
+    """
+    for module in encoder.modules():
+        if isinstance(module, Downsample | Upsample):
+            raise ValueError(
+                f"{task} predicts what follows each step, but encoder {type(encoder).__name__} has "
+                f"{type(module).__name__}, which changes the steps: its outputs would be of other steps, and would "
+                f"have seen later ones; leave it out"
+            )
+
+
+def _sides(inputs: dict[str, Any]) -> list[list[str]]:
+    """The columns of the main sequence and, for a pair, the column of the other one."""
+    unaligned = [column for column, entry in inputs.items() if entry.get("unaligned")]
+    main = [column for column in inputs if column not in unaligned]
+    if not unaligned:
+        return [main]
+    one, other = (
+        {key: value for key, value in inputs[columns[0]].items() if key not in ("unaligned", "column")}
+        for columns in (main, unaligned)
+    )
+    if len(main) != 1 or len(unaligned) != 1 or one != other:
+        raise ValueError(
+            f"inputs {main} and unaligned {unaligned} make no pair: a pair is one input and one unaligned one, "
+            f"encoded alike, so that both go through one embedding; give both the same encoder"
+        )
+    return [main, unaligned]

@@ -1,0 +1,81 @@
+"""Continuations of rows by a language model."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from seqkit import packed
+from seqkit.decoding import sample
+from seqkit.tasks.language_model.states import check_takes_state
+
+if TYPE_CHECKING:
+    from seqkit.tasks.language_model.module import LanguageModel
+
+
+@torch.no_grad()
+def generate(
+    model: "LanguageModel",
+    prompts: Sequence[Any],
+    max_tokens: int,
+    *,
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+    seed: int,
+    may_end: bool,
+) -> list[Any]:
+    """Continue rows, all in one batch; see :meth:`LanguageModel.generate`."""
+    if not prompts:
+        raise ValueError("generate needs at least one prompt; an empty one, [''], begins a row")
+    check_takes_state(model.encoder)
+    generator = torch.Generator(model.device).manual_seed(seed)
+    next_token = partial(sample, generator=generator, temperature=temperature, top_k=top_k, top_p=top_p)
+    # One by one, as a column of empty lists has no type.
+    encoded = [model.vocabulary.encode([prompt])[0] if len(prompt) else [] for prompt in prompts]
+    training = model.training
+    model.eval()
+    try:
+        added = _continue_rows(model, encoded, max_tokens, _excluded_ids(model, may_end=may_end), next_token)
+    finally:
+        model.train(training)
+    return model.vocabulary.decode([row + more for row, more in zip(encoded, added, strict=True)])
+
+
+def _continue_rows(
+    model: "LanguageModel",
+    rows: list[list[int]],
+    max_tokens: int,
+    excluded: Tensor,
+    next_token: Callable[[Tensor], Tensor],
+) -> list[list[int]]:
+    """The ids that follow each of B rows of ids; ``next_token`` maps log-probabilities (B, C) to ids (B,)."""
+    started = [torch.tensor([model.boundary, *row], device=model.device) for row in rows]
+    hidden, _, state = model.encode(packed.pack(started), model.encoder, None)
+    last, sizes = packed.last(hidden), torch.tensor([len(rows)])  # (B, H)
+    ended = torch.zeros(len(rows), dtype=torch.bool, device=model.device)
+    chosen: list[Tensor] = []
+    while len(chosen) < max_tokens and not ended.all():
+        tokens = next_token(model.softmax.log_probs(last).float().index_fill(1, excluded, -torch.inf))
+        ended |= tokens == model.boundary
+        chosen.append(tokens.masked_fill(ended, model.boundary))
+        hidden, _, state = model.encode(PackedSequence(tokens, sizes), model.encoder, state)
+        last = hidden.data
+    columns = torch.stack(chosen, 1).tolist() if chosen else [[] for _ in rows]
+    return [[i for i in column if i != model.boundary] for column in columns]
+
+
+def _excluded_ids(model: "LanguageModel", *, may_end: bool) -> Tensor:
+    """Return the ids that have no text: the unknown token and, unless rows may end, the boundary."""
+    excluded = [] if may_end else [model.boundary]
+    tokenizer = getattr(model.vocabulary, "model", None)
+    unknown = None if tokenizer is None else tokenizer.token_to_id(_unknown_token(tokenizer.model))
+    return torch.tensor(excluded if unknown is None else [*excluded, unknown], device=model.device).long()
+
+
+def _unknown_token(model: Any) -> str:
+    """The unknown token of a model of the `tokenizers` library; empty if it has none."""
+    return getattr(model, "unk_token", None) or ""

@@ -1,0 +1,233 @@
+"""The task with an encoder and one target: pooling, a linear head, the loss, metrics and predictions."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, Unpack, cast
+
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+from torch.optim import Adam
+
+from seqkit import packed
+from seqkit.batch import Batch
+from seqkit.losses import Loss, Values
+from seqkit.tasks.inputs import Encoded, EncoderParts, InputOptions, build_encoder
+from seqkit.tasks.module import Part, Schedule, SequenceModule
+from seqkit.tasks.outputs import Predictions, TaskOutput
+
+
+class Task(SequenceModule):
+    """Embed, encode, pool if the target is per sequence, and apply one linear head: all on packed data.
+
+    A subclass says its target, loss, decoding, metrics and report. What :meth:`find_target`, :meth:`output_size`
+    and :meth:`build_metrics` read must be set before ``super().__init__`` is called.
+
+    Every unit (token, or sequence where the target is per sequence) weighs the same in the gradient, in any batch,
+    rank or micro-batch: a batch's loss is summed and divided by the plan's *constant* mean number of units in an
+    optimiser step, which the :class:`~seqkit.LengthBucketSampler` of the training loader knows. Another sampler has
+    no such constant; the loss is then the mean over each batch. What is logged is always the mean per unit.
+
+    For a pair with pooled vectors u and v, the head reads u, v, abs(u - v) and u * v, as in InferSent (Conneau et
+    al. 2017, https://aclanthology.org/D17-1070).
+
+    Args:
+        spec: What the data determines: ``SequenceDataModule.spec``.
+        loss: The loss: a class, or a partial of one with all arguments.
+        pooling: For a target per sequence: the pooling, without its ``input_size``.
+        attention: Whether predictions contain, as ``INPUT_attention``, the weight that pooling gives each token.
+        causal: Whether the output at a step may depend on nothing later; refuses a bidirectional encoder.
+        optimizer: The optimiser, without its parameters.
+        lr_scheduler: The learning-rate schedule: a callable that takes the optimiser and the number of steps of the
+            fit; see :mod:`seqkit.optim`.
+        inputs: ``encoder``, ``embedding``, ``embeddings`` and ``dropout``; see
+            :func:`~seqkit.tasks.inputs.build_encoder`.
+
+    Raises:
+        ValueError: The spec has not exactly one target, or one of another kind; a pair without pooling;
+            ``attention`` of a pooling without weights; see also :func:`~seqkit.tasks.inputs.build_encoder`.
+        TypeError: A part from which a checkpoint could not rebuild the model (a lambda, say).
+    """
+
+    def __init__(
+        self,
+        spec: dict[str, Any],
+        *,
+        loss: Callable[[], Loss],
+        pooling: Part | None = None,
+        attention: bool = False,
+        causal: bool = False,
+        optimizer: OptimizerCallable = Adam,
+        lr_scheduler: Schedule | None = None,
+        **inputs: Unpack[InputOptions],
+    ) -> None:
+        super().__init__(spec, optimizer=optimizer, lr_scheduler=lr_scheduler)
+        self.sides, self.embeddings, self.encoder, self.dropout = build_encoder(
+            spec["inputs"], task=type(self).__name__, causal=causal, **inputs
+        )
+        self.target_column, self.target = self.find_target()
+        self.loss = loss()
+        features = cast(int, self.encoder.output_size)
+        self.pooling = None
+        if self.target["per"] == "sequence":
+            if pooling is None:
+                raise ValueError(
+                    f"target {self.target_column!r} is per sequence, and {type(self).__name__} has no pooling; "
+                    f"give `pooling`, or use Classifier or Regressor"
+                )
+            self.pooling = pooling(features)
+            features = cast(int, self.pooling.output_size)
+        if len(self.sides) > 1:
+            if self.pooling is None:
+                raise ValueError(
+                    f"target {self.target_column!r} is per token, but inputs {self.sides[0]} and {self.sides[1]} "
+                    f"are a pair; a pair has a target per sequence"
+                )
+            features *= 4
+        self.attention = attention
+        if attention and not hasattr(self.pooling, "weights"):
+            raise ValueError(
+                f"attention=True, but pooling {type(self.pooling).__name__} gives tokens no weights; use "
+                f"seqkit.nn.AttentionPool"
+            )
+        self.head = nn.Linear(features, self.output_size())
+        self.add_metrics()
+
+    # What a task defines.
+
+    def find_target(self) -> tuple[str, dict[str, Any]]:
+        """Return the target's column and its entry in the spec."""
+        targets = self.spec["targets"]
+        if len(targets) != 1:
+            raise ValueError(
+                f"{type(self).__name__} needs exactly one target, but the data has {list(targets)}; "
+                f"name one column in `targets`, or use MultiTask"
+            )
+        column, entry = next(iter(targets.items()))
+        return column, entry
+
+    @abstractmethod
+    def output_size(self) -> int:
+        """Return the number of outputs per unit."""
+
+    @abstractmethod
+    def metric_inputs(self, output: Values, target: Values) -> Sequence[tuple[Values, Values]]:
+        """Return the arguments of the metrics: predictions and targets, one unit a row, or packed."""
+
+    @abstractmethod
+    def decode(self, output: Values) -> Values:
+        """Turn outputs into predictions in the terms of the target: class ids, multi-hot labels or values."""
+
+    @abstractmethod
+    def to_python(self, predicted: Tensor) -> list[Any]:
+        """Turn the predictions of some units into plain types: one label name, list or number per unit."""
+
+    def compute_loss(self, output: Values, target: Values) -> tuple[Tensor, Tensor]:
+        """Compute the loss summed over the units that count, and return it with their number."""
+        return self.loss.total(output, target)
+
+    def sequence_losses(self, output: TaskOutput) -> Tensor:
+        """Return the mean loss per unit of each sequence, (B,); 0 where no unit counts."""
+        each = zip(_singles(output.output), _singles(output.target), strict=True)
+        sums = [self.compute_loss(*pair) for pair in each]
+        return torch.stack([total.detach() / units.clamp(min=1) for total, units in sums])
+
+    def plan_units(self, plan: Any) -> float:
+        """Return the mean number of tokens, or of sequences, in a step by the training loader's plan."""
+        per_sequence = self.target["per"] == "sequence"
+        return float(plan.sequences_per_step if per_sequence else plan.tokens_per_step)
+
+    # The model.
+
+    @property
+    def heads(self) -> dict[str, SequenceModule]:
+        """The task itself, by its target column."""
+        return {self.target_column: self}
+
+    def forward(self, inputs: dict[str, PackedSequence]) -> Values:
+        """Compute the outputs of a batch.
+
+        Args:
+            inputs: By column, packed, data (N, ...).
+
+        Returns:
+            Per token: packed, data (N, C). Per sequence: (B, C).
+
+        Raises:
+            KeyError: An input column of the spec is missing.
+        """
+        return self.read(self.encode(inputs))
+
+    def encode(self, inputs: dict[str, PackedSequence]) -> list[Encoded]:
+        """Embed and encode the sequence of each row, or both sequences of a pair."""
+        return EncoderParts(self.sides, self.embeddings, self.encoder, self.dropout).encode(inputs)
+
+    def read(self, encoded: list[Encoded]) -> Values:
+        """Compute the outputs from the encoder's: packed, data (N, C), or (B, C)."""
+        if self.pooling is None:
+            hidden = self.dropout(encoded[0].hidden)
+            return cast(PackedSequence, hidden._replace(data=self.head(hidden.data)))
+        pooled = [self.pooling(hidden, state) for hidden, state in encoded]
+        features = pooled[0] if len(pooled) == 1 else _compared(*pooled)
+        return cast(Tensor, self.head(nn.functional.dropout(features, self.dropout.p, self.training)))
+
+    # The step.
+
+    def loss_and_outputs(self, batch: Batch, stage: str) -> tuple[Tensor, dict[str, TaskOutput]]:
+        """Compute a batch's loss, update the metrics of the stage, and log what is logged of each batch."""
+        output = self.task_output(self(batch.inputs), batch)
+        loss, values = self.loss_and_update(output, stage)
+        self.log_values(values)
+        return loss, {self.target_column: output}
+
+    def task_output(self, output: Values, batch: Batch) -> TaskOutput:
+        """Combine a batch's output with its target."""
+        return TaskOutput(output, batch.targets[self.target_column])
+
+    def loss_and_update(self, output: TaskOutput, stage: str) -> tuple[Tensor, dict[str, Tensor]]:
+        """Compute a batch's loss and update the metrics.
+
+        Returns:
+            The loss, see :meth:`loss_and_outputs`, and what to log of this batch alone.
+        """
+        total, units = self.compute_loss(*output)
+        with torch.no_grad():
+            values = self.update_metrics(stage, total.detach(), units, output)
+        return self.objective(total, units) if stage == "train" else total / units.clamp(min=1), values
+
+    # Predictions.
+
+    def predict_step(self, batch: Batch, _: int) -> Predictions:
+        """Predict a batch, in plain types."""
+        rows = batch.rows.tolist()
+        return Predictions(rows, self.predict_columns(self.encode(batch.inputs)) if rows else {})
+
+    def predict_columns(self, encoded: list[Encoded]) -> dict[str, list[Any]]:
+        """Return predictions in plain types and, if asked for, the weights of pooling, by column."""
+        columns = {self.target_column: self.predictions_to_python(self.decode(self.read(encoded)))}
+        if self.attention:
+            pooling: Any = self.pooling
+            for (column, *_), (hidden, _) in zip(self.sides, encoded, strict=True):
+                weights = packed.unpack(pooling.weights(hidden))
+                columns[f"{column}_attention"] = [values.tolist() for values in weights]
+        return columns
+
+    def predictions_to_python(self, predicted: Values) -> list[Any]:
+        """Turn decoded predictions into plain types, one for each sequence."""
+        if isinstance(predicted, PackedSequence):
+            return [self.to_python(values) for values in packed.unpack(predicted)]
+        return self.to_python(predicted)
+
+
+def _singles(values: Values) -> list[Any]:
+    """Split a batch's values into batches of one sequence each."""
+    if isinstance(values, PackedSequence):
+        each = packed.unpack(values)
+        return [PackedSequence(one, torch.ones(len(one), dtype=torch.long)) for one in each]
+    return [values[i : i + 1] for i in range(len(values))]
+
+
+def _compared(one: Tensor, other: Tensor) -> Tensor:
+    """(B, D), (B, D) -> (B, 4D)."""
+    return torch.cat([one, other, (one - other).abs(), one * other], dim=-1)
