@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from seqkit import packed
 from seqkit.decoding import sample
-from seqkit.tasks.language_model.states import check_takes_state
+from seqkit.tasks.language_model.encoders import check_takes_state
 
 if TYPE_CHECKING:
     from seqkit.tasks.language_model.module import LanguageModel

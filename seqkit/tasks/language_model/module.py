@@ -19,10 +19,9 @@ from seqkit.data.encoders import Encoder, input_encoder
 from seqkit.losses import Values, unit_values
 from seqkit.metrics import language_metrics
 from seqkit.nn import EmbeddingDropout, LockedDropout, OutputSoftmax, Softmax, map_state
-from seqkit.tasks.inputs import check_output_size, check_steps_kept, is_bidirectional
 from seqkit.tasks.language_model import generation, scoring
+from seqkit.tasks.language_model.encoders import State, check_takes_state, checked_encoder, state_batch_size
 from seqkit.tasks.language_model.scoring import add_boundaries
-from seqkit.tasks.language_model.states import State, check_takes_state, state_batch_size
 from seqkit.tasks.module import Part, Schedule, SequenceModule
 from seqkit.tasks.outputs import Predictions, TaskOutput
 
@@ -99,8 +98,8 @@ class LanguageModel(SequenceModule):
         size = self.boundary + 1
         self.embeddings = nn.ModuleList([embedding(size)])
         features = cast(int, self.embeddings[0].output_size)
-        self.encoder = _checked(encoder(features))
-        self.backward_encoder = _checked(encoder(features)) if bidirectional else None
+        self.encoder = checked_encoder(encoder(features))
+        self.backward_encoder = checked_encoder(encoder(features)) if bidirectional else None
         self.softmax = softmax(cast(int, self.encoder.output_size), size)
         if tied:
             weight = cast(nn.Parameter, self.embeddings[0].weight)
@@ -348,15 +347,3 @@ class LanguageModel(SequenceModule):
         super().on_load_checkpoint(checkpoint)
         if "seqkit_streams" in checkpoint:
             self._states["train"] = checkpoint["seqkit_streams"]
-
-
-def _checked(encoder: nn.Module) -> nn.Module:
-    check_output_size(encoder)
-    if is_bidirectional(encoder):
-        raise ValueError(
-            f"LanguageModel predicts the next token, but encoder {type(encoder).__name__} is bidirectional: its "
-            f"backward direction has read that token already; set the encoder's bidirectional=False, and for both "
-            f"directions LanguageModel's bidirectional=True, which trains two encoders apart"
-        )
-    check_steps_kept(encoder, "LanguageModel")
-    return encoder

@@ -1,0 +1,46 @@
+"""What a language model requires of its encoder: one direction and, for continuous text, a state."""
+
+import inspect
+from typing import Any
+
+from torch import Tensor, nn
+
+from seqkit.tasks.inputs import check_output_size, check_steps_kept, is_bidirectional
+
+State = Any
+"""An encoder's state: a tensor (layers, B, H), or a tuple of states."""
+
+
+def checked_encoder(encoder: nn.Module) -> nn.Module:
+    """Return an encoder if its output at a step depends on nothing later.
+
+    Raises:
+        ValueError: It is bidirectional or changes the number of steps.
+    """
+    check_output_size(encoder)
+    if is_bidirectional(encoder):
+        raise ValueError(
+            f"LanguageModel predicts the next token, but encoder {type(encoder).__name__} is bidirectional: its "
+            f"backward direction has read that token already; set the encoder's bidirectional=False, and for both "
+            f"directions LanguageModel's bidirectional=True, which trains two encoders apart"
+        )
+    check_steps_kept(encoder, "LanguageModel")
+    return encoder
+
+
+def check_takes_state(encoder: nn.Module) -> None:
+    """Check that an encoder takes a state as its second argument.
+
+    Raises:
+        ValueError: It does not.
+    """
+    if len(inspect.signature(encoder.forward).parameters) < 2:
+        raise ValueError(
+            f"encoder {type(encoder).__name__} takes no state to go on from, as continuous text and generate need; "
+            f"use seqkit.nn.LSTM, GRU or RNN as the encoder"
+        )
+
+
+def state_batch_size(state: State) -> int:
+    """Return B, the number of sequences of a state."""
+    return int(state.shape[1]) if isinstance(state, Tensor) else state_batch_size(state[0])

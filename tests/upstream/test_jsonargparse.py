@@ -1,0 +1,32 @@
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
+
+import torch
+from jsonargparse import ArgumentParser
+from torch import nn
+
+from seqkit.upstream.jsonargparse import partial_class
+
+CHANGED = f"jsonargparse {version('jsonargparse')} differs from 4.53: adapt seqkit.upstream.jsonargparse.{{}}"
+
+
+def test_partial_class():
+    class Model:
+        def __init__(
+            self,
+            encoder: Callable[[int], nn.Module],
+            optimizer: Callable[[list[nn.Parameter]], torch.optim.Optimizer] = torch.optim.Adam,
+        ):
+            self.parts = encoder, optimizer
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(Model, "model")
+    encoder = {"class_path": "torch.nn.Linear", "init_args": {"out_features": 3}}
+    config = parser.parse_object({"model": {"encoder": encoder, "optimizer": "torch.optim.SGD"}})
+    model = parser.instantiate_classes(config).model
+    changed = CHANGED.format("partial_class (the parser gives another kind of callable)")
+    assert all(isinstance(part, partial) for part in model.parts), changed
+    assert [partial_class(part) for part in model.parts] == [nn.Linear, torch.optim.SGD], changed
+    assert partial_class(partial(nn.Linear, out_features=3)) is None
+    assert partial_class(partial(isinstance, nn.Linear)) is None
