@@ -1,13 +1,13 @@
 """Recurrent layers on packed data: one function, several implementations, and the choice between them.
 
-- ``native``: compiled, for float32 on a CPU; present if a compiler was there at install.
-- ``reference``: the plain loop under autograd. Everything, slowly.
-- ``closed_form``: the backward in closed form, in plain torch operations. Any device, any dtype.
+- ``native``: compiled, for float32 on a CPU; available if there was a compiler at installation.
+- ``closed_form``: the backward in closed form, in torch operations, for any device and any dtype.
+- ``reference``: the plain loop under autograd; slow, supports everything.
 
-`torch.compile` keeps a layer in its graph, as one operator. Second derivatives go through ``reference``.
+`torch.compile` keeps a layer in its graph, as one operator. Second derivatives use ``reference``.
 
-The same input gives the same bits in every run with the same number of threads. With another number ``native``
-still gives the same bits forward and in its sweep back; the large products after that are torch's, which may add in
+The same input gives the same bits in every run with the same number of threads. With another number of threads,
+both sweeps of ``native`` still give the same bits; the large products after them are torch's, which may add in
 another order.
 """
 
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from seqkit.kernels import compile_op, reference
 from seqkit.kernels.autograd import LayerFunction
-from seqkit.kernels.cells import PLAIN, Extras, Mode, is_projected, zeros
+from seqkit.kernels.cells import NO_EXTRAS, Extras, Layer, Mode, is_projected, zeros
 from seqkit.kernels.dispatch import SWEEPS, Backend, available, choose
 from seqkit.kernels.library import load_library
 from seqkit.packed import PackedLayout
@@ -32,11 +32,11 @@ def layer(
     layout: PackedLayout,
     state: Sequence[Tensor] | None,
     weights: Sequence[Tensor],
-    extras: Extras = PLAIN,
+    extras: Extras = NO_EXTRAS,
     *,
     backend: Backend | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Runs one recurrent layer, of one or two directions, over packed data.
+    """Run one recurrent layer, of one or two directions, over packed data.
 
     Under autocast it computes in the dtype of the weights.
 
@@ -44,16 +44,16 @@ def layer(
         mode: The cell, as `torch.nn.RNNBase` names it.
         data: (N, I) packed inputs.
         layout: Where the tokens are, ``PackedLayout.of(packed)``.
-        state: h_0 (D, B, P) and, of an LSTM, c_0 (D, B, H), where D is the number of directions; None for zeros.
-        weights: The layer's, flat, in the order of `torch.nn.RNNBase.all_weights`.
-        extras: What the layer does that torch's does not.
-        backend: Which implementation; by default the fastest that can.
+        state: h_0 (D, B, P) and, of an LSTM, c_0 (D, B, H), for D directions; None means zeros.
+        weights: Flat, in the order of `torch.nn.RNNBase.all_weights`.
+        extras: The options that torch's layers lack.
+        backend: The implementation; by default the fastest that supports the layer.
 
     Returns:
-        The output (N, D·P) and the final states, of the shapes of `state`.
+        The output (N, D·P) and the final states, with the shapes of ``state``.
 
     Raises:
-        ValueError: The backend is unknown or cannot run this layer.
+        ValueError: The backend is unknown or does not support this layer.
     """
     dtype = weights[0].dtype
     with torch.autocast(data.device.type, enabled=False):
@@ -64,12 +64,12 @@ def layer(
             return compile_op.layer(mode, data, layout, state, weights, extras, backend)
         if state is None:
             state = zeros(mode, layout, weights)
+        called = Layer(mode, layout, state, weights, extras)
         backend = choose(data.device, dtype, projected=is_projected(mode, weights), forced=backend)
         if backend == "reference":
-            return reference.layer(mode, data, layout, state, weights, extras)
-        tensors = (data, *state, *weights, *extras)
-        keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+            return reference.layer(called, data)
+        keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (data, *called.tensors))
         outputs: tuple[Tensor, ...] = LayerFunction.apply(  # type: ignore[no-untyped-call]
-            SWEEPS[backend], mode, layout, len(state), keep, *tensors
+            SWEEPS[backend], mode, layout, keep, data, *called.tensors
         )
         return outputs[0], outputs[1:]

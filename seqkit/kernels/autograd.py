@@ -1,7 +1,8 @@
-"""One recurrent layer with its backward in closed form, around one implementation's sweeps over the steps.
+"""One recurrent layer with its backward in closed form, around the sweeps of one implementation.
 
-The sweep back does only what must go step by step. The gradient of the input and each weight gradient are one large
-product over all tokens, left to torch; between forward and backward only gates and cell states are kept.
+The backward sweep does only the work that must go step by step. The gradient of the input and each weight gradient
+are one large product over all tokens, computed by torch. Between forward and backward only gates and cell states
+are kept.
 """
 
 from collections.abc import Sequence
@@ -11,44 +12,27 @@ import torch
 from torch import Tensor
 
 from seqkit.kernels import reference
-from seqkit.kernels.cells import Extras, Gradients, Mode, Weights, by_direction
+from seqkit.kernels.cells import Extras, Gradients, Layer, Mode
 from seqkit.kernels.projection import input_blocks, normalise_back
 from seqkit.packed import PackedLayout
 
 
 class Sweeps(Protocol):
-    """The two functions of an implementation; `seqkit.kernels.closed_form` documents them."""
+    """The two functions of an implementation, documented in `seqkit.kernels.closed_form`."""
 
     def forward(
-        self,
-        mode: Mode,
-        data: Tensor,
-        layout: PackedLayout,
-        state: Sequence[Tensor],
-        weights: Sequence[Weights],
-        extras: Extras,
-        *,
-        keep: bool,
+        self, layer: Layer, data: Tensor, *, keep: bool
     ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """All steps in their order."""
+        """Run all time steps in their order."""
 
     def backward(
-        self,
-        mode: Mode,
-        gradient: Tensor,
-        final_gradients: Sequence[Tensor],
-        output: Tensor,
-        saved: Sequence[Tensor],
-        layout: PackedLayout,
-        state: Sequence[Tensor],
-        weights: Sequence[Weights],
-        extras: Extras,
+        self, layer: Layer, output: Tensor, saved: Sequence[Tensor], gradients: Sequence[Tensor]
     ) -> Gradients:
-        """All steps in the opposite order."""
+        """Run all time steps in the opposite order."""
 
 
 class LayerFunction(torch.autograd.Function):
-    """(data, states, weights, extras) -> (output, final states). Second derivatives go through the plain loop."""
+    """(data, states, weights, extras) -> (output, final states). Second derivatives use the plain loop."""
 
     @staticmethod
     def forward(
@@ -56,60 +40,42 @@ class LayerFunction(torch.autograd.Function):
         sweeps: Sweeps,
         mode: Mode,
         layout: PackedLayout,
-        states: int,
         keep: bool,
         data: Tensor,
         *tensors: Tensor | None,
     ) -> tuple[Tensor, ...]:
-        """`tensors` are the states, the flat weights and the extras; `keep`: whether there may be a backward."""
-        ctx.sweeps, ctx.mode, ctx.layout, ctx.states = sweeps, mode, layout, states
-        state, flat, extras = _split(tensors, states)
-        output, final, saved = sweeps.forward(mode, data, layout, state, by_direction(flat), extras, keep=keep)
+        """Run the forward sweep; ``tensors`` are `Layer.tensors`, ``keep`` says whether backward may follow."""
+        layer = Layer.from_tensors(mode, layout, tensors)
+        output, final, saved = sweeps.forward(layer, data, keep=keep)
+        ctx.sweeps, ctx.mode, ctx.layout = sweeps, mode, layout
         ctx.save_for_backward(data, *tensors, output, *saved)
-        ctx.saved_extra = 1 + len(saved)
+        ctx.num_inputs = 1 + len(tensors)
         ctx.overwritten = False
         return output, *final
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradients of data, states, weights and extras."""
-        data, *rest = ctx.saved_tensors
-        tensors, (output, *saved) = rest[: -ctx.saved_extra], rest[-ctx.saved_extra :]
-        state, flat, extras = _split(tensors, ctx.states)
-        needed = ctx.needs_input_grad[5:]
+        """Compute the gradients of data, states, weights and extras."""
+        kept = ctx.saved_tensors  # read once: each access unpacks all tensors
+        (data, *tensors), (output, *saved) = kept[: ctx.num_inputs], kept[ctx.num_inputs :]
+        layer = Layer.from_tensors(ctx.mode, ctx.layout, tensors)
+        no_gradients = (None,) * 4  # for the arguments that are no tensors
+        needed = ctx.needs_input_grad[4:]
         if torch.is_grad_enabled():  # create_graph=True
-            return (None,) * 5 + _differentiable(
-                ctx.mode, ctx.layout, data, state, flat, extras, [g.clone() for g in gradients], needed
-            )
+            return no_gradients + _differentiable(layer, data, [g.clone() for g in gradients], needed)
         if ctx.overwritten:  # retain_graph=True
-            _, _, saved = ctx.sweeps.forward(
-                ctx.mode, data, ctx.layout, state, by_direction(flat), extras, keep=True
-            )
+            _, _, saved = ctx.sweeps.forward(layer, data, keep=True)
         ctx.overwritten = True
-        return (None,) * 5 + backward(
-            ctx.sweeps,
-            ctx.mode,
-            ctx.layout,
-            data,
-            state,
-            flat,
-            extras,
-            output,
-            saved,
-            gradients,
-            of_data=needed[0],
-            of_weights=any(needed[1 + ctx.states :]),
+        of_weights = any(needed[1 + len(layer.state) :])
+        return no_gradients + backward(
+            ctx.sweeps, layer, data, output, saved, gradients, of_data=needed[0], of_weights=of_weights
         )
 
 
 def backward(
     sweeps: Sweeps,
-    mode: Mode,
-    layout: PackedLayout,
+    layer: Layer,
     data: Tensor,
-    state: Sequence[Tensor],
-    flat: Sequence[Tensor],
-    extras: Extras,
     output: Tensor,
     saved: Sequence[Tensor],
     gradients: Sequence[Tensor],
@@ -117,25 +83,33 @@ def backward(
     of_data: bool,
     of_weights: bool,
 ) -> tuple[Tensor | None, ...]:
-    """Sweeps back, then takes each weight gradient as one product; may overwrite `saved`.
+    """Run the backward sweep, then compute each weight gradient as one product.
+
+    Args:
+        sweeps: The implementation.
+        layer: As in the forward sweep.
+        data: (N, I) the input.
+        output: The result of the forward sweep.
+        saved: The rest of that result; may be overwritten.
+        gradients: Of the output and of the final states.
+        of_data: Whether the input needs a gradient.
+        of_weights: Whether the weights or extras need one.
 
     Returns:
-        The gradients of data, states, weights and extras; None for those that need none.
+        The gradients of data and of `Layer.tensors`; None for those that need none.
     """
-    weights = by_direction(flat)
+    mode, extras = layer.mode, layer.extras
     count = 0 if extras.input_gain is None else 3
-    swept = sweeps.backward(
-        mode, gradients[0], gradients[1:], output, saved[count:], layout, state, weights, extras
-    )
+    swept = sweeps.backward(layer, output, saved[count:], gradients)
     slots = swept.slots
-    height = flat[0].size(0)
+    height = layer.weights[0].size(0)
     of_products = [[(s[:, columns], rows) for columns, rows in input_blocks(mode, height)] for s in slots]
     input_gain = None
     if extras.input_gain is not None:
         # of_products is then one block: the gradient of the input product before its normalisation.
         of_products, input_gain = normalise_back(of_products, saved[:3], extras.input_gain)
     of_flat: list[Tensor | None] = []
-    for d, w in enumerate(weights):
+    for d, w in enumerate(layer.directions):
         if not of_weights:
             of_flat += [None for weight in w if weight is not None]
             continue
@@ -152,10 +126,10 @@ def backward(
             ]
         if swept.projection is not None:
             of_flat.append(swept.projection[d])
-    of_data_ = None
+    of_input_data = None
     if of_data:
-        of_data_ = _sum_of_products(
-            [(b, w.input[rows]) for p, w in zip(of_products, weights, strict=True) for b, rows in p]
+        of_input_data = _sum_of_products(
+            [(b, w.input[rows]) for p, w in zip(of_products, layer.directions, strict=True) for b, rows in p]
         )
     of_extras = Extras(
         input_gain=input_gain,
@@ -163,14 +137,7 @@ def backward(
         cell_gain=swept.cell_gain,
         cell_bias=swept.cell_bias,
     )
-    return of_data_, *swept.initial, *of_flat, *of_extras
-
-
-def _split(tensors: Sequence[Tensor | None], states: int) -> tuple[list[Tensor], list[Tensor], Extras]:
-    """States, flat weights, extras."""
-    rest: list[Any] = list(tensors)
-    end = len(rest) - len(Extras._fields)
-    return rest[:states], rest[states:end], Extras(*rest[end:])
+    return of_input_data, *swept.initial, *of_flat, *of_extras
 
 
 def _sum_of_products(terms: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
@@ -181,17 +148,10 @@ def _sum_of_products(terms: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
 
 
 def _differentiable(
-    mode: Mode,
-    layout: PackedLayout,
-    data: Tensor,
-    state: Sequence[Tensor],
-    flat: Sequence[Tensor],
-    extras: Extras,
-    gradients: Sequence[Tensor],
-    needed: Sequence[bool],
+    layer: Layer, data: Tensor, gradients: Sequence[Tensor], needed: Sequence[bool]
 ) -> tuple[Tensor | None, ...]:
-    """The gradients as functions of the inputs and of `gradients`, through the plain loop."""
-    inputs = [t for t, n in zip((data, *state, *flat, *extras), needed, strict=True) if n and t is not None]
-    output, final = reference.layer(mode, data, layout, state, flat, extras)
+    """Compute the gradients as functions of the inputs and of ``gradients``, through the plain loop."""
+    inputs = [t for t, n in zip((data, *layer.tensors), needed, strict=True) if n and t is not None]
+    output, final = reference.layer(layer, data)
     found = iter(torch.autograd.grad((output, *final), inputs, gradients, create_graph=True, allow_unused=True))
     return tuple(next(found) if n else None for n in needed)

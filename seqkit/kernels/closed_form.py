@@ -1,11 +1,9 @@
-"""The two sweeps over the steps in plain torch operations: any device, any floating dtype, no dependency.
+"""The two sweeps over the time steps in torch operations, for any device and any floating dtype.
 
-Both directions advance together: the second one runs on time-reversed sequences, which have the same batch
-sizes, so that each step is one batched product and a handful of elementwise operations. All that does not
-depend on the step before is done for all tokens at once; nothing is recorded by autograd.
-
-D is the number of directions and S the number of slots of a unit: 4 in an LSTM (gates i, f, g, o), 4 in a GRU
-(r, z, the recurrent part of n, n), 1 in an RNN.
+Both directions advance together: the second one runs on time-reversed sequences, which have the same batch sizes,
+so that each step is one batched product and a few elementwise operations. Everything that does not depend on the
+previous step is computed for all tokens at once. Autograd records nothing. `seqkit.kernels.cells` names the
+dimensions.
 """
 
 from collections.abc import Sequence
@@ -13,48 +11,43 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from seqkit.kernels.cells import EPSILON, PLAIN, SLOTS, Extras, Gradients, Mode, Weights
+from seqkit.kernels.cells import EPSILON, SLOTS, Extras, Gradients, Layer, Weights
 from seqkit.kernels.projection import project
 from seqkit.packed import PackedLayout
+from seqkit.upstream.torch import sigmoid_backward, tanh_backward, without_version_count
 
 
 def forward(
-    mode: Mode,
+    layer: Layer,
     data: Tensor,
-    layout: PackedLayout,
-    state: Sequence[Tensor],
-    weights: Sequence[Weights],
-    extras: Extras = PLAIN,
     *,
-    keep: bool,  # noqa: ARG001 -- nothing is saved by not keeping it
+    keep: bool,  # noqa: ARG001 -- here the results for backward cost nothing
 ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Runs all steps.
+    """Run all time steps.
 
     Args:
-        mode: The cell.
+        layer: The layer.
         data: (N, I) the inputs.
-        layout: Where the tokens are.
-        state: h_0 (D, B, P) and, of an LSTM, c_0 (D, B, H).
-        weights: Of each direction.
-        extras: What else the layer does.
-        keep: Whether `backward` may follow; else an implementation may return nothing for it.
+        keep: Whether `backward` may follow; otherwise an implementation may return nothing for it.
 
     Returns:
-        The output (N, D·P), the final states (D, B, ·), and what `backward` needs besides: with a gain on the input
-        product what `projection.project` returns for it; the gates (D, N, S·H);
-        of an LSTM, the cell states (D, N, H); with a gain on the recurrent product, that product (D, N, G·H),
-        normalised, and the inverse of its standard deviation (D, N, 1).
+        The output (N, D·P), the final states (D, B, ·), and the results that `backward` needs: with a gain on the
+        input product, those of `projection.project` for it; the gates (D, N, S·H); of an LSTM, the cell states (D,
+        N, H); with a gain on the recurrent product, that product (D, N, G·H), normalised, and the inverse of its
+        standard deviation (D, N, 1).
     """
-    gates, products = project(mode, data, weights, extras.input_gain)
+    mode, state, weights, extras = layer.mode, layer.state, layer.directions, layer.extras
+    layout = layer.layout.on(data.device)
+    gates, products = project(layer, data)
     directions, tokens, units = *gates.shape[:2], gates.size(2) // SLOTS[mode]
-    for slot in torch.split(gates, units, dim=2):  # one by one: copies of one slot are small
+    for slot in torch.split(gates, units, dim=2):  # one by one, because a copy of one slot is small
         _flip(slot, layout)
     weight = torch.stack([w.hidden for w in weights]).mT  # (D, P, G·H)
     projection = _stacked_projection(weights, transposed=True)  # (D, H, P)
     output = gates.new_empty(tokens, directions, state[0].size(2))
     states = [output.transpose(0, 1), *(gates.new_empty(directions, tokens, s.size(2)) for s in state[1:])]
     normal = [gates.new_empty(directions, tokens, n) for n in (weight.size(2), 1) if extras.hidden_gain is not None]
-    # All that a step reads and writes is cut out before the steps: a slice costs as much as a small operation.
+    # Slice everything that a step reads and writes beforehand: a slice costs as much as a small operation.
     keep_hidden, keep_cell = (_shares(k, layout) for k in (extras.keep_hidden, extras.keep_cell))
     slots = [_by_step(slot, layout) for slot in torch.split(gates, units, dim=2)]
     first_two, recurrent = (_by_step(gates[..., :n], layout) for n in (2 * units, weight.size(2)))
@@ -97,68 +90,57 @@ def forward(
             now[0].lerp_(before[0], keep_hidden[t])
         before = now
     final = [s.clone() for s in state]
-    last = layout.on(gates.device).last
+    last = layout.last
     for ended, s in zip(final, states, strict=True):
         ended[:, : len(last)] = s[:, last]
     _flip(states[0], layout)
     return output.flatten(1), tuple(final), (*products, gates, *states[1:], *normal)
 
 
-def backward(
-    mode: Mode,
-    gradient: Tensor,
-    final_gradients: Sequence[Tensor],
-    output: Tensor,
-    saved: Sequence[Tensor],
-    layout: PackedLayout,
-    state: Sequence[Tensor],
-    weights: Sequence[Weights],
-    extras: Extras = PLAIN,
-) -> Gradients:
-    """Runs all steps backwards.
+def backward(layer: Layer, output: Tensor, saved: Sequence[Tensor], gradients: Sequence[Tensor]) -> Gradients:
+    """Run all time steps backwards.
 
     Args:
-        mode: The cell.
-        gradient: (N, D·P) of the output.
-        final_gradients: Of the final states, each (D, B, ·).
-        output: (N, D·P) as `forward` returned it.
-        saved: The last of what `forward` returned, from the gates on; overwritten.
-        layout: Where the tokens are.
-        state: As `forward` got it.
-        weights: As `forward` got them.
-        extras: As `forward` got them.
+        layer: The layer, as `forward` got it.
+        output: (N, D·P), a result of `forward`.
+        saved: The results of `forward` for this function, from the gates on; overwritten.
+        gradients: Of the output (N, D·P) and of the final states (D, B, ·).
     """
+    mode, state, weights, extras = layer.mode, layer.state, layer.directions, layer.extras
+    gradient, *final_gradients = gradients
+    layout = layer.layout.on(gradient.device)
     directions, tokens, units = len(weights), layout.num_tokens, saved[0].size(2) // SLOTS[mode]
-    # `data` counts no changes: autograd would not hand out what has changed, and its caller knows that these did.
-    gates = saved[0].data
+    # Autograd refuses saved tensors that were changed. LayerFunction knows that these were and computes them again.
+    gates = without_version_count(saved[0])
     shape = tokens, directions, state[0].size(2)
     output, gradient = (v.view(shape).transpose(0, 1) for v in (output, gradient))  # (D, N, P)
-    # Of the hidden states. What a step hands to the one before is added there; before the first stands `initial`.
+    # `above`: gradients of the hidden states. A step adds to the gradient of the step before it; the first step
+    # adds to `initial`.
     above = _flip(gradient.clone(), layout)
-    last = layout.on(above.device).last
+    last = layout.last
     above.index_add_(1, last, final_gradients[0][:, : len(last)])
     initial = [f.clone() for f in final_gradients]
     initial[0][:, : len(last)] = 0
 
-    # Each slot gives way to the derivative of the new h or c by what it was before its nonlinearity. The step
-    # multiplies that by the gradient of h or c, which leaves the gradient of the slot.
+    # Overwrite each slot with the derivative of the new h or c with respect to the slot's value before its
+    # nonlinearity. The step multiplies it by the gradient of h or c, which gives the gradient of the slot.
     by_slot = gates.view(directions, tokens, SLOTS[mode], units)
     slots = by_slot.unbind(2)
     if mode == "LSTM":
         i, f, new, o = slots
-        cell = saved[1].data
+        cell = without_version_count(saved[1])
         cell_before = _before(cell, state[1], layout, swept=True)
         if extras.keep_cell is not None:
             torch.addcmul(i * new, f, cell_before, out=cell)
         cell_normal = list(_normalise(cell)) if extras.cell_gain is not None else []
         squashed = _squashed(cell, extras, out=cell)
         passed = squashed * o if weights[0].projection is not None else squashed
-        to_cell = _through_tanh(o, squashed, out=torch.empty_like(squashed))
-        _through_sigmoid(squashed, o, out=o)
+        to_cell = tanh_backward(o, squashed, out=torch.empty_like(squashed))
+        sigmoid_backward(squashed, o, out=o)
         forget = cell.copy_(f)
-        _through_sigmoid(cell_before, f, out=f)
-        through = _through_sigmoid(new, i, out=cell_before)
-        _through_tanh(i, new, out=new)
+        sigmoid_backward(cell_before, f, out=f)
+        through = sigmoid_backward(new, i, out=cell_before)
+        tanh_backward(i, new, out=new)
         i.copy_(through)
         del cell_before, through
         of_cell, of_hidden = (_by_step(s, layout) for s in (by_slot[:, :, :3], by_slot[:, :, 3:]))
@@ -168,13 +150,13 @@ def backward(
         r, z, product, new = slots
         hidden_before = _before(output, state[0], layout, swept=False)
         through = _flip(hidden_before.clone(), layout).sub_(new)
-        _through_sigmoid(through, z, out=through)
+        sigmoid_backward(through, z, out=through)
         update = z.clone()
         z.copy_(through)
-        _through_tanh(1 - update, new, out=new)
+        tanh_backward(1 - update, new, out=new)
         torch.mul(new, product, out=through)
         torch.mul(new, r, out=product)
-        _through_sigmoid(through, r, out=r)
+        sigmoid_backward(through, r, out=r)
         del through
         update_by_step = _by_step(update, layout)
     else:
@@ -236,7 +218,7 @@ def backward(
     if mode != "GRU":
         hidden_before = _before(output, state[0], layout, swept=False)
     if extras.hidden_mask is not None:
-        hidden_before.mul_(extras.hidden_mask.index_select(1, layout.on(above.device).ranks))
+        hidden_before.mul_(extras.hidden_mask.index_select(1, layout.ranks))
     found = Gradients(gates, hidden_before, tuple(initial))
     if extras.hidden_gain is not None:
         found = found._replace(products=products, hidden_gain=(gates[..., :fed] * normal[0]).sum(1))
@@ -252,32 +234,32 @@ def backward(
 
 
 def _flip(values: Tensor, layout: PackedLayout) -> Tensor:
-    """Reverses the sequences of the second direction in place, if there is one: (D, N, ·)."""
+    """Reverse the sequences of the second direction in place, if there is one: (D, N, ·)."""
     if values.size(0) == 2:
-        values[1] = values[1].index_select(0, layout.on(values.device).reversal)
+        values[1] = values[1].index_select(0, layout.reversal)
     return values
 
 
 def _by_step(values: Tensor, layout: PackedLayout) -> tuple[Tensor, ...]:
-    """Views (D, b, ·) of each step's tokens."""
+    """Split (D, N, ·) into views (D, b, ·) of each time step's tokens."""
     return torch.split(values, layout.sizes, dim=1)
 
 
 def _shares(values: Tensor | None, layout: PackedLayout) -> tuple[Tensor, ...]:
-    """Shares (D, N, ·) in the order of the sweep, by step; empty for None."""
+    """Split shares (D, N, ·) by time step, in the order of the sweep; empty for None."""
     return () if values is None else _by_step(_flip(values.clone(), layout), layout)
 
 
 def _before(values: Tensor, state: Tensor, layout: PackedLayout, *, swept: bool) -> Tensor:
-    """The values (D, N, ·) one step before each token, and the state before the first of a sequence.
+    """Take the values (D, N, ·) of each token's predecessor in the sweep; the state (D, B, ·) for the first.
 
     Args:
-        values: Of the tokens.
+        values: (D, N, ·) of the tokens.
         state: (D, B, ·).
         layout: Where the tokens are.
-        swept: Whether the second direction's tokens stand, there and here, in the order of its sweep.
+        swept: Whether the second direction's tokens, in ``values`` and in the result, are in the order of its
+            sweep.
     """
-    layout = layout.on(values.device)
     found = torch.empty_like(values, memory_format=torch.contiguous_format)
     for d, (v, s) in enumerate(zip(values, state, strict=True)):
         if d == 0 or swept:
@@ -296,33 +278,21 @@ def _stacked_projection(weights: Sequence[Weights], *, transposed: bool = False)
 
 
 def _squashed(cell: Tensor, extras: Extras, out: Tensor | None = None) -> Tensor:
-    """What the output gate lets pass of the cell state: (D, ·, H)."""
+    """Normalise the cell state if there is a gain, and apply tanh: (D, ·, H)."""
     if extras.cell_gain is None or extras.cell_bias is None:
         return torch.tanh(cell, out=out)
     hat, _ = _normalise(cell)
     return torch.addcmul(extras.cell_bias.unsqueeze(1), hat, extras.cell_gain.unsqueeze(1), out=out).tanh_()
 
 
-def _through_sigmoid(gradient: Tensor, value: Tensor, out: Tensor) -> Tensor:
-    """``gradient * value * (1 - value)``, where `value` is a sigmoid."""
-    torch.ops.aten.sigmoid_backward.grad_input(gradient, value, grad_input=out)
-    return out
-
-
-def _through_tanh(gradient: Tensor, value: Tensor, out: Tensor) -> Tensor:
-    """``gradient * (1 - value²)``, where `value` is a tanh."""
-    torch.ops.aten.tanh_backward.grad_input(gradient, value, grad_input=out)
-    return out
-
-
 def _normalise(values: Tensor, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Values with mean 0 and variance 1 in the last dimension, and the inverse of the standard deviation."""
+    """Normalise to mean 0 and variance 1 in the last dimension; also returns the inverse standard deviation."""
     centred = torch.sub(values, values.mean(-1, keepdim=True), out=out)
     scale = centred.square().mean(-1, keepdim=True).add_(EPSILON).rsqrt_()
     return centred.mul_(scale), scale
 
 
 def _normalise_back(gradient: Tensor, normal: Tensor, scale: Tensor) -> Tensor:
-    """From the gradient of normalised values to that of the values."""
+    """Compute the gradient of the values from that of the normalised values."""
     centred = gradient - gradient.mean(-1, keepdim=True)
     return centred.addcmul_(normal, (gradient * normal).mean(-1, keepdim=True), value=-1).mul_(scale)

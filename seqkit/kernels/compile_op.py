@@ -2,12 +2,12 @@
 
 Eager code calls `seqkit.kernels.autograd` directly: an operator written in Python costs more per call.
 
-Without an initial state the number of sequences stands in the batch sizes alone, so the final states are of a size
-that no graph knows beforehand. ``torch.compile(fullgraph=True)`` takes that; by default Dynamo breaks the graph
+Without an initial state, only the values of the batch sizes give the number of sequences, so a graph does not know
+the size of the final states. ``torch.compile(fullgraph=True)`` accepts that; by default Dynamo breaks the graph
 there, unless ``torch._dynamo.config.capture_dynamic_output_shape_ops`` is set or there are ``unsorted_indices``.
 """
 
-# ruff: noqa: ARG001 -- fakes take all that their operators take
+# ruff: noqa: ARG001 -- fakes have the parameters of their operators
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -20,8 +20,8 @@ from seqkit.kernels.cells import (
     SLOTS,
     STATES,
     Extras,
+    Layer,
     Mode,
-    by_direction,
     is_projected,
     shape,
     zeros,
@@ -39,7 +39,7 @@ def layer(
     extras: Extras,
     backend: Backend | None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Runs one layer; arguments and returns are those of `seqkit.kernels.layer`."""
+    """Run one layer; arguments and results as in `seqkit.kernels.layer`."""
     present = {name: e for name, e in zip(Extras._fields, extras, strict=True) if e is not None}
     found = recurrent_layer(
         data,
@@ -65,21 +65,15 @@ def recurrent_layer(
     names: str,
     backend: str | None,
 ) -> list[Tensor]:
-    """The output, the final states, and what the backward needs besides.
+    """Return the output, the final states, and the results that the backward needs.
 
-    `state` may be empty, for zeros; `extras` are those of the `names`, which commas separate.
+    An empty ``state`` means zeros. ``names`` are the names of the ``extras``, separated by commas.
     """
-    kind, layout, more = cast(Mode, mode), PackedLayout(batch_sizes), _extras(extras, names)
-    start = zeros(kind, layout, weights)
-    if state and [s.shape for s in state] != [s.shape for s in start]:
-        raise RuntimeError(
-            f"Expected hidden states of sizes {[tuple(s.shape) for s in start]} for each layer, "
-            f"got {[tuple(s.shape) for s in state]}"
-        )
-    sweeps = _sweeps(backend, kind, weights)
-    output, final, saved = sweeps.forward(
-        kind, data, layout, state or start, by_direction(weights), more, keep=True
-    )
+    called = _layer(batch_sizes, state, weights, extras, mode, names)
+    expected = [tuple(s.shape) for s in zeros(called.mode, called.layout, weights)]
+    if (given := [tuple(s.shape) for s in called.state]) != expected:
+        raise RuntimeError(f"Expected hidden states of sizes {expected} for each layer, got {given}")
+    output, final, saved = _sweeps(backend, called).forward(called, data, keep=True)
     return [output, *final, *saved]
 
 
@@ -124,18 +118,14 @@ def recurrent_layer_backward(
     names: str,
     backend: str | None,
 ) -> list[Tensor]:
-    """The gradients of data, states, weights and those extras that are learned."""
-    kind, layout, more = cast(Mode, mode), PackedLayout(batch_sizes), _extras(extras, names)
+    """Return the gradients of data, states, weights and the learned extras."""
+    called = _layer(batch_sizes, state, weights, extras, mode, names)
     found = autograd.backward(
-        _sweeps(backend, kind, weights),
-        kind,
-        layout,
+        _sweeps(backend, called),
+        called,
         data,
-        state or zeros(kind, layout, weights),
-        weights,
-        more,
         output,
-        [s.clone() for s in saved],  # which the sweeps may overwrite, but an operator not
+        [s.clone() for s in saved],  # the sweeps may overwrite these, an operator must not
         gradients,
         of_data=True,
         of_weights=True,
@@ -192,7 +182,7 @@ recurrent_layer.register_autograd(_differentiate, setup_context=_keep)
 
 
 def _take(tensors: list[Tensor], count: int) -> list[Tensor]:
-    """Takes the first ones away."""
+    """Remove the first ``count`` tensors and return them."""
     taken, tensors[:] = tensors[:count], tensors[count:]
     return taken
 
@@ -201,6 +191,18 @@ def _extras(extras: Sequence[Tensor], names: str) -> Extras:
     return Extras(**dict(zip(names.split(","), extras, strict=True))) if names else Extras()
 
 
-def _sweeps(backend: str | None, mode: Mode, weights: Sequence[Tensor]) -> autograd.Sweeps:
-    first, projected = weights[0], is_projected(mode, weights)
+def _layer(
+    batch_sizes: Tensor,
+    state: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    extras: Sequence[Tensor],
+    mode: str,
+    names: str,
+) -> Layer:
+    kind, layout = cast(Mode, mode), PackedLayout(batch_sizes)
+    return Layer(kind, layout, state or zeros(kind, layout, weights), weights, _extras(extras, names))
+
+
+def _sweeps(backend: str | None, layer: Layer) -> autograd.Sweeps:
+    first, projected = layer.weights[0], is_projected(layer.mode, layer.weights)
     return SWEEPS[choose(first.device, first.dtype, projected=projected, forced=cast(Backend | None, backend))]

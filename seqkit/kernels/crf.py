@@ -1,8 +1,8 @@
-"""The sweeps of a linear-chain CRF over packed sequences: closed forms in plain torch, and in compiled code.
+"""The sweeps of a linear-chain CRF over packed sequences, in torch and in compiled code (`csrc/crf.cpp`).
 
-All take float potentials or scores (N, C) in packed order and their layout. Potentials are
-exponentials: those of a token over its largest, those of the transitions (C, C) from row to column. Each step
-normalises its states to a sum of one, so nothing overflows; see Rabiner 1989, section V.A. `crf.cpp` has the same.
+All functions take float potentials or scores (N, C) in packed order and their layout. Potentials are exponentials
+of scores; those of a token are divided by the largest of them, those of the transitions (C, C) go from row to
+column. Each step normalises its states to a sum of one, so nothing overflows; see Rabiner 1989, section V.A.
 """
 
 import torch
@@ -18,8 +18,8 @@ def forward(
     """Sweep from the first tokens to the last.
 
     Returns:
-        The normalised forward states (N, C) and the sums (N,) over which they were normalised; the last one of a
-        sequence takes in ``end``, and a sequence's sum over all paths is the product of its sums.
+        The normalised forward states (N, C) and the sums (N,) that they were divided by. The last sum of a sequence
+        includes ``end``; the product of a sequence's sums is the sum over all its paths.
     """
     if _native(potentials):
         states, norms = torch.empty_like(potentials), potentials.new_empty(len(potentials))
@@ -46,8 +46,8 @@ def backward(
     """Sweep from the last tokens to the first.
 
     Returns:
-        The marginals (N, C), and of each token what comes after it (N, C), zero after the last: the expected
-        number of transitions is ``transitions * (states.T @ after)``.
+        The marginals (N, C), and for each token the weight of its continuations (N, C), zero at the last token: the
+        expected number of transitions is ``transitions * (states.T @ after)``.
     """
     if _native(potentials):
         marginals, after = torch.empty_like(potentials), torch.empty_like(potentials)
@@ -75,7 +75,7 @@ def viterbi(
     """Find each sequence's best path.
 
     Args:
-        scores: (N, C), as logarithms, like the others.
+        scores: (N, C) logarithms, like the other scores.
         layout: Where the tokens are.
         start: (C,).
         transitions: (C, C).
@@ -96,10 +96,10 @@ def viterbi(
 def n_best(
     scores: Tensor, layout: PackedLayout, start: Tensor, transitions: Tensor, end: Tensor, count: int
 ) -> tuple[Tensor, Tensor]:
-    """Find each sequence's best K paths; see `viterbi`.
+    """Find each sequence's K best paths; arguments as in `viterbi`.
 
     Returns:
-        The tags (N, K) and the paths' scores (B, K), best first; -inf where there are fewer paths.
+        The tags (N, K) and the paths' scores (B, K), best first; -inf if there are fewer paths.
     """
     sizes, tags = layout.sizes, len(start)
     held = scores.new_full((sizes[0], tags, count), -torch.inf)  # the best K paths that end in each tag

@@ -1,4 +1,4 @@
-"""Which implementation runs a recurrent layer."""
+"""The choice of the implementation that runs a recurrent layer."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -15,7 +15,7 @@ SWEEPS: Mapping[Backend, Sweeps] = {"native": native, "closed_form": closed_form
 
 
 def available() -> tuple[Backend, ...]:
-    """The backends that are present on this machine, the fastest first."""
+    """List the backends that this machine has, fastest first."""
     everywhere: tuple[Backend, ...] = ("closed_form", "reference")
     return everywhere if load_library("sweeps") is None else ("native", *everywhere)
 
@@ -23,16 +23,16 @@ def available() -> tuple[Backend, ...]:
 def choose(
     device: torch.device, dtype: torch.dtype, *, projected: bool = False, forced: Backend | None = None
 ) -> Backend:
-    """The fastest backend that can run a layer with weights of this device and dtype, or the forced one.
+    """Choose the fastest backend for a layer with weights of this device and dtype, or check the forced one.
 
     Args:
         device: Of the weights.
         dtype: Of the weights.
         projected: Whether the layer has a projection.
-        forced: The one to take if it can.
+        forced: The backend to use.
 
     Raises:
-        ValueError: The forced one is unknown or cannot run this layer.
+        ValueError: The forced backend is unknown or does not support this layer.
     """
     native_can = device.type == "cpu" and dtype == torch.float32
     if forced is None:
@@ -40,7 +40,7 @@ def choose(
     if forced not in available():
         raise ValueError(f"backend is {forced!r}; it is one of {available()}")
     if forced == "native" and projected:
-        raise ValueError("backend 'native' has no proj_size; leave it open or take 'closed_form'")
+        raise ValueError("backend 'native' does not support proj_size; leave it at None or set 'closed_form'")
     if forced == "native" and not native_can:
-        raise ValueError(f"backend 'native' is for float32 on a CPU, not {dtype} on {device}; leave it open")
+        raise ValueError(f"backend 'native' is for float32 on a CPU, not {dtype} on {device}; leave it at None")
     return forced

@@ -5,31 +5,22 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from seqkit.kernels.cells import GATES, PLAIN, SLOTS, Extras, Gradients, Mode, Weights
+from seqkit.kernels.cells import GATES, SLOTS, Extras, Gradients, Layer
 from seqkit.kernels.library import load_library
 from seqkit.kernels.projection import project
-from seqkit.packed import PackedLayout
 
 
-def forward(
-    mode: Mode,
-    data: Tensor,
-    layout: PackedLayout,
-    state: Sequence[Tensor],
-    weights: Sequence[Weights],
-    extras: Extras = PLAIN,
-    *,
-    keep: bool,
-) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Runs all steps; see `seqkit.kernels.closed_form.forward`."""
+def forward(layer: Layer, data: Tensor, *, keep: bool) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Run all time steps; see `seqkit.kernels.closed_form.forward`."""
+    mode, state, weights, extras = layer.mode, layer.state, layer.directions, layer.extras
     directions, batch, units = state[0].shape
-    tokens = layout.num_tokens
+    tokens = layer.layout.num_tokens
     final = tuple(s.clone(memory_format=torch.contiguous_format) for s in state)
     output = data.new_empty(tokens, directions * units)
     gates, cells, normal = None, None, []
     products: tuple[Tensor, ...] = ()
-    if extras.input_gain is not None:  # torch normalises, and the library gets the gates instead of the data
-        gates, products = project(mode, data, weights, extras.input_gain)
+    if extras.input_gain is not None:  # torch normalises; the library gets the gates instead of the data
+        gates, products = project(layer, data)
     elif keep:
         gates = data.new_empty(directions, tokens, SLOTS[mode] * units)
     if keep and mode == "LSTM":
@@ -51,26 +42,18 @@ def forward(
         *_of_extras(extras, batch),
         *_pair(normal),
     ]
-    _call("forward", mode, layout, state[0], arguments)
+    _call("forward", layer, arguments)
     saved = (*products, gates, cells, *normal) if keep else ()
     return output, final, tuple(t for t in saved if t is not None)
 
 
-def backward(
-    mode: Mode,
-    gradient: Tensor,
-    final_gradients: Sequence[Tensor],
-    output: Tensor,
-    saved: Sequence[Tensor],
-    layout: PackedLayout,
-    state: Sequence[Tensor],
-    weights: Sequence[Weights],
-    extras: Extras = PLAIN,
-) -> Gradients:
-    """Runs all steps backwards and overwrites the gates; see `seqkit.kernels.closed_form.backward`."""
+def backward(layer: Layer, output: Tensor, saved: Sequence[Tensor], gradients: Sequence[Tensor]) -> Gradients:
+    """Run all time steps backwards; overwrites the saved gates. See `seqkit.kernels.closed_form.backward`."""
+    mode, state, weights, extras = layer.mode, layer.state, layer.directions, layer.extras
+    gradient, *final_gradients = gradients
     directions, batch, units = state[0].shape
-    tokens = layout.num_tokens
-    slots = saved[0]  # each token's gates are read once, and then give way to their gradient
+    tokens = layer.layout.num_tokens
+    slots = saved[0]  # each token's gates are read once, then replaced by their gradient
     before = output.new_empty(directions, tokens, units)
     initial = tuple(g.clone(memory_format=torch.contiguous_format) for g in final_gradients)
     normal = [] if extras.hidden_gain is None else saved[-2:]
@@ -92,7 +75,7 @@ def backward(
         products,
         *_pair([t for pair in cell_normal for t in pair]),
     ]
-    _call("backward", mode, layout, state[0], arguments)
+    _call("backward", layer, arguments)
     found = Gradients(slots, before, initial)
     if products is not None:
         of_gain = torch.einsum("dng,dng->dg", slots[:, :, : products.size(2)], normal[0])
@@ -103,30 +86,27 @@ def backward(
 
 
 def _pair(tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
-    """Two tensors, or one and nothing, or nothing twice."""
+    """Fill up to two entries with None."""
     return [*tensors, None, None][:2]
 
 
 def _of_extras(extras: Extras, batch: int) -> list[Tensor | None]:
-    """What the library reads of them; the gain of the input product is none of its business."""
+    """Select the extras that the library reads: all but the gain of the input product."""
     mask = None if extras.hidden_mask is None else extras.hidden_mask[:, :batch]
     return [mask, extras.keep_hidden, extras.keep_cell, extras.hidden_gain, extras.cell_gain, extras.cell_bias]
 
 
-def _call(
-    name: str, mode: Mode, layout: PackedLayout, state: Tensor, arguments: Sequence[Tensor | int | None]
-) -> None:
-    """Calls the library; what it writes to is contiguous."""
-    directions, batch, units = state.shape
-    dense = [a.contiguous() if isinstance(a, Tensor) else a for a in arguments]  # holds them until the call is over
-    function = getattr(load_library("sweeps"), f"seqkit_rnn_{name}")
-    function(
-        list(GATES).index(mode),
-        len(layout.sizes),
+def _call(name: str, layer: Layer, arguments: Sequence[Tensor | int | None]) -> None:
+    """Call the library; the tensors that it writes to are contiguous."""
+    directions, batch, units = layer.state[0].shape
+    dense = [a.contiguous() if isinstance(a, Tensor) else a for a in arguments]  # keeps them alive during the call
+    getattr(load_library("sweeps"), f"seqkit_rnn_{name}")(
+        list(GATES).index(layer.mode),
+        len(layer.layout.sizes),
         batch,
         units,
         directions,
-        layout.batch_sizes.data_ptr(),
+        layer.layout.batch_sizes.data_ptr(),
         torch.get_num_threads(),
         *(a.data_ptr() if isinstance(a, Tensor) else a for a in dense),
     )

@@ -1,44 +1,34 @@
-"""The plain loop, step by step under autograd: slow, twice differentiable, the truth in tests."""
-
-from collections.abc import Sequence
+"""The plain loop over time steps under autograd: slow, twice differentiable, and what the tests compare with."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seqkit.kernels.cells import EPSILON, PLAIN, Extras, Mode, Weights, by_direction
-from seqkit.packed import PackedLayout
+from seqkit.kernels.cells import EPSILON, Extras, Layer, Mode, Weights
 
 
-def layer(
-    mode: Mode,
-    data: Tensor,
-    layout: PackedLayout,
-    state: Sequence[Tensor],
-    weights: Sequence[Tensor],
-    extras: Extras = PLAIN,
-) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Runs one layer; arguments and returns are those of `seqkit.kernels.layer`."""
-    sizes = layout.sizes or [0]  # an empty step keeps the graph of a batch without a token
+def layer(layer: Layer, data: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Run one layer on data (N, I); returns the output (N, D·P) and the final states (D, B, ·)."""
+    sizes = layer.layout.sizes or [0]  # an empty step keeps the graph of a batch without tokens
     outputs, finals = [], []
-    for d, direction in enumerate(by_direction(weights)):
-        own = Extras(*(None if e is None else e[d] for e in extras))
+    for d, direction in enumerate(layer.directions):
+        own = Extras(*(None if e is None else e[d] for e in layer.extras))
         projected = normalised(F.linear(data, direction.input), own.input_gain)
         if direction.input_bias is not None:
             projected = projected + direction.input_bias
         inputs = torch.split(projected, sizes)
         keep_hidden = [None] * len(sizes) if own.keep_hidden is None else torch.split(own.keep_hidden, sizes)
         keep_cell = [None] * len(sizes) if own.keep_cell is None else torch.split(own.keep_cell, sizes)
-        hidden = tuple(s[d] for s in state)  # (B, P) and, of an LSTM, (B, H)
+        hidden = tuple(s[d] for s in layer.state)  # (B, P) and, of an LSTM, (B, H)
         output = list(inputs)
         for t in range(len(sizes)) if d == 0 else reversed(range(len(sizes))):
-            size = sizes[t]  # the sequences that run at this step are the first ones
+            size = sizes[t]  # the first ones are the sequences that reach this step
             here = own._replace(
                 hidden_mask=None if own.hidden_mask is None else own.hidden_mask[:size],
                 keep_hidden=keep_hidden[t],
                 keep_cell=keep_cell[t],
             )
-            new = cell(mode, inputs[t], tuple(h[:size] for h in hidden), direction, here)
+            new = cell(layer.mode, inputs[t], tuple(h[:size] for h in hidden), direction, here)
             hidden = tuple(torch.cat([n, h[size:]]) for n, h in zip(new, hidden, strict=True))
             output[t] = new[0]
         outputs.append(torch.cat(output))
@@ -49,10 +39,10 @@ def layer(
 def cell(
     mode: Mode, projected: Tensor, state: tuple[Tensor, ...], weights: Weights, extras: Extras
 ) -> tuple[Tensor, ...]:
-    """One step of b sequences, as `torch.nn.LSTMCell`: projected inputs (b, G·H), states -> states.
+    """Run one time step of b sequences, as `torch.nn.LSTMCell`: projected inputs (b, G·H), states -> states.
 
-    The extras are those of one direction and of this step: `hidden_mask` and `keep_hidden` (b, P), `keep_cell`
-    (b, H), the rest vectors.
+    The extras are those of one direction and of this step: ``hidden_mask`` and ``keep_hidden`` (b, P),
+    ``keep_cell`` (b, H), the rest vectors.
     """
     hidden = state[0]
     fed = hidden if extras.hidden_mask is None else hidden * extras.hidden_mask
@@ -77,10 +67,10 @@ def cell(
 
 
 def normalised(values: Tensor, gain: Tensor | None, bias: Tensor | None = None) -> Tensor:
-    """Layer normalisation over the last dimension, if there is a gain."""
+    """Apply layer normalisation over the last dimension, if there is a gain."""
     return values if gain is None else F.layer_norm(values, values.shape[-1:], gain, bias, EPSILON)
 
 
 def kept(new: Tensor, before: Tensor, share: Tensor | None) -> Tensor:
-    """Zoneout: of each unit the share of its value before that stays."""
+    """Apply zoneout: keep ``share`` of each unit's previous value."""
     return new if share is None else share * before + (1 - share) * new

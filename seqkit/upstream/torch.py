@@ -3,7 +3,8 @@
 import math
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 
@@ -16,6 +17,30 @@ def change_class(module: nn.Module, cls: type[nn.Module]) -> None:
     module.__class__ = cls
 
 
+def layer_norm_backward(
+    gradient: Tensor, values: Tensor, mean: Tensor, scale: Tensor, gain: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Differentiate `layer_norm_with_statistics`: the gradients of the values (N, D) and of the gain (D,).
+
+    Torch documents no backward of layer normalisation outside autograd. Checked with torch 2.13.
+    """
+    of_values, of_gain, _ = torch.ops.aten.native_layer_norm_backward(
+        gradient, values, [len(gain)], mean, scale, gain, None, [True, True, False]
+    )
+    return of_values, of_gain
+
+
+def layer_norm_with_statistics(
+    values: Tensor, gain: Tensor, bias: Tensor | None, epsilon: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Apply layer normalisation to (N, D); also returns the mean and the inverse standard deviation (N, 1).
+
+    `torch.nn.functional.layer_norm` does not return the statistics, which `layer_norm_backward` needs. Checked with
+    torch 2.13.
+    """
+    return torch.native_layer_norm(values, [len(gain)], gain, bias, epsilon)
+
+
 def set_plateau_mode(scheduler: ReduceLROnPlateau, mode: str) -> None:
     """Set whether a scheduler that has not made a step yet looks for a minimum (``min``) or a maximum (``max``).
 
@@ -23,6 +48,15 @@ def set_plateau_mode(scheduler: ReduceLROnPlateau, mode: str) -> None:
     with torch 2.13.
     """
     scheduler.load_state_dict({"mode": mode, "best": math.inf if mode == "min" else -math.inf})
+
+
+def sigmoid_backward(gradient: Tensor, value: Tensor, out: Tensor) -> Tensor:
+    """Compute ``gradient * value * (1 - value)`` in one pass, where ``value`` is a sigmoid.
+
+    Torch documents no backward of a nonlinearity outside autograd. Checked with torch 2.13.
+    """
+    torch.ops.aten.sigmoid_backward.grad_input(gradient, value, grad_input=out)
+    return out
 
 
 def stock_forward(module: nn.RNNBase, input: Any, hx: Any) -> Any:
@@ -34,3 +68,21 @@ def stock_forward(module: nn.RNNBase, input: Any, hx: Any) -> Any:
     """
     stock: Any = {"LSTM": nn.LSTM, "GRU": nn.GRU}.get(module.mode, nn.RNN)
     return stock.forward(module, input, hx)
+
+
+def tanh_backward(gradient: Tensor, value: Tensor, out: Tensor) -> Tensor:
+    """Compute ``gradient * (1 - value²)`` in one pass, where ``value`` is a tanh.
+
+    Torch documents no backward of a nonlinearity outside autograd. Checked with torch 2.13.
+    """
+    torch.ops.aten.tanh_backward.grad_input(gradient, value, grad_input=out)
+    return out
+
+
+def without_version_count(tensor: Tensor) -> Tensor:
+    """Return the same memory as a tensor whose in-place changes autograd does not notice.
+
+    Autograd refuses to give out a saved tensor again after a change in place. A backward that overwrites its saved
+    tensors, and knows how to compute them again, needs this to save memory. Checked with torch 2.13.
+    """
+    return tensor.data

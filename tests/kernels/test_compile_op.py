@@ -18,7 +18,7 @@ kinds = pytest.mark.parametrize(("name", "options"), KINDS)
 
 
 class Model(nn.Module):
-    """A tagger with a use of the final state."""
+    """A tagger that also uses the final state."""
 
     def __init__(self, name, options):
         super().__init__()
@@ -53,16 +53,16 @@ def results(function, model, values, hx=None):
 
 @kinds
 @pytest.mark.parametrize("sort", [True, False], ids=["sorted", "unsorted"])
-def test_no_break_on_packed_data(name, options, sort):
+def test_packed_data_gives_one_graph(name, options, sort):
     model = Model(name, options).eval()
     compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
-    for lengths in ([4, 3, 1], [5, 5, 2, 1], [6, 2]):  # other sizes run by the same graph, made dynamic
+    for lengths in ([4, 3, 1], [5, 5, 2, 1], [6, 2]):  # the same dynamic graph runs other sizes
         values = batch(lengths if sort else lengths[::-1], sort)
         torch.testing.assert_close(results(compiled, model, values), results(model, model, values))
 
 
 @kinds
-def test_no_break_on_padded_data_nor_with_an_initial_state(name, options):
+def test_padded_data_and_an_initial_state_give_one_graph(name, options):
     model = Model(name, options).eval()
     layers = model.rnn.num_layers * (1 + model.rnn.bidirectional)
     hx = torch.randn(layers, 3, 7)
@@ -107,7 +107,7 @@ def test_autocast():
 @pytest.mark.parametrize("backend", [None, "closed_form"])
 @pytest.mark.parametrize("mode", ["LSTM", "GRU", "RNN_TANH", "RNN_RELU"])
 @pytest.mark.parametrize("given_state", [False, True])
-def test_the_operator_keeps_the_rules_of_operators(backend, mode, given_state):
+def test_the_operator_passes_opcheck(backend, mode, given_state):
     gates = {"LSTM": 4, "GRU": 3}.get(mode, 1)
     layout = PackedLayout(torch.tensor([3, 3, 1]))
     state = [torch.randn(2, 3, 4).requires_grad_() for _ in range(2 if mode == "LSTM" else 1)]
@@ -117,7 +117,7 @@ def test_the_operator_keeps_the_rules_of_operators(backend, mode, given_state):
     library.opcheck(recurrent_layer, inputs)
 
 
-def test_a_backend_that_cannot_is_named_when_the_graph_runs():
+def test_an_unsupported_backend_is_refused_when_the_graph_runs():
     rnn = seqkit.nn.GRU(5, 7, dtype=torch.float64)
     rnn.backend = "native"
     compiled = torch.compile(rnn, backend="eager", fullgraph=True)

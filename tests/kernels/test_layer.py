@@ -19,12 +19,12 @@ lengths = st.one_of(
     st.lists(st.just(3), min_size=1, max_size=20),  # ties
     st.integers(1, 40).map(lambda n: [n]),  # one sequence
     st.just([1]),  # one token
-    st.lists(st.integers(1, 3), min_size=1, max_size=5).map(lambda short: [60, *short]),  # a giant
+    st.lists(st.integers(1, 3), min_size=1, max_size=5).map(lambda short: [60, *short]),  # one long sequence
 ).map(lambda ls: sorted(ls, reverse=True))
 
 
 def problem(mode, lengths, width, directions=2, bias=True, size=5, dtype=torch.float64, projection=0):
-    """Inputs of a layer in double precision, from a fixed generator, as leaves of `dtype`."""
+    """Inputs of a layer, drawn in double precision from a fixed generator, as leaves of `dtype`."""
     generator = torch.Generator().manual_seed(len(lengths) + 10 * width)
 
     def leaf(*shape):
@@ -51,7 +51,7 @@ def problem(mode, lengths, width, directions=2, bias=True, size=5, dtype=torch.f
 
 
 def run(mode, backend, data, layout, state, weights):
-    """All values and all gradients of a layer under a loss that weighs every element differently."""
+    """All values and all gradients of a layer for a loss with a different weight for each element."""
     output, final = kernels.layer(mode, data, layout, state, weights, backend=backend)
     values = [output, *final]
     generator = torch.Generator().manual_seed(0)
@@ -69,7 +69,7 @@ def assert_same(found, expected, tolerance):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("directions", [1, 2])
 @pytest.mark.parametrize("bias", [False, True])
-def test_reference_is_each_sequence_alone(mode, directions, bias):
+def test_reference_equals_torch_on_each_sequence_alone(mode, directions, bias):
     lengths = [6, 3, 3, 1]
     data, layout, state, weights = problem(mode, lengths, 4, directions, bias)
     output, final = kernels.layer(mode, data, layout, state, weights, backend="reference")

@@ -6,7 +6,7 @@ from torch.nn.utils.rnn import pack_sequence
 
 from seqkit import kernels
 from seqkit.kernels import native
-from seqkit.kernels.cells import GATES, STATES, Weights
+from seqkit.kernels.cells import GATES, STATES, Layer
 from seqkit.packed import PackedLayout
 
 from .test_layer import assert_same, problem
@@ -16,7 +16,7 @@ needs_library = pytest.mark.skipif(kernels.load_library("sweeps") is None, reaso
 
 
 def run(lengths, threads=1, units=20):
-    """Output and gradients of a bidirectional LSTM under a number of threads."""
+    """Output and gradients of a bidirectional LSTM on a number of threads."""
     generator = torch.Generator().manual_seed(0)
     rows = 4 * units
     layout = PackedLayout(pack_sequence([torch.zeros(n) for n in lengths]).batch_sizes)
@@ -39,17 +39,17 @@ def test_same_bits_on_any_number_of_threads(mode):
     rows = GATES[mode] * 20
     data = torch.randn(layout.num_tokens, 7)
     state = [torch.randn(2, 17, 20)] * STATES[mode]
-    biases = torch.randn(2, rows)
-    weights = [Weights(torch.randn(rows, 7), torch.randn(rows, 20) * 0.2, *biases, None)] * 2
+    weights = [torch.randn(rows, 7), torch.randn(rows, 20) * 0.2, *torch.randn(2, rows)] * 2
+    layer = Layer(mode, layout, state, weights)
     before = torch.get_num_threads()
     found = []
     try:
         for threads in (1, 2, 3, 4):
             torch.set_num_threads(threads)
-            output, final, saved = native.forward(mode, data, layout, state, weights, keep=True)
-            back = native.backward(mode, output, final, output, saved, layout, state, weights)
+            output, final, saved = native.forward(layer, data, keep=True)
+            back = native.backward(layer, output, saved, [output, *final])
             found.append([output, *final, back.slots, back.before, *back.initial])
-            without = native.forward(mode, data, layout, state, weights, keep=False)
+            without = native.forward(layer, data, keep=False)
             assert torch.equal(output, without[0])
             assert without[2] == ()
     finally:
@@ -62,7 +62,7 @@ def test_same_bits_on_any_number_of_threads(mode):
 @pytest.mark.parametrize("mode", ["LSTM", "GRU", "RNN_RELU"])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_sequences_of_many_lengths_in_wide_layers(mode, threads):
-    # The inputs of a few tokens of each lane are projected at a time, lanes end in between.
+    # The library projects the inputs of a few tokens of each lane at a time; lanes end in between.
     generator = torch.Generator().manual_seed(1)
     lengths = sorted(torch.randint(1, 30, (50,), generator=generator).tolist(), reverse=True)
     before = torch.get_num_threads()
@@ -108,6 +108,6 @@ def test_other_dtypes_are_refused():
     state = [torch.zeros(1, 1, 2, dtype=torch.float64)]
     weights = [torch.zeros(2, 3, dtype=torch.float64), torch.zeros(2, 2, dtype=torch.float64)]
     with pytest.raises(
-        ValueError, match=r"'native' is for float32 on a CPU, not torch.float64 on cpu; leave it open"
+        ValueError, match=r"'native' is for float32 on a CPU, not torch.float64 on cpu; leave it at None"
     ):
         kernels.layer("RNN_TANH", torch.zeros(1, 3), layout, state, weights, backend="native")

@@ -1,4 +1,4 @@
-"""What torch's layers lack, and the projection: every implementation against the plain loop."""
+"""The options that torch's layers lack, and the projection: every implementation against the plain loop."""
 
 import itertools
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from seqkit import kernels
 from seqkit.kernels import Extras, native
-from seqkit.kernels.cells import GATES, by_direction
+from seqkit.kernels.cells import GATES, Layer
 
 from .test_layer import MODES, assert_same, lengths, problem
 
@@ -22,7 +22,7 @@ if "native" in kernels.available():
 
 
 def extras(mode, names, lengths, width, directions=2, dtype=torch.float64, projection=0):
-    """Masks of zeros and twos, shares of 0, 1 and between, gains around 1."""
+    """Masks of zeros and twos, shares from 0 to 1 including both, gains around 1."""
     generator = torch.Generator().manual_seed(7)
 
     def draw(*shape):
@@ -81,7 +81,7 @@ def test_values_and_gradients(backend, dtype, mode, names, projection):
 @settings(max_examples=15, deadline=None)
 @given(
     lengths=lengths,
-    width=st.integers(4, 40),  # the norm of two values is a sign: no measure of precision
+    width=st.integers(4, 40),  # two normalised values are signs, which hide errors
     directions=st.integers(1, 2),
     names=st.sets(st.sampled_from(NOISE + NORMS)),
 )
@@ -143,7 +143,7 @@ def test_same_bits_with_and_without_gradients(backend, dtype, mode, names):
     assert all(map(torch.equal, (output, *final), (other_output, *other_final)))
 
 
-@pytest.mark.skipif("native" not in kernels.available(), reason="no compiler was there at install")
+@pytest.mark.skipif("native" not in kernels.available(), reason="built without a compiler")
 @pytest.mark.parametrize("mode", MODES)
 def test_native_gives_the_same_bits_on_any_number_of_threads(mode):
     lengths = [9, 7, 4, 4, 3, 2, 1, 1]
@@ -153,10 +153,10 @@ def test_native_gives_the_same_bits_on_any_number_of_threads(mode):
             torch.set_num_threads(threads)
             more = extras(mode, [*NOISE, "hidden_gain", "cell_gain"], lengths, 20, dtype=torch.float32)
             data, layout, state, weights = problem(mode, lengths, 20, dtype=torch.float32)
-            layers = by_direction(weights)
+            layer = Layer(mode, layout, state, weights, more)
             with torch.no_grad():
-                output, final, saved = native.forward(mode, data, layout, state, layers, more, keep=True)
-                back = native.backward(mode, output, final, output, saved, layout, state, layers, more)
+                output, final, saved = native.forward(layer, data, keep=True)
+                back = native.backward(layer, output, saved, [output, *final])
             runs.append([output, *final, back.slots, back.before, *back.initial])
     finally:
         torch.set_num_threads(before)

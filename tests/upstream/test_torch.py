@@ -7,7 +7,16 @@ from torch.nn.utils.rnn import pack_sequence
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 import seqkit.nn
-from seqkit.upstream.torch import change_class, set_plateau_mode, stock_forward
+from seqkit.upstream.torch import (
+    change_class,
+    layer_norm_backward,
+    layer_norm_with_statistics,
+    set_plateau_mode,
+    sigmoid_backward,
+    stock_forward,
+    tanh_backward,
+    without_version_count,
+)
 
 CHANGED = f"torch {torch.__version__} differs from 2.13: adapt seqkit.upstream.torch.{{}}"
 
@@ -48,3 +57,46 @@ def test_stock_forward(name, values):
     assert torch.equal(found[0], output[0]), changed
     stock_forward(ours, values, state)  # permutes and checks the given state, too
     assert all(map(torch.equal, found_state, state)), changed
+
+
+def test_layer_norm():
+    values, gain, bias = (torch.randn(*shape, dtype=torch.float64) for shape in ((5, 3), (3,), (3,)))
+    found, mean, scale = layer_norm_with_statistics(values, gain, bias, 1e-5)
+    changed = CHANGED.format("layer_norm_with_statistics")
+    torch.testing.assert_close(found, nn.functional.layer_norm(values, (3,), gain, bias), msg=changed)
+    torch.testing.assert_close(mean, values.mean(1, keepdim=True), msg=changed)
+    torch.testing.assert_close(scale, (values.var(1, correction=0, keepdim=True) + 1e-5).rsqrt(), msg=changed)
+    leaves, gradient = [values.requires_grad_(), gain.requires_grad_()], torch.randn(5, 3, dtype=torch.float64)
+    expected = torch.autograd.grad(nn.functional.layer_norm(values, (3,), gain, bias), leaves, gradient)
+    back = layer_norm_backward(gradient, values.detach(), mean, scale, gain.detach())
+    torch.testing.assert_close(back, expected, msg=CHANGED.format("layer_norm_backward"))
+
+
+@pytest.mark.parametrize(("function", "backward"), [(torch.sigmoid, sigmoid_backward), (torch.tanh, tanh_backward)])
+def test_backward_of_a_nonlinearity(function, backward):
+    values, gradient = torch.randn(4, requires_grad=True), torch.randn(4)
+    out = torch.empty(4)
+    assert backward(gradient, function(values).detach(), out=out) is out
+    (expected,) = torch.autograd.grad(function(values), values, gradient)
+    torch.testing.assert_close(out, expected, msg=CHANGED.format(backward.__name__))
+
+
+def test_without_version_count():
+    class Overwrites(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, values):
+            ctx.save_for_backward(values.clone())
+            return values.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            (saved,) = ctx.saved_tensors
+            without_version_count(saved).fill_(7)
+            return gradient * saved
+
+    values = torch.ones(2, requires_grad=True)
+    total = Overwrites.apply(values).sum()
+    message = CHANGED.format("without_version_count (autograd notices the change, or the memory is not shared)")
+    for _ in range(2):
+        (gradient,) = torch.autograd.grad(total, values, retain_graph=True)
+        assert gradient.tolist() == [7, 7], message
