@@ -95,6 +95,7 @@ def test_python_of_a_page(page, tmp_path, monkeypatch):
         first, second = names["texts"]
         assert first.startswith("to be")
         assert second.startswith("that is the")
+        assert float(names["trainer"].callback_metrics["val_mae"]) < 0.3
 
 
 # Commands

@@ -79,7 +79,7 @@ def test_kinds_in_the_order_of_the_texts(example, runs):
 
 def test_every_kind_has_a_style(example, runs):
     model = Tagger.load_from_checkpoint(example.newest_checkpoint(runs), weights_only=True)
-    assert set(example.STYLES) == set(model.names)
+    assert set(example.STYLES) == set(model.target["names"])
 
 
 def test_colours(example, runs, monkeypatch):
