@@ -1,4 +1,4 @@
-"""Losses on packed data. Each sums over its units, so that every token, or every sequence, weighs the same."""
+"""Losses on packed data: sums over units, so that every token, or every sequence, has the same weight."""
 
 from seqkit.losses.base import Loss, Values, unit_values
 from seqkit.losses.ctc import CTC, steps_needed

@@ -1,4 +1,4 @@
-"""What a loss is: a sum over units that all weigh the same, and their number."""
+"""The interface of losses: a sum over units with equal weights, and their number."""
 
 from abc import ABC, abstractmethod
 
@@ -9,9 +9,9 @@ Values = PackedSequence | Tensor
 
 
 def unit_values(values: Values) -> Tensor:
-    """The units of packed or plain values, one a row.
+    """Return the values of packed data or of a tensor, one unit per row.
 
-    ``Tensor`` has a ``.data`` of its own, and that one detaches from autograd: the type decides, not the attribute.
+    Checks the type, because ``Tensor`` also has ``.data``, which detaches from autograd.
 
     Args:
         values: Packed, data (N, ...), or a tensor (B, ...).
@@ -23,7 +23,12 @@ def unit_values(values: Values) -> Tensor:
 
 
 class Loss(nn.Module, ABC):
-    """A loss whose units (tokens, or sequences) all weigh the same."""
+    """A loss that gives each unit (a token or a sequence) the same weight.
+
+    The output and the target are both packed (one unit per token) or both tensors (one unit per sequence).
+    ``loss(output, target)`` is the mean over the units that count, as in torch. ``loss.total(output, target)`` is
+    their sum and their number, from which the mean over several batches is computed.
+    """
 
     @abstractmethod
     def total(self, output: Values, target: Values) -> tuple[Tensor, Tensor]:
@@ -31,13 +36,13 @@ class Loss(nn.Module, ABC):
 
         Args:
             output: Packed, data (N, ...), or a tensor (B, ...).
-            target: Of the same kind and order as ``output``.
+            target: Of the same type and order as ``output``.
 
         Returns:
-            The sum, a scalar, and the number of units that count, a scalar without gradient.
+            The sum, a scalar; and the number of units that count, a scalar without gradient.
         """
 
     def forward(self, output: Values, target: Values) -> Tensor:
-        """Take the mean over the units that count; see :meth:`total`."""
+        """Compute the mean over the units that count; see :meth:`total`."""
         total, units = self.total(output, target)
         return total / units

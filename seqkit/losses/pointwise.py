@@ -1,10 +1,4 @@
-"""Losses on packed data: nothing is padded, so there is nothing to mask.
-
-Every loss takes an output and a target of one kind, both packed (one unit a token) or both tensors (one unit a
-sequence), and is called in two ways: ``loss(output, target)`` is the mean over the units that count, as in torch;
-``loss.total(output, target)`` is their sum and their number, for a sum over batches in which every unit weighs
-the same.
-"""
+"""Losses that compare each unit of the output with its target."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -20,9 +14,9 @@ class CrossEntropy(Loss):
     """Cross-entropy of logits (N, C) against class ids (N,); see :func:`torch.nn.functional.cross_entropy`.
 
     Args:
-        weight: One weight a class; a unit's loss is multiplied by its class's weight, and counts as one unit.
-        label_smoothing: Share of the target that is spread over all classes, in [0, 1].
-        ignore_index: A target that does not count.
+        weight: One weight per class, which multiplies the loss of its units; each counts as one unit all the same.
+        label_smoothing: Share of the target that is distributed over all classes, in [0, 1].
+        ignore_index: Target that does not count.
     """
 
     weight: Tensor | None
@@ -39,14 +33,14 @@ class CrossEntropy(Loss):
         """Sum the cross-entropy; see :meth:`Loss.total`.
 
         Raises:
-            ValueError: The number of class weights is not the number of classes.
+            ValueError: The number of class weights differs from the number of classes.
         """
         logits, classes = unit_values(output), unit_values(target)  # (N, C), (N,)
         weight = self.weight
         if weight is not None and len(weight) != logits.shape[-1]:
             raise ValueError(
                 f"CrossEntropy has {len(weight)} class weights but the output has {logits.shape[-1]} classes; "
-                f"give one weight a class, in the order of the names"
+                f"give one weight per class, in the order of the names"
             )
         total = F.cross_entropy(
             logits,
@@ -60,12 +54,12 @@ class CrossEntropy(Loss):
 
 
 class BinaryCrossEntropy(Loss):
-    """Binary cross-entropy of logits (N, C) against multi-hot targets (N, C), the mean over the C labels.
+    """Binary cross-entropy of logits (N, C) against multi-hot targets (N, C), averaged over the C labels.
 
     See :func:`torch.nn.functional.binary_cross_entropy_with_logits`.
 
     Args:
-        pos_weight: One weight a label for its positive targets.
+        pos_weight: One weight per label for its positive targets.
     """
 
     pos_weight: Tensor | None
@@ -79,18 +73,18 @@ class BinaryCrossEntropy(Loss):
     def total(self, output: Values, target: Values) -> tuple[Tensor, Tensor]:
         """Sum the binary cross-entropy; see :meth:`Loss.total`."""
         logits, truth = unit_values(output), unit_values(target)  # (N, C)
-        each = F.binary_cross_entropy_with_logits(
+        values = F.binary_cross_entropy_with_logits(
             logits, truth.to(logits.dtype), pos_weight=self.pos_weight, reduction="none"
         )
-        return _sum_of_unit_means(each)
+        return _sum_of_unit_means(values)
 
 
 class _Distance(Loss):
-    """A loss of values (N,) or (N, K) against targets of the same shape, the mean over the K values."""
+    """A loss of values (N,) or (N, K) against targets of the same shape, averaged over the K values."""
 
     @abstractmethod
     def each(self, output: Tensor, target: Tensor) -> Tensor:
-        """The loss of each value, in the shape of ``output``."""
+        """Compute the loss of each value, in the shape of ``output``."""
 
     def total(self, output: Values, target: Values) -> tuple[Tensor, Tensor]:
         """Sum the distance; see :meth:`Loss.total`.
@@ -111,7 +105,7 @@ class MSE(_Distance):
     """Squared error; see :func:`torch.nn.functional.mse_loss`."""
 
     def each(self, output: Tensor, target: Tensor) -> Tensor:
-        """The squared error of each value."""
+        """Compute the squared error of each value."""
         return F.mse_loss(output, target, reduction="none")
 
 
@@ -119,15 +113,15 @@ class L1(_Distance):
     """Absolute error; see :func:`torch.nn.functional.l1_loss`."""
 
     def each(self, output: Tensor, target: Tensor) -> Tensor:
-        """The absolute error of each value."""
+        """Compute the absolute error of each value."""
         return F.l1_loss(output, target, reduction="none")
 
 
 class Huber(_Distance):
-    """Squared below ``delta``, linear above; see :func:`torch.nn.functional.huber_loss`.
+    """Error that is squared below ``delta`` and linear above; see :func:`torch.nn.functional.huber_loss`.
 
     Args:
-        delta: The error, in units of the target, where the two meet.
+        delta: The error, in units of the target, at which the loss becomes linear.
     """
 
     def __init__(self, delta: float = 1.0) -> None:
@@ -135,12 +129,12 @@ class Huber(_Distance):
         self.delta = delta
 
     def each(self, output: Tensor, target: Tensor) -> Tensor:
-        """The Huber loss of each value."""
+        """Compute the Huber loss of each value."""
         return F.huber_loss(output, target, reduction="none", delta=self.delta)
 
 
 class Quantile(Loss):
-    """Pinball loss (Koenker and Bassett 1978) of one output a quantile, (N, Q), against values (N,) or (N, 1).
+    """Pinball loss (Koenker and Bassett 1978) of Q outputs (N, Q) against values (N,) or (N, 1).
 
     The mean over the quantiles.
 
@@ -148,7 +142,7 @@ class Quantile(Loss):
         quantiles: The Q quantiles, each in (0, 1).
 
     Raises:
-        ValueError: A quantile lies outside (0, 1).
+        ValueError: A quantile is outside (0, 1).
     """
 
     quantiles: Tensor
@@ -157,19 +151,19 @@ class Quantile(Loss):
         super().__init__()
         for quantile in quantiles:
             if not 0 < quantile < 1:
-                raise ValueError(f"Quantile got {quantile}; a quantile lies between 0 and 1, both excluded")
+                raise ValueError(f"Quantile: a quantile is {quantile}; give values between 0 and 1, both excluded")
         self.register_buffer("quantiles", torch.tensor(quantiles, dtype=torch.float32))
 
     @property
     def output_size(self) -> int:
-        """The number of outputs that this loss needs for one target value."""
+        """Number of outputs that the loss needs for one target value."""
         return len(self.quantiles)
 
     def total(self, output: Values, target: Values) -> tuple[Tensor, Tensor]:
         """Sum the pinball loss; see :meth:`Loss.total`.
 
         Raises:
-            ValueError: The output does not have one column a quantile, or the target is not one value a unit.
+            ValueError: The output does not have one column per quantile, or the target not one value per unit.
         """
         values, truth = unit_values(output), unit_values(target)
         truth = truth.reshape(len(values), -1)
@@ -182,8 +176,8 @@ class Quantile(Loss):
         return _sum_of_unit_means(torch.maximum(self.quantiles * error, (self.quantiles - 1) * error))
 
 
-def _sum_of_unit_means(each: Tensor) -> tuple[Tensor, Tensor]:
-    """Sum over units of the mean over a unit's values: (N, ...) -> scalar, N."""
-    units = len(each)
-    per_unit = each.reshape(units, -1).mean(-1) if units else each
-    return per_unit.sum(), torch.tensor(units, device=each.device)
+def _sum_of_unit_means(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum, over the units of (N, ...), the means of their values; also return N."""
+    units = len(values)
+    means = values.reshape(units, -1).mean(-1) if units else values
+    return means.sum(), torch.tensor(units, device=values.device)

@@ -1,4 +1,4 @@
-"""Metrics, all of them torchmetrics: by kind of target as collections, and those that torchmetrics lacks."""
+"""Metrics as `torchmetrics.Metric`: collections for each kind of target, and metrics that torchmetrics lacks."""
 
 from seqkit.metrics.classification import classification_metrics, multilabel_metrics, precision_recall_f1
 from seqkit.metrics.error_rates import ErrorRates

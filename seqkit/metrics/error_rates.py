@@ -9,11 +9,11 @@ from seqkit.labels import nearest, split
 
 
 class ErrorRates(Metric):
-    """How far label sequences are from the nearest of their references, over all rows and ranks.
+    """Error rates of label sequences against the nearest of their references, over all rows and ranks.
 
-    ``label_error_rate``: insertions, deletions and substitutions over the labels of the references, the phone or
-    character error rate. ``sequence_error_rate``: share of rows that are not exactly right; of single words, the
-    word error rate. Of references that are equally near, the one that is listed first counts.
+    ``label_error_rate``: insertions, deletions and substitutions divided by the labels of the references (the phone
+    or character error rate). ``sequence_error_rate``: share of rows with an error (the word error rate, if each row
+    is a word). Of several nearest references, the first one counts.
     """
 
     full_state_update = False
@@ -29,16 +29,15 @@ class ErrorRates(Metric):
             self.add_state(name, torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, found: PackedSequence, wanted: PackedSequence) -> None:
-        """Add label sequences, data (M,), one a row, and those wanted; see :mod:`seqkit.labels`."""
-        ours = split(found)
-        references, distances = nearest(ours, split(wanted))
+        """Add found label sequences, data (M,), one per row, and their references; see :mod:`seqkit.labels`."""
+        references, distances = nearest(split(found), split(wanted))
         self.edits += distances.sum()
         self.labels += references.lengths.sum()
         self.wrong += (distances > 0).sum()
         self.rows += len(distances)
 
     def compute(self) -> dict[str, Tensor]:
-        """Both rates; the first may be above 1."""
+        """Compute both rates; the first may exceed 1."""
         return {
             "label_error_rate": self.edits / self.labels.clamp(min=1),
             "sequence_error_rate": self.wrong / self.rows.clamp(min=1),

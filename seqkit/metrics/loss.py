@@ -1,4 +1,4 @@
-"""The mean loss and what is computed from it alone."""
+"""The mean loss and functions of it."""
 
 import math
 
@@ -8,7 +8,7 @@ from torchmetrics import Metric, MetricCollection
 
 
 class MeanLoss(Metric):
-    """The mean loss a unit over all batches and ranks: the sum of the losses over the number of units."""
+    """Mean loss per unit over all batches and ranks: the sum of the losses divided by the number of units."""
 
     full_state_update = False
     higher_is_better = False
@@ -21,35 +21,35 @@ class MeanLoss(Metric):
         self.add_state("units", torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, total: Tensor, units: Tensor) -> None:
-        """Add a batch's sum and number of units."""
+        """Add the sum of a batch and its number of units."""
         self.total += total.detach().to(self.total.dtype)
         self.units += units
 
     def compute(self) -> Tensor:
-        """The mean loss a unit."""
+        """Compute the mean loss per unit."""
         return (self.total / self.units).float()
 
 
 class Perplexity(MeanLoss):
-    """exp of the mean loss in nats a token over all batches and ranks: each token counts once."""
+    """Perplexity over all tokens of all batches and ranks: exp of the mean negative log-likelihood."""
 
     def compute(self) -> Tensor:
-        """The perplexity."""
+        """Compute the perplexity."""
         return (self.total / self.units).exp().float()
 
 
 class Bits(MeanLoss):
-    """The mean loss in bits, nats over ln 2, a token over all batches and ranks: each token counts once."""
+    """Mean negative log-likelihood in bits per token over all tokens of all batches and ranks."""
 
     def compute(self) -> Tensor:
-        """The bits a token."""
+        """Compute the bits per token."""
         return (self.total / self.units / math.log(2)).float()
 
 
 def language_metrics(unit: str = "token") -> MetricCollection:
-    """Perplexity and bits a token, for a batch's loss in nats, summed, and its number of tokens.
+    """Build the metrics of a batch's summed negative log-likelihood (natural logarithm) and number of tokens.
 
     Args:
-        unit: What a token is, for the name ``bits_per_UNIT``.
+        unit: Name of a token, for ``bits_per_UNIT``.
     """
     return MetricCollection({"perplexity": Perplexity(), f"bits_per_{unit}": Bits()})

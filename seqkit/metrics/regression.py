@@ -1,4 +1,4 @@
-"""Metrics of values."""
+"""Metrics of numeric values."""
 
 import torch
 from torch import Tensor
@@ -7,17 +7,17 @@ from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError
 
 
 def regression_metrics() -> MetricCollection:
-    """Root of the mean squared error and mean absolute error, in units of the target."""
+    """Build the root mean squared error and the mean absolute error, in units of the target."""
     return MetricCollection({"rmse": MeanSquaredError(squared=False), "mae": MeanAbsoluteError()})
 
 
 class PHMScore(Metric):
-    """The score of the PHM 2008 challenge for remaining lives, summed over units and ranks: 0 is perfect.
+    """Score of the PHM 2008 challenge for remaining useful lives, summed over units and ranks: 0 is perfect.
 
-    Of a unit whose life was estimated d too long, ``exp(d / 10) - 1``; of one with -d too short,
-    ``exp(-d / 13) - 1``: a late warning costs more than an early one (Saxena et al. 2008, "Damage propagation
-    modeling for aircraft engine run-to-failure simulation", https://doi.org/10.1109/PHM.2008.4711414). It grows
-    with the number of units, so that only scores of the same units compare.
+    With d = estimate - truth, a unit adds ``exp(d / 10) - 1`` if d ≥ 0 and ``exp(-d / 13) - 1`` if d < 0: a late
+    warning costs more than an early one (Saxena et al. 2008, "Damage propagation modeling for aircraft engine
+    run-to-failure simulation", https://doi.org/10.1109/PHM.2008.4711414). The score grows with the number of units,
+    so compare scores of the same units only.
     """
 
     full_state_update = False
@@ -29,10 +29,10 @@ class PHMScore(Metric):
         self.add_state("total", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, estimate: Tensor, truth: Tensor) -> None:
-        """Add the units of a batch: their lives, estimated and true, (N,), in cycles."""
+        """Add the estimated and true lives (N,) of a batch, in cycles."""
         late = estimate.to(self.total.dtype) - truth.to(self.total.dtype)
         self.total += torch.where(late < 0, -late / 13, late / 10).expm1().sum()
 
     def compute(self) -> Tensor:
-        """The score."""
+        """Compute the score."""
         return self.total.float()

@@ -1,4 +1,4 @@
-"""Precision, recall and F1 of spans that are written as tags."""
+"""Precision, recall and F1 of spans that are encoded as tags."""
 
 from collections.abc import Sequence
 
@@ -13,23 +13,24 @@ from seqkit.packed import PackedLayout
 
 
 class SpanF1(Metric):
-    """Precision, recall and F1 of spans: one is right if its first token, its last token and its type are.
+    """Precision, recall and F1 of spans: a span is correct if its first token, last token and type are.
 
-    By default tags are read as the script conlleval and seqeval's default mode do, for all schemes alike: whatever
-    is not outside belongs to a span, which begins at B and S, after E, S and outside, and where the type changes.
-    ``strict`` reads them as seqeval's strict mode: what the scheme does not allow is no span.
+    By default, tags of all schemes are read as by the script conlleval and the default mode of seqeval: every token
+    that is not outside belongs to a span, and a span begins at B and S, after E, S and outside, and where the type
+    changes. ``strict`` reads them as the strict mode of seqeval: spans that the scheme does not allow are ignored.
 
-    Computes ``span_precision``, ``span_recall`` and ``span_f1`` over all spans (micro), ``span_f1_macro``, the mean
-    of F1 over the types that occur in the truth or the predictions, and, if asked, ``span_f1_TYPE``. 0/0 is 0.
+    Computes ``span_precision``, ``span_recall`` and ``span_f1`` over all spans (micro); ``span_f1_macro``, the mean
+    of F1 over the types that occur in the targets or the predictions; with ``per_type`` also ``span_f1_TYPE``. 0/0
+    is 0.
 
     Args:
         names: The C tag names.
         scheme: The scheme.
         strict: Count only well-formed spans.
-        per_type: Report each type's F1, too.
+        per_type: Also report the F1 of each type.
 
     Raises:
-        ValueError: A name is none of the scheme.
+        ValueError: A name does not belong to the scheme.
     """
 
     full_state_update = False
@@ -51,7 +52,7 @@ class SpanF1(Metric):
         self.per_type = per_type
         kinds = [self.types.index(kind) if kind else -1 for _, kind in tags]
         self.register_buffer("_kinds", torch.tensor([*kinds, -1]), persistent=False)
-        starts, inside, ends = _tables([*tags, ("O", "")], scheme, strict=strict)  # C is outside the sequence
+        starts, inside, ends = _tables([*tags, ("O", "")], scheme, strict=strict)  # C is outside
         self.register_buffer("_starts", starts, persistent=False)
         self.register_buffer("_inside", inside, persistent=False)
         self.register_buffer("_ends", ends, persistent=False)
@@ -70,60 +71,67 @@ class SpanF1(Metric):
         """
         if not torch.equal(predicted.batch_sizes, target.batch_sizes):
             raise ValueError(
-                f"SpanF1: {len(predicted.data)} predicted tags and {len(target.data)} true ones are packed by "
-                f"different lengths; pack both by the same lengths"
+                f"SpanF1: {len(predicted.data)} predicted tags and {len(target.data)} true ones are packed with "
+                f"different lengths; pack both with the same lengths"
             )
         if not len(target.data):
             return
-        order, first = _sequence_after_sequence(target)
-        found, truth = (self._spans(values.data[order], first) for values in (predicted, target))
-        right = (found[0] == truth[0]) & (found[1] == truth[1])
-        for state, (kind, _), which in (
-            (self.correct, truth, right & (truth[0] >= 0)),
-            (self.predicted, found, found[0] >= 0),
-            (self.actual, truth, truth[0] >= 0),
+        layout = PackedLayout.of(target)
+        order = layout.by_sequence(target.unsorted_indices)
+        is_first = layout.positions[order] == 0
+        (kinds, ends), (true_kinds, true_ends) = (
+            self._spans(values.data[order], is_first) for values in (predicted, target)
+        )
+        is_correct = (kinds == true_kinds) & (ends == true_ends) & (true_kinds >= 0)
+        for state, kind, counts in (
+            (self.correct, true_kinds, is_correct),
+            (self.predicted, kinds, kinds >= 0),
+            (self.actual, true_kinds, true_kinds >= 0),
         ):
-            # Adding zeros or ones at every token needs no size from the device.
-            state.index_add_(0, kind.clamp(min=0), which.to(state.dtype))
+            # Add 0 or 1 at every token: selecting the spans would make the host wait for the device.
+            state.index_add_(0, kind.clamp(min=0), counts.to(state.dtype))
 
     def compute(self) -> dict[str, Tensor]:
-        """All scores, in [0, 1]."""
+        """Compute all scores, in [0, 1]."""
         precision, recall, f1 = precision_recall_f1(self.correct.sum(), self.predicted.sum(), self.actual.sum())
-        each = precision_recall_f1(self.correct, self.predicted, self.actual)[:, 2]
+        f1_by_type = precision_recall_f1(self.correct, self.predicted, self.actual)[:, 2]
         occurs = (self.predicted + self.actual) > 0
         values = {
             "span_precision": precision,
             "span_recall": recall,
             "span_f1": f1,
-            "span_f1_macro": each.sum() / occurs.sum().clamp(min=1),
+            "span_f1_macro": f1_by_type.sum() / occurs.sum().clamp(min=1),
         }
         if self.per_type:
-            values |= {f"span_f1_{name}": each[i] for i, name in enumerate(self.types)}
+            values |= {f"span_f1_{name}": f1_by_type[i] for i, name in enumerate(self.types)}
         return values
 
-    def _spans(self, tags: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
-        """At each token that begins a span its type, else -1; and the place of its last token."""
+    def _spans(self, tags: Tensor, is_first: Tensor) -> tuple[Tensor, Tensor]:
+        """Find the spans of concatenated sequences (N,).
+
+        Returns:
+            The type of the span that begins at each token, or -1; and the index of its last token.
+        """
         outside = len(self._kinds) - 1
         tags = torch.where(tags < 0, outside, tags)
-        last = first.roll(-1)
-        before = torch.where(first, outside, tags.roll(1))
-        after = torch.where(last, outside, tags.roll(-1))
+        is_last = is_first.roll(-1)
+        before = torch.where(is_first, outside, tags.roll(1))
+        after = torch.where(is_last, outside, tags.roll(-1))
         starts, inside = self._starts[before, tags], self._inside[before, tags]
-        # What neither begins nor goes on with a span holds none that the next token could go on with.
-        dead = ~inside & ~starts
-        inside = inside & ~(dead.roll(1) & ~first)
-        begins = ~inside
-        places = torch.arange(len(tags), device=tags.device)
-        # The next beginning to the right, less one: by a running minimum from the end.
-        edges = torch.where(begins, places, len(tags))
-        following = torch.cat([edges[1:], edges.new_full((1,), len(tags))])
-        final = following.flip(0).cummin(0).values.flip(0) - 1
-        whole = begins & starts & self._ends[tags, after][final]
-        return torch.where(whole, self._kinds[tags], -1), final
+        # After a token that neither begins nor continues a span, there is none to continue.
+        in_no_span = ~inside & ~starts
+        inside = inside & ~(in_no_span.roll(1) & ~is_first)
+        index = torch.arange(len(tags), device=tags.device)
+        # A span ends before the next token that does not continue it: a running minimum from the end finds that.
+        edges = torch.where(inside, len(tags), index)
+        next_edges = torch.cat([edges[1:], edges.new_full((1,), len(tags))])
+        last = next_edges.flip(0).cummin(0).values.flip(0) - 1
+        is_span = ~inside & starts & self._ends[tags, after][last]
+        return torch.where(is_span, self._kinds[tags], -1), last
 
 
 def _tables(tags: Sequence[tuple[str, str]], scheme: Scheme, *, strict: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Of neighbours (first, second): the second begins a span; it goes on with one; the first ends one."""
+    """Tabulate, for each pair of neighbours: the second begins a span; continues one; the first ends one."""
 
     def starts(before: tuple[str, str], tag: tuple[str, str]) -> bool:
         (p, kind), (q, other) = before, tag
@@ -149,10 +157,3 @@ def _tables(tags: Sequence[tuple[str, str]], scheme: Scheme, *, strict: bool) ->
         torch.tensor([[rule(a, b) for b in tags] for a in tags]) for rule in (starts, inside, ends)
     )
     return first, second, third
-
-
-def _sequence_after_sequence(values: PackedSequence) -> tuple[Tensor, Tensor]:
-    """The order (N,) that lays packed tokens out sequence after sequence, and which of them are first ones."""
-    layout = PackedLayout.of(values)
-    order = layout.by_sequence(values.unsorted_indices)
-    return order, layout.positions[order] == 0

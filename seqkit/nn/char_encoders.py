@@ -1,4 +1,4 @@
-"""From the characters of words to one vector a word."""
+"""Encoders of the characters of words: one vector per word."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -10,27 +10,27 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
 from seqkit import packed
+from seqkit.nn.dropout import check_probability
 from seqkit.nn.embedding import Embedding
 from seqkit.nn.rnn import LSTM
 from seqkit.packed import PackedLayout
 
-__all__ = ["CharacterCNN", "CharacterLSTM", "distinct"]
+__all__ = ["CharacterCNN", "CharacterLSTM", "unique_sequences"]
 
 
 class _Characters(nn.Module, ABC):
-    """Gives each word a vector from the ids of its characters; words that are alike are encoded once.
+    """Encode each word from the ids of its characters; equal words are encoded once.
 
     Args:
         num_embeddings: Number of ids.
-        embedding_dim: E, features of a character.
-        output_size: D, features of a word's vector.
-        dropout: Probability of dropping one of these, drawn for each occurrence of a word.
+        embedding_dim: E, number of features of a character.
+        output_size: D, number of features of a word.
+        dropout: Dropout probability of the features of a word, drawn for each occurrence of it.
     """
 
     def __init__(self, num_embeddings: int, embedding_dim: int, output_size: int, dropout: float) -> None:
         super().__init__()
-        if not 0 <= dropout <= 1:
-            raise ValueError(f"{type(self).__name__}: dropout is {dropout}, but a probability lies between 0 and 1")
+        check_probability(f"{type(self).__name__}: dropout", dropout)
         self.input_size = num_embeddings
         self.output_size = output_size
         self.embedding = Embedding(num_embeddings, embedding_dim)
@@ -40,38 +40,38 @@ class _Characters(nn.Module, ABC):
         """Encode a batch's words.
 
         Args:
-            words: Ids of characters, packed word by word: data (M,), a sequence for each of N words.
+            words: Ids of characters, data (M,), one sequence for each of N words.
 
         Returns:
             (N, D), in the original order of the words: row *i* belongs to row *i* of the sentences' ``.data``.
         """
-        unlike, which = distinct(words)
-        vectors = self.encode(self.embedding(unlike)).index_select(0, which)
+        unique, index = unique_sequences(words)
+        vectors = self.encode(self.embedding(unique)).index_select(0, index)
         return F.dropout(vectors, self.dropout, self.training)
 
     @abstractmethod
     def encode(self, characters: PackedSequence) -> Tensor:
-        """Turn the vectors of the characters, data (M, E), of W words into vectors (W, D)."""
+        """Encode W words from the vectors of their characters, data (M, E), as vectors (W, D)."""
 
 
 class CharacterLSTM(_Characters):
-    """The final states of a bidirectional LSTM over a word's characters.
+    """Encode words by the final states of a bidirectional LSTM over the characters.
 
     The word representation of Lample et al. (2016), https://aclanthology.org/N16-1030.
 
     Args:
         num_embeddings: Number of ids.
-        embedding_dim: E, features of a character.
-        hidden_size: H, units of a direction.
-        num_layers: Stacked layers; a word's vector is the last one's.
-        dropout: Probability of dropping a feature of a word's vector, drawn for each occurrence of a word.
+        embedding_dim: E, number of features of a character.
+        hidden_size: H, number of hidden units of a direction.
+        num_layers: Number of stacked layers, the last of which gives a word's vector.
+        dropout: Dropout probability of the features of a word, drawn for each occurrence of it.
 
     Attributes:
         input_size: ``num_embeddings``.
         output_size: 2H.
 
     Raises:
-        ValueError: ``dropout`` is no probability.
+        ValueError: ``dropout`` is not a probability.
     """
 
     def __init__(
@@ -87,31 +87,31 @@ class CharacterLSTM(_Characters):
         self.lstm = LSTM(embedding_dim, hidden_size, num_layers, bidirectional=True)
 
     def encode(self, characters: PackedSequence) -> Tensor:
-        """Turn the vectors of the characters, data (M, E), of W words into vectors (W, 2H)."""
+        """Encode W words from the vectors of their characters, data (M, E), as vectors (W, 2H)."""
         _, (final, _) = self.lstm(characters)
         return torch.cat([final[-2], final[-1]], dim=1)
 
 
 class CharacterCNN(_Characters):
-    """The maximum over a word's characters of convolutions of several widths, through a tanh.
+    """Encode words by convolutions of several widths, the maximum over the characters, and a tanh.
 
     The word representation of Kim et al. (2016), https://arxiv.org/abs/1508.06615, with the same number of filters
-    of each width. Zeros stand beside a word, so that there is a value for each character, however short the word:
-    ``torch.nn.Conv1d`` with ``padding="same"``.
+    of each width. Words are padded with zeros as in ``torch.nn.Conv1d`` with ``padding="same"``, so that words
+    shorter than the filters have values, too.
 
     Args:
         num_embeddings: Number of ids.
-        embedding_dim: E, features of a character.
+        embedding_dim: E, number of features of a character.
         filters: Number of filters of each width.
         widths: The widths, in characters.
-        dropout: Probability of dropping a feature of a word's vector, drawn for each occurrence of a word.
+        dropout: Dropout probability of the features of a word, drawn for each occurrence of it.
 
     Attributes:
         input_size: ``num_embeddings``.
         output_size: ``filters`` times the number of widths.
 
     Raises:
-        ValueError: ``dropout`` is no probability, or there is no width, or one below 1.
+        ValueError: ``dropout`` is not a probability, or ``widths`` is empty or has a width below 1.
     """
 
     def __init__(
@@ -128,17 +128,17 @@ class CharacterCNN(_Characters):
         super().__init__(num_embeddings, embedding_dim, filters * len(widths), dropout)
         self.convolutions = nn.ModuleList(nn.Conv1d(embedding_dim, filters, width) for width in widths)
         self.widths = list(widths)
-        self.left, self.gap = (max(widths) - 1) // 2, max(widths) // 2  # what the widest sees beside a character
+        self.left, self.gap = (max(widths) - 1) // 2, max(widths) // 2  # reach of the widest filter
 
     def encode(self, characters: PackedSequence) -> Tensor:
-        """Turn the vectors of the characters, data (M, E), of W words into vectors (W, D)."""
+        """Encode W words from the vectors of their characters, data (M, E), as vectors (W, D)."""
         values, layout = characters.data, PackedLayout.of(characters)
-        # All words in one line, apart by so many zeros that no filter sees two of them.
-        begins = self.gap + (layout.lengths + self.gap).cumsum(0) - layout.lengths - self.gap
-        index = layout.gather_index(begins)  # (M,)
+        # Concatenate all words, separated by so many zeros that no filter reads two of them.
+        starts = self.gap + (layout.lengths + self.gap).cumsum(0) - layout.lengths - self.gap
+        index = layout.gather_index(starts)  # (M,)
         length = layout.num_tokens + self.gap * (layout.num_sequences + 1)
         line = values.new_zeros(length, values.shape[1]).index_copy(0, index, values)  # (length, E)
-        # One product for all widths, not torch's convolution, which is set up anew for each length of the line.
+        # One product for all widths: torch's convolution has a set-up cost for each new length.
         window = torch.arange(-self.left, self.gap + 1, device=values.device)
         around = line.index_select(0, (index[:, None] + window).flatten())
         convolutions = cast(Iterable[nn.Conv1d], self.convolutions)
@@ -148,48 +148,48 @@ class CharacterCNN(_Characters):
         ]
         weight = torch.cat(weights).transpose(1, 2).flatten(1)  # (D, widest · E)
         bias = torch.cat([cast(Tensor, filters.bias) for filters in convolutions])
-        found = F.linear(around.view(len(index), weight.shape[1]), weight, bias)
-        return packed.max(characters._replace(data=found)).tanh()
+        features = F.linear(around.view(len(index), weight.shape[1]), weight, bias)
+        return packed.max(characters._replace(data=features)).tanh()
 
 
-def distinct(sequences: PackedSequence) -> tuple[PackedSequence, Tensor]:
-    """Find the sequences of ids that are unlike.
+def unique_sequences(sequences: PackedSequence) -> tuple[PackedSequence, Tensor]:
+    """Find the unique sequences of ids.
 
     Args:
         sequences: Data (N,) of B sequences.
 
     Returns:
-        The unlike ones, packed longest first without a permutation; and for each sequence (B,), in the original
-        order, which of them it is.
+        The unique sequences, packed longest first without a permutation; and the index (B,) among these of each
+        sequence in the original order, like the inverse of `torch.unique`.
     """
     ids, layout = sequences.data, PackedLayout.of(sequences)
     positions, ranks, count = layout.positions, layout.ranks, layout.num_sequences
-    keys = ids.new_zeros(count).index_add_(0, ranks, _mixed(ids, positions))
+    keys = ids.new_zeros(count).index_add_(0, ranks, _hashed(ids, positions))
     order = torch.arange(count, device=ids.device)
-    first = _first_of_like(keys, order)
-    # Equal keys are equal sequences all but surely. Surely, if each has the characters of the first of its like.
+    first = _first_equal(keys, order)
+    # Different sequences hardly ever have equal keys. Compare each with the first of its key to be certain.
     same = (ids[layout.index(positions, first[ranks])] == ids).all() & (
         layout.lengths[first] == layout.lengths
     ).all()
     if not bool(same):
         rows = packed.to_padded(PackedSequence(ids, sequences.batch_sizes), value=-1)
-        first = _first_of_like(torch.unique(rows, dim=0, return_inverse=True)[1], order)
-    chosen = first == order
-    kept = chosen[ranks]
-    which = (chosen.cumsum(0) - 1)[first]
+        first = _first_equal(torch.unique(rows, dim=0, return_inverse=True)[1], order)
+    is_first = first == order
+    kept = is_first[ranks]
+    index = (is_first.cumsum(0) - 1)[first]
     if sequences.unsorted_indices is not None:
-        which = which[sequences.unsorted_indices]
-    return PackedSequence(ids[kept], positions[kept].bincount().cpu()), which
+        index = index[sequences.unsorted_indices]
+    return PackedSequence(ids[kept], positions[kept].bincount().cpu()), index
 
 
-def _first_of_like(keys: Tensor, order: Tensor) -> Tensor:
-    """For each key (B,), the place of the first that equals it."""
+def _first_equal(keys: Tensor, order: Tensor) -> Tensor:
+    """Find, for each key (B,), the index of the first equal key."""
     values, group = torch.unique(keys, return_inverse=True)
     return order.new_full(values.shape, len(order)).scatter_reduce_(0, group, order, "amin")[group]
 
 
-def _mixed(ids: Tensor, positions: Tensor) -> Tensor:
-    """Numbers that look random, of each id at each position: whole int64, multiplied as SplitMix64 does."""
+def _hashed(ids: Tensor, positions: Tensor) -> Tensor:
+    """Hash each id with its position to an int64, with the multiplications of SplitMix64."""
     mixed = ids * 0x9E3779B97F4A7C1 + positions * 0x3F58476D1CE4E5B9
     mixed = (mixed ^ (mixed >> 30)) * 0x14D049BB133111EB
     return mixed ^ (mixed >> 27)

@@ -1,4 +1,4 @@
-"""A linear-chain conditional random field on packed data (Lafferty, McCallum and Pereira 2001)."""
+"""Linear-chain conditional random field on packed data (Lafferty, McCallum and Pereira 2001)."""
 
 import math
 from typing import Any, Self, cast
@@ -11,24 +11,24 @@ from seqkit.kernels import crf as kernels
 from seqkit.labels import Allowed
 from seqkit.packed import PackedLayout
 
-_NEVER = -1e30  # next to any score; sums of it stay finite
+_IMPOSSIBLE = -1e30  # far below any score, but finite, and so are sums of it
 
 
 class CRF(nn.Module):
-    """Scores of tag sequences: those of each tag at its token, of each transition, of the first and the last tag.
+    """Score tag sequences by the scores of tags at tokens, of transitions, and of the first and the last tag.
 
-    Everything is a recursion over the shrinking batches of a PackedSequence: no mask, no padding. It runs in
-    float64, whatever the scores are (float32 on devices without it), over exponentials that are normalised at each
-    step; scores whose range would overflow even so are summed as logarithms, slower. The host waits for an
-    accelerator a few times a call, however many tokens there are. The gradient is closed-form, by the marginals,
-    and is not differentiable again.
+    All recursions run over the steps of the PackedSequence, without mask or padding, and compute in float64
+    (float32 on devices without it). They sum exponentials that are normalised at each step. If the range of the
+    scores could make these underflow, they sum logarithms, which is slower. The number of times that the host waits
+    for an accelerator does not depend on the number of tokens. The gradient is computed in closed form from the
+    marginals and cannot be differentiated again.
 
-    A token whose tag is not known may hold ``ignore_index``: the likelihood is then that of the known tags, summed
-    over all tags at the other tokens (Tsuboi et al. 2008, https://aclanthology.org/C08-1113).
+    A token with an unknown tag may have ``ignore_index``. The likelihood is then that of the known tags, summed
+    over all tags of the other tokens (Tsuboi et al. 2008, https://aclanthology.org/C08-1113).
 
     Args:
         num_tags: C.
-        ignore_index: Stands for a tag that is not known.
+        ignore_index: Target of tokens with an unknown tag.
     """
 
     allowed_start: Tensor
@@ -49,32 +49,32 @@ class CRF(nn.Module):
         self.reset_parameters()
 
     def restrict(self, allowed: Allowed) -> Self:
-        """Give all else probability zero, in training and in decoding.
+        """Set the probability of all other tag sequences to zero, in training and in decoding.
 
         Args:
-            allowed: What may stand where; not part of the state dict.
+            allowed: Allowed first tags, transitions and last tags; not part of the state dict.
 
         Returns:
             The module itself.
 
         Raises:
-            ValueError: ``allowed`` is for another number of tags.
+            ValueError: ``allowed`` has another number of tags.
         """
         for name, free in allowed._asdict().items():
-            held = getattr(self, f"allowed_{name}")
-            if free.shape != held.shape:
+            current = getattr(self, f"allowed_{name}")
+            if free.shape != current.shape:
                 raise ValueError(
                     f"CRF: allowed.{name} has shape {tuple(free.shape)} for {self.num_tags} tags; give "
-                    f"{tuple(held.shape)}"
+                    f"{tuple(current.shape)}"
                 )
-            held.copy_(free)
-        # A tag that no path from a start to an end goes through would only draw the sums away from those that do.
+            current.copy_(free)
+        # Tags that are on no path from a first to a last tag could dominate the normalised sums.
         links = self.allowed_transitions
-        live = _spread(self.allowed_start, links) & _spread(self.allowed_end, links.T)
-        self.allowed_start &= live
-        self.allowed_end &= live
-        links &= live[:, None] & live
-        self._mixing = _mixing_steps(links[live][:, live])
+        used = _reachable(self.allowed_start, links) & _reachable(self.allowed_end, links.T)
+        self.allowed_start &= used
+        self.allowed_end &= used
+        links &= used[:, None] & used
+        self._mixing = _mixing_steps(links[used][:, used])
         return self
 
     def reset_parameters(self) -> None:
@@ -87,14 +87,14 @@ class CRF(nn.Module):
 
         Args:
             scores: Data (N, C).
-            tags: Data (N,), ids in [0, C) or ``ignore_index``, packed as the scores are.
+            tags: Data (N,), ids in [0, C) or ``ignore_index``, packed like the scores.
 
         Returns:
-            (B,), in the original order; float32 of parameters in half precision.
+            (B,), in the original order; in float32 if the parameters have half precision.
 
         Raises:
             ValueError: Scores and tags are packed differently or in another order, the scores have another number
-                of tags, an id is no tag, or a sequence of tags is not allowed.
+                of tags, an id is out of range, or a sequence of tags is not allowed.
         """
         self._check(scores)
         if not torch.equal(scores.batch_sizes, tags.batch_sizes):
@@ -103,43 +103,45 @@ class CRF(nn.Module):
             )
         if not _same_order(scores.sorted_indices, tags.sorted_indices):
             raise ValueError(
-                "CRF: scores and tags are packed with their sequences in different orders (sorted_indices); pack "
-                "both from lists in the same order"
+                "CRF: the sequences of scores and tags are in different orders (sorted_indices); pack both from "
+                "lists in the same order"
             )
         ids = tags.data
         unknown = ids == self.ignore_index
         if bool((((ids < 0) | (ids >= self.num_tags)) & ~unknown).any()):
             raise ValueError(
-                f"CRF: tags from {int(ids.min())} to {int(ids.max())}, but it has {self.num_tags}; every token "
-                f"needs one in [0, {self.num_tags}), or ignore_index={self.ignore_index} where none is known"
+                f"CRF: tags from {int(ids.min())} to {int(ids.max())}, but num_tags is {self.num_tags}; every "
+                f"token needs a tag in [0, {self.num_tags}), or ignore_index={self.ignore_index} if it is unknown"
             )
         value, layout = scores.data.to(_precision(scores.data)), PackedLayout.of(scores)
-        gold = self._known(value, ids, unknown, layout) if bool(unknown.any()) else self._gold(scores, value, ids)
-        if not bool((gold.detach().isfinite() & (gold.detach() > _NEVER / 2)).all()):
+        if bool(unknown.any()):
+            gold = self._partially_known_score(value, ids, unknown, layout)
+        else:
+            gold = self._path_score(value, ids, layout)
+        if not bool((gold.detach().isfinite() & (gold.detach() > _IMPOSSIBLE / 2)).all()):
             raise ValueError(
-                "CRF: a sequence of tags that is not allowed (or a score that is not finite); do the tags follow "
-                "another scheme, IOB1 for BIO? Give that one, or train without constraints"
+                "CRF: a sequence of tags that is not allowed (or a score that is not finite); if the tags follow "
+                "another scheme (IOB1 instead of BIO), give that one, or train without constraints"
             )
-        return self._original(scores, (gold - self._log_partition(value, layout)).to(self._result()))
+        return self._original_order(scores, (gold - self._log_partition(value, layout)).to(self._result_dtype()))
 
-    def _gold(self, scores: PackedSequence, value: Tensor, ids: Tensor) -> Tensor:
-        """The score of each sequence's tags (B,), longest first."""
-        layout = PackedLayout.of(scores)
+    def _path_score(self, value: Tensor, ids: Tensor, layout: PackedLayout) -> Tensor:
+        """Compute the score of each sequence's tags (B,), longest first."""
         start, transitions, end = self._restricted(value.dtype)
-        inner = layout.num_sequences
-        before = ids[layout.previous[inner:]]
-        pairs = before * self.num_tags + ids[inner:]
-        lasts = ids[layout.last]
-        each = value.gather(1, ids[:, None])[:, 0]
-        each = torch.cat([each[:inner], each[inner:] + transitions.flatten().index_select(0, pairs)])
-        gold = start.index_select(0, ids[:inner]) + end.index_select(0, lasts)
-        return gold.index_add(0, layout.ranks, each)
+        first = layout.num_sequences
+        pairs = ids[layout.previous[first:]] * self.num_tags + ids[first:]
+        by_token = value.gather(1, ids[:, None])[:, 0]
+        by_token = torch.cat([by_token[:first], by_token[first:] + transitions.flatten().index_select(0, pairs)])
+        score = start.index_select(0, ids[:first]) + end.index_select(0, ids[layout.last])
+        return score.index_add(0, layout.ranks, by_token)
 
-    def _known(self, value: Tensor, ids: Tensor, unknown: Tensor, layout: PackedLayout) -> Tensor:
-        """The log of the sum over all paths through the known tags (B,), longest first."""
+    def _partially_known_score(self, value: Tensor, ids: Tensor, unknown: Tensor, layout: PackedLayout) -> Tensor:
+        """Compute the log of the sum over all paths through the known tags (B,), longest first."""
         tags = torch.arange(self.num_tags, device=ids.device)
         other = (ids[:, None] != tags) & ~unknown[:, None]
-        return _by_logarithms(value.masked_fill(other, _NEVER), *self._restricted(value.dtype), layout)
+        return _log_partition_by_logsumexp(
+            value.masked_fill(other, _IMPOSSIBLE), *self._restricted(value.dtype), layout
+        )
 
     def marginals(self, scores: PackedSequence) -> PackedSequence:
         """Compute each tag's probability at each token.
@@ -148,23 +150,23 @@ class CRF(nn.Module):
             scores: Data (N, C).
 
         Returns:
-            Data (N, C), rows that sum to one; without gradient.
+            Data (N, C), each row sums to one; without gradient.
         """
         self._check(scores)
         with torch.inference_mode(False), torch.enable_grad():
             value = scores.data.detach().to(_precision(scores.data)).clone().requires_grad_()
-            (found,) = torch.autograd.grad(self._log_partition(value, PackedLayout.of(scores)).sum(), value)
-        return scores._replace(data=found.to(scores.data.dtype))
+            (marginals,) = torch.autograd.grad(self._log_partition(value, PackedLayout.of(scores)).sum(), value)
+        return scores._replace(data=marginals.to(scores.data.dtype))
 
     @torch.no_grad()
     def decode(self, scores: PackedSequence) -> PackedSequence:
-        """Find each sequence's best tags (Viterbi).
+        """Find each sequence's best path of tags (Viterbi).
 
         Args:
             scores: Data (N, C).
 
         Returns:
-            Data (N,), ids packed as the scores are.
+            Data (N,), ids packed like the scores.
         """
         self._check(scores)
         value = scores.data.to(_precision(scores.data))
@@ -173,28 +175,28 @@ class CRF(nn.Module):
 
     @torch.no_grad()
     def n_best(self, scores: PackedSequence, count: int) -> tuple[PackedSequence, Tensor]:
-        """Find each sequence's best K sequences of tags.
+        """Find each sequence's best K paths of tags.
 
         Args:
             scores: Data (N, C).
             count: K.
 
         Returns:
-            Data (N, K), the tags of each path, best first; and the paths' log-probabilities (B, K) in the original
-            order, -inf where a sequence has fewer allowed paths (the tags there mean nothing).
+            Data (N, K), the tags of each path, best first; and the log-probabilities of the paths (B, K) in the
+            original order, -inf where a sequence has fewer allowed paths (ignore their tags).
         """
         self._check(scores)
         value, layout = scores.data.to(_precision(scores.data)), PackedLayout.of(scores)
         tags, best = kernels.n_best(value, layout, *self._restricted(value.dtype), count)
         best = best - self._log_partition(value, layout)[:, None]
-        return scores._replace(data=tags), self._original(scores, best.to(self._result()))
+        return scores._replace(data=tags), self._original_order(scores, best.to(self._result_dtype()))
 
     def extra_repr(self) -> str:
-        """The number of tags, and what stands for one that is not known."""
+        """Show the constructor's arguments."""
         return f"num_tags={self.num_tags}, ignore_index={self.ignore_index}"
 
     def _restricted(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-        """Start, transition and end scores, -inf where not allowed."""
+        """Get the start, transition and end scores, -inf where not allowed."""
         start, transitions, end = (
             getattr(self, name).to(dtype).masked_fill(~getattr(self, f"allowed_{name}"), -torch.inf)
             for name in ("start", "transitions", "end")
@@ -202,19 +204,19 @@ class CRF(nn.Module):
         return start, transitions, end
 
     def _log_partition(self, value: Tensor, layout: PackedLayout) -> Tensor:
-        """The log of the sum over all paths (B,), longest first."""
+        """Compute the log of the sum over all paths (B,), longest first."""
         start, transitions, end = self._restricted(value.dtype)
-        narrow = self._mixing is not None
+        is_narrow = self._mixing is not None
         if self._mixing is not None:
             with torch.no_grad():
-                # From any state the sums reach all tags within `mixing` steps, forwards and backwards: no state
-                # that counts is smaller, next to the largest, than by these ranges together.
+                # Within `mixing` steps, forwards and backwards, every tag reaches all others. Therefore the ratio
+                # of a normalised state to the largest one is at least the exponential of minus these ranges.
                 step = (value.amax(1) - value.amin(1)).max() + _range(self.transitions) + math.log(self.num_tags)
-                lost = (2 * self._mixing + 1) * step + _range(self.start) + _range(self.end)
-                narrow = bool(lost < -math.log(torch.finfo(value.dtype).tiny))
-        if narrow:
+                log_ratio = (2 * self._mixing + 1) * step + _range(self.start) + _range(self.end)
+                is_narrow = bool(log_ratio < -math.log(torch.finfo(value.dtype).tiny))
+        if is_narrow:
             return cast(Tensor, _LogPartition.apply(value, start, transitions, end, layout))  # type: ignore[no-untyped-call]
-        return _by_logarithms(value, start, transitions, end, layout)
+        return _log_partition_by_logsumexp(value, start, transitions, end, layout)
 
     def _check(self, scores: PackedSequence) -> None:
         if scores.data.dim() != 2 or scores.data.shape[1] != self.num_tags:
@@ -223,15 +225,15 @@ class CRF(nn.Module):
                 f"give packed data (N, {self.num_tags})"
             )
 
-    def _result(self) -> torch.dtype:
+    def _result_dtype(self) -> torch.dtype:
         return torch.promote_types(self.start.dtype, torch.float32)
 
-    def _original(self, scores: PackedSequence, values: Tensor) -> Tensor:
+    def _original_order(self, scores: PackedSequence, values: Tensor) -> Tensor:
         return values if scores.unsorted_indices is None else values[scores.unsorted_indices]
 
 
 class _LogPartition(torch.autograd.Function):
-    """The log of the sum over all paths; its gradient is the marginals and the expected transitions."""
+    """Compute the log of the sum over all paths; the gradient is the marginals and the expected transitions."""
 
     @staticmethod
     def forward(
@@ -248,7 +250,7 @@ class _LogPartition(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():  # where torch is to record the backward pass
+        if torch.is_grad_enabled():  # because of create_graph
             raise RuntimeError("CRF: the closed-form gradient is not differentiable again; leave out create_graph")
         potentials, states, _, transitions, end = ctx.saved_tensors
         layout = ctx.layout.on(potentials.device)
@@ -260,28 +262,30 @@ class _LogPartition(torch.autograd.Function):
         return marginals, firsts.sum(0), expected, lasts.sum(0), None
 
 
-def _by_logarithms(value: Tensor, start: Tensor, transitions: Tensor, end: Tensor, layout: PackedLayout) -> Tensor:
-    """The same by `torch.logsumexp` at each step: for any range of scores, and differentiable as it stands."""
-    # The gradient of a logsumexp of nothing but -inf is nan; next to this no path that is not allowed counts.
-    start, transitions, end = (scores.clamp(min=_NEVER) for scores in (start, transitions, end))
-    held, final = start, []
+def _log_partition_by_logsumexp(
+    value: Tensor, start: Tensor, transitions: Tensor, end: Tensor, layout: PackedLayout
+) -> Tensor:
+    """Compute the same by `torch.logsumexp` at each step, which works for any range of scores."""
+    # The gradient of a logsumexp of -inf only is nan; paths with this score instead have no effect on the sum.
+    start, transitions, end = (scores.clamp(min=_IMPOSSIBLE) for scores in (start, transitions, end))
+    state, final = start, []
     for t, x in enumerate(torch.split(value, layout.sizes)):
         if t:
-            final.append(held[len(x) :])
-            held = (held[: len(x), :, None] + transitions).logsumexp(1)
-        held = held + x
-    return (torch.cat([held, *reversed(final)]) + end).logsumexp(1)
+            final.append(state[len(x) :])
+            state = (state[: len(x), :, None] + transitions).logsumexp(1)
+        state = state + x
+    return (torch.cat([state, *reversed(final)]) + end).logsumexp(1)
 
 
-def _spread(tags: Tensor, links: Tensor) -> Tensor:
-    """The tags (C,) that a walk from some of them comes through."""
+def _reachable(tags: Tensor, links: Tensor) -> Tensor:
+    """Find all tags (C,) on paths that begin at these tags."""
     for _ in range(len(tags)):
         tags = tags | (links & tags[:, None]).any(0)
     return tags
 
 
 def _mixing_steps(links: Tensor) -> int | None:
-    """The number of steps that lead from any tag to any other; None if there is none that is small."""
+    """Count the steps after which every tag reaches all others; None for more than eight."""
     single = links.float()
     reached = single
     for steps in range(1, 9):
@@ -295,9 +299,9 @@ def _same_order(one: Tensor | None, other: Tensor | None) -> bool:
     if one is None and other is None:
         return True
     if one is None or other is None:
-        given = one if other is None else other
-        assert given is not None
-        return torch.equal(given, torch.arange(len(given), device=given.device))
+        order = one if other is None else other
+        assert order is not None
+        return torch.equal(order, torch.arange(len(order), device=order.device))
     return torch.equal(one, other.to(one.device))
 
 

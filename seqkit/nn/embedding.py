@@ -1,32 +1,32 @@
-"""From ids or raw features to the features an encoder reads, token by token."""
+"""Input layers: from ids or raw features of tokens to the features that an encoder reads."""
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
-from seqkit.nn.dropout import Dropout
+from seqkit.nn.dropout import Dropout, check_probability
 
 __all__ = ["Embedding", "Projection"]
 
 
 class Embedding(nn.Module):
-    """Look up a learned vector for each id; its ``weight`` is that of a ``torch.nn.Embedding``.
+    """Look up a learned vector for each id; ``weight`` is like that of ``torch.nn.Embedding``.
 
     Args:
         num_embeddings: Number of ids.
-        embedding_dim: D, the features of a vector.
-        dropout: Probability of dropping a feature of a token's vector.
-        word_dropout: Probability with which a token becomes the unknown one, id 0, in training, so that its vector
-            learns to stand for any (Iyyer et al. 2015, https://aclanthology.org/P15-1162).
+        embedding_dim: D, number of features of a vector.
+        dropout: Dropout probability of the features of a token.
+        word_dropout: Probability of replacing a token by the unknown one, id 0, in training, so that the vector of
+            unknown words is trained, too (Iyyer et al. 2015, https://aclanthology.org/P15-1162).
 
     Attributes:
         input_size: ``num_embeddings``.
         output_size: ``embedding_dim``.
-        frozen: (``num_embeddings``,) which vectors get no gradient; None if all do. Not part of the state dict.
+        frozen: (``num_embeddings``,), True for vectors without gradient, or None; not in the state dict.
 
     Raises:
-        ValueError: ``dropout`` or ``word_dropout`` is no probability.
+        ValueError: ``dropout`` or ``word_dropout`` is not a probability.
     """
 
     frozen: torch.Tensor | None
@@ -35,8 +35,7 @@ class Embedding(nn.Module):
         self, num_embeddings: int, embedding_dim: int, *, dropout: float = 0.0, word_dropout: float = 0.0
     ) -> None:
         super().__init__()
-        if not 0 <= word_dropout <= 1:
-            raise ValueError(f"Embedding: word_dropout is {word_dropout}, but a probability lies between 0 and 1")
+        check_probability("Embedding: word_dropout", word_dropout)
         self.input_size = num_embeddings
         self.output_size = embedding_dim
         self.weight = nn.Parameter(torch.empty(num_embeddings, embedding_dim))
@@ -46,26 +45,26 @@ class Embedding(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the vectors from the standard normal distribution, as ``torch.nn.Embedding`` does."""
+        """Draw the vectors from the standard normal distribution, like ``torch.nn.Embedding``."""
         nn.init.normal_(self.weight)
 
     def freeze(self, ids: torch.Tensor | None) -> None:
-        """Let the vectors of some ids get no gradient.
+        """Exclude the vectors of some ids from training.
 
         Args:
-            ids: (``num_embeddings``,) booleans; None lets all learn.
+            ids: (``num_embeddings``,) booleans; None trains all vectors.
         """
         self.frozen = None if ids is None else ids.to(self.weight.device)
 
     def forward(self, ids: PackedSequence) -> PackedSequence:
-        """Turn data (N, ...) of ids into data (N, ..., D)."""
-        known = ids.data
+        """Map ids, data (N, ...), to vectors, data (N, ..., D)."""
+        values = ids.data
         if self.training and self.word_dropout:
-            known = known * (torch.rand(known.shape, device=known.device) >= self.word_dropout)
-        vectors = F.embedding(known, self.weight)
+            values = values * (torch.rand(values.shape, device=values.device) >= self.word_dropout)
+        vectors = F.embedding(values, self.weight)
         if self.frozen is not None:
-            # Not requires_grad=False: the others learn, and DDP wants a gradient of each parameter all the time.
-            vectors = torch.where(self.frozen[known].unsqueeze(-1), vectors.detach(), vectors)
+            # requires_grad=False would exclude all vectors, and DDP needs a gradient of every parameter.
+            vectors = torch.where(self.frozen[values].unsqueeze(-1), vectors.detach(), vectors)
         dropped: PackedSequence = self.dropout(ids._replace(data=vectors))
         return dropped
 
@@ -78,12 +77,12 @@ class Projection(nn.Module):
     """Map each token's features linearly.
 
     Args:
-        input_size: D, the features of a token.
-        output_size: The features of a token afterwards.
-        dropout: Probability of dropping one of these.
+        input_size: D, number of input features of a token.
+        output_size: Number of output features of a token.
+        dropout: Dropout probability of the output features.
 
     Raises:
-        ValueError: ``dropout`` is no probability.
+        ValueError: ``dropout`` is not a probability.
     """
 
     def __init__(self, input_size: int, output_size: int, *, dropout: float = 0.0) -> None:
@@ -94,6 +93,6 @@ class Projection(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, features: PackedSequence) -> PackedSequence:
-        """Turn data (N, ..., D) into data (N, ..., output_size)."""
+        """Map data (N, ..., D) to data (N, ..., output_size)."""
         projected: PackedSequence = self.dropout(features._replace(data=self.linear(features.data)))
         return projected

@@ -1,4 +1,4 @@
-"""From an encoder's packed output to one vector a sequence."""
+"""Pooling of an encoder's packed output to one vector per sequence."""
 
 from abc import ABC, abstractmethod
 
@@ -13,13 +13,13 @@ State = Tensor | tuple[Tensor, Tensor] | None
 
 
 class Pool(nn.Module, ABC):
-    """Gives each sequence one vector (D,) from the encoder's output and its final state.
+    """Compute one vector (D,) per sequence from the encoder's output and its final state.
 
     Args:
-        input_size: D, the features of the encoder's output.
+        input_size: D, number of features of the encoder's output.
 
     Attributes:
-        output_size: The features of a sequence's vector, D.
+        output_size: D, number of features of a sequence's vector.
     """
 
     def __init__(self, input_size: int) -> None:
@@ -33,7 +33,7 @@ class Pool(nn.Module, ABC):
 
         Args:
             values: The encoder's output, data (N, D).
-            state: What the encoder returns beside it: h_n (layers × directions, B, H), or (h_n, c_n).
+            state: The final state that the encoder returns: h_n (layers × directions, B, H), or (h_n, c_n).
 
         Returns:
             (B, D), in the original order of the sequences.
@@ -41,7 +41,7 @@ class Pool(nn.Module, ABC):
 
 
 class LastPool(Pool):
-    """Take the last layer's final state: at the last token forward, at the first one backward.
+    """Take the final state of the last layer: at the last token forward, at the first token backward.
 
     Args:
         input_size: D = H × directions.
@@ -51,7 +51,7 @@ class LastPool(Pool):
         """Pool each sequence; see ``Pool.forward``.
 
         Raises:
-            ValueError: There is no state, or its features do not make up D.
+            ValueError: There is no state, or D is not a multiple of its features.
         """
         final = state[0] if isinstance(state, tuple) else state
         if final is None:
@@ -61,14 +61,14 @@ class LastPool(Pool):
         directions, rest = divmod(self.input_size, final.shape[-1])
         if rest or not directions:
             raise ValueError(
-                f"LastPool: input_size is {self.input_size} but the final state has {final.shape[-1]} features, "
-                "and is to be a whole number of directions of them; use MeanPool, MaxPool or AttentionPool"
+                f"LastPool: input_size is {self.input_size}, which is not a multiple of the {final.shape[-1]} "
+                "features of the final state; use MeanPool, MaxPool or AttentionPool"
             )
         return final[-directions:].transpose(0, 1).flatten(1)  # (directions, B, H) -> (B, D)
 
 
 class MeanPool(Pool):
-    """Average over the tokens."""
+    """Take each feature's mean over the tokens."""
 
     def forward(self, values: PackedSequence, state: State = None) -> Tensor:  # noqa: ARG002
         """Pool each sequence; see ``Pool.forward``."""
@@ -84,13 +84,13 @@ class MaxPool(Pool):
 
 
 class AttentionPool(Pool):
-    """Average over the tokens with learned weights: softmax over the sequence of u · tanh(W h + b).
+    """Take the weighted mean over the tokens; the weights are the softmax of u · tanh(W h + b).
 
     The word attention of Yang et al. (2016), https://aclanthology.org/N16-1174.
 
     Args:
-        input_size: D, the features of the encoder's output.
-        hidden_size: The length of u; by default D.
+        input_size: D, number of features of the encoder's output.
+        hidden_size: Length of u; by default D.
     """
 
     def __init__(self, input_size: int, *, hidden_size: int | None = None) -> None:
@@ -103,13 +103,13 @@ class AttentionPool(Pool):
         return packed.attend(values, self._scores(values))
 
     def weights(self, values: PackedSequence) -> PackedSequence:
-        """The weight of each token in its sequence's vector.
+        """Compute the weight of each token in its sequence's vector.
 
         Args:
             values: The encoder's output, data (N, D).
 
         Returns:
-            Data (N,), which sums to 1 over each sequence.
+            Data (N,), with the sum 1 over each sequence.
         """
         weights = packed.softmax(self._scores(values))
         return weights._replace(data=weights.data.squeeze(-1))

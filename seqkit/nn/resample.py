@@ -1,4 +1,4 @@
-"""Fewer or more steps in each sequence of packed data, and stacks of layers of which some do that."""
+"""Layers that change the number of steps of packed sequences, and stacks of layers."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -14,19 +14,19 @@ __all__ = ["Downsample", "Stack", "Upsample"]
 
 
 class Downsample(nn.Module):
-    """Make one step of every ``factor`` steps: a sequence of L tokens becomes one of ceil(L / factor).
+    """Merge every ``factor`` steps into one: a sequence of L tokens becomes one of ceil(L / factor).
 
-    Where L is no multiple, the last step is made of the tokens that are left.
+    If L is not a multiple of ``factor``, the last step is made of the remaining tokens.
 
     Args:
-        input_size: D, the features of a token.
-        factor: Steps that become one.
-        mode: ``concat`` puts their features side by side (those of missing tokens are zero; Chan and others 2016,
-            https://arxiv.org/abs/1508.01211, the pyramid of "Listen, Attend and Spell"); ``mean`` and ``max`` are
-            over the tokens that are there.
+        input_size: D, number of input features of a token.
+        factor: Number of steps to merge.
+        mode: ``concat`` concatenates the features, with zeros for missing tokens (the pyramid of "Listen, Attend
+            and Spell", Chan et al. 2016, https://arxiv.org/abs/1508.01211); ``mean`` and ``max`` reduce the tokens
+            that exist.
 
     Attributes:
-        output_size: The features of a step afterwards: D × factor, or D.
+        output_size: Number of output features of a step: D × factor for ``concat``, else D.
 
     Raises:
         ValueError: ``factor`` is below 1.
@@ -41,41 +41,41 @@ class Downsample(nn.Module):
         self.output_size = input_size * factor if mode == "concat" else input_size
 
     def forward(self, values: PackedSequence) -> PackedSequence:
-        """Turn data (N, D) into data (M, output_size); the sequences keep their order."""
-        sizes = values.batch_sizes[:: self.factor]  # ceil(L / factor) > s just where L > s * factor
+        """Map data (N, D) to data (M, output_size); the sequences keep their order."""
+        sizes = values.batch_sizes[:: self.factor]  # ceil(L / factor) > s if and only if L > s * factor
         device = values.data.device
         old, new = PackedLayout.of(values), PackedLayout(sizes).on(device)
         ranks = new.ranks[:, None]
         window = new.positions[:, None] * self.factor + torch.arange(self.factor, device=device)  # (M, factor)
-        there = window < old.lengths[ranks]
-        index = torch.where(there, old.index(window.masked_fill(~there, 0), ranks), 0)
-        found = values.data[index]  # (M, factor, D)
-        missing = ~there[:, :, None]
+        exists = window < old.lengths[ranks]
+        index = torch.where(exists, old.index(window.masked_fill(~exists, 0), ranks), 0)
+        tokens = values.data[index]  # (M, factor, D)
+        missing = ~exists[:, :, None]
         match self.mode:
             case "concat":
-                data = found.masked_fill(missing, 0).flatten(1)
+                data = tokens.masked_fill(missing, 0).flatten(1)
             case "mean":
-                data = found.masked_fill(missing, 0).sum(1) / there.sum(1, keepdim=True)
+                data = tokens.masked_fill(missing, 0).sum(1) / exists.sum(1, keepdim=True)
             case "max":
-                data = found.masked_fill(missing, -torch.inf).amax(1)
+                data = tokens.masked_fill(missing, -torch.inf).amax(1)
         return PackedSequence(data, sizes, values.sorted_indices, values.unsorted_indices)
 
     def extra_repr(self) -> str:
-        """The settings."""
+        """Show the constructor's arguments."""
         return f"{self.input_size}, factor={self.factor}, mode={self.mode!r}"
 
 
 class Upsample(nn.Module):
-    """Make ``factor`` steps of every step: a sequence of L tokens becomes one of L × factor.
+    """Expand every step to ``factor`` steps: a sequence of L tokens becomes one of L × factor.
 
     Args:
-        input_size: D, the features of a token.
-        factor: Steps that one becomes.
-        output_size: The features of a step afterwards, by a linear map for each of the ``factor`` steps. None: each
-            of them is the token itself, which only a layer that follows can tell apart.
+        input_size: D, number of input features of a token.
+        factor: Number of steps that replace one.
+        output_size: Number of output features of a step, from one linear map for each of the ``factor`` steps; None
+            repeats the token.
 
     Attributes:
-        output_size: The features of a step afterwards.
+        output_size: Number of output features of a step.
 
     Raises:
         ValueError: ``factor`` is below 1.
@@ -90,7 +90,7 @@ class Upsample(nn.Module):
         self.linear = None if output_size is None else nn.Linear(input_size, factor * output_size)
 
     def forward(self, values: PackedSequence) -> PackedSequence:
-        """Turn data (N, D) into data (N × factor, output_size); the sequences keep their order."""
+        """Map data (N, D) to data (N × factor, output_size); the sequences keep their order."""
         sizes = values.batch_sizes.repeat_interleave(self.factor)
         data = values.data
         old, new = PackedLayout.of(values), PackedLayout(sizes).on(data.device)
@@ -102,24 +102,24 @@ class Upsample(nn.Module):
         return PackedSequence(data.index_select(0, index), sizes, values.sorted_indices, values.unsorted_indices)
 
     def extra_repr(self) -> str:
-        """The settings."""
+        """Show the constructor's arguments."""
         return f"{self.input_size}, factor={self.factor}, output_size={self.output_size}"
 
 
 class Stack(nn.Module):
-    """Layers one after the other as one encoder, of which some may change the number of steps.
+    """Chain layers to one encoder; layers may change the number of steps.
 
     Args:
-        input_size: D, the features of a token.
-        layers: Each without its ``input_size``; the built module has ``output_size`` and maps a PackedSequence to
-            a PackedSequence, or to one and its state.
-        dropout: Probability of dropping a feature between two layers.
+        input_size: D, number of input features of a token.
+        layers: Functions from an input size to a module with ``output_size``, which maps a PackedSequence to a
+            PackedSequence, or to a PackedSequence and a state.
+        dropout: Dropout probability of the features between two layers.
 
     Attributes:
-        output_size: The features of the last layer's steps.
+        output_size: Number of features of the last layer.
 
     Raises:
-        ValueError: There is no layer, or one has no ``output_size``.
+        ValueError: ``layers`` is empty, or a layer has no ``output_size``.
     """
 
     def __init__(self, input_size: int, layers: Sequence[Callable[[int], nn.Module]], dropout: float = 0.0) -> None:
@@ -142,14 +142,14 @@ class Stack(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, values: PackedSequence) -> tuple[PackedSequence, Any]:
-        """Turn data (N, D) into data (M, output_size), beside the state of the last layer that has one."""
+        """Map data (N, D) to data (M, output_size) and the state of the last layer that has one."""
         state = None
         for number, layer in enumerate(self.layers):
-            found = layer(values if number == 0 else self.dropout(values))
-            if isinstance(found, PackedSequence):
-                values = found
+            output = layer(values if number == 0 else self.dropout(values))
+            if isinstance(output, PackedSequence):
+                values = output
             else:
-                values, state = found
+                values, state = output
         return values, state
 
 

@@ -89,5 +89,5 @@ def test_wrong_targets_raise_an_error():
     output = packed.pack(outputs([2, 3]))
     with pytest.raises(ValueError, match="CTC: 2 sequences of outputs but 1 of labels; give each row both"):
         CTC().each(output, packed.pack([torch.tensor([0])]))
-    with pytest.raises(ValueError, match="CTC: label 3, but the output has 3 labels and the blank, which is the"):
+    with pytest.raises(ValueError, match="CTC: label 3, but the output has 3 labels, from 0, and the blank; give"):
         CTC().each(output, packed.pack([torch.tensor([0]), torch.tensor([3])]))

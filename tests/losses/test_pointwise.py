@@ -73,7 +73,7 @@ def targets_of(kind, lengths):
 
 @pytest.mark.parametrize("case", CASES)
 @given(lengths=lengths)
-def test_total_is_the_sum_over_single_sequences_in_value_and_gradient(case, lengths):
+def test_total_and_gradient_equal_the_sums_over_sequences(case, lengths):
     loss, oracle, kind = CASES[case]
     outputs = [z.requires_grad_() for z in sequences(lengths, CLASSES)]
     targets = targets_of(kind, lengths)
@@ -88,7 +88,7 @@ def test_total_is_the_sum_over_single_sequences_in_value_and_gradient(case, leng
 
 
 @given(lengths=lengths)
-def test_ignored_tokens_neither_add_nor_count(lengths):
+def test_ignored_tokens_do_not_count(lengths):
     outputs = [z.requires_grad_() for z in sequences(lengths, CLASSES)]
     targets = class_targets(lengths, ignore=True)
     total, units = CrossEntropy(label_smoothing=0.1).total(packed(outputs), packed(targets))
@@ -97,13 +97,13 @@ def test_ignored_tokens_neither_add_nor_count(lengths):
     assert gradient[0].abs().sum() == 0
 
 
-def test_per_sequence_tensors_are_units_too():
+def test_tensors_have_one_unit_per_sequence():
     logits, classes = torch.randn(5, CLASSES), torch.randint(CLASSES, (5,))
     torch.testing.assert_close(CrossEntropy()(logits, classes), F.cross_entropy(logits, classes))
 
 
 @given(lengths=lengths, quantile=st.floats(0.05, 0.95))
-def test_quantile_is_the_pinball_loss(lengths, quantile):
+def test_quantile_equals_the_pinball_loss(lengths, quantile):
     outputs, targets = sequences(lengths, 2), sequences(lengths, seed=3)
     loss = Quantile([quantile, 0.5]).double()
     q = loss.quantiles
@@ -117,42 +117,42 @@ def test_quantile_is_the_pinball_loss(lengths, quantile):
     assert int(units) == sum(lengths)
 
 
-def test_the_best_constant_under_quantile_loss_is_the_quantile():
+def test_best_constant_under_quantile_loss_is_the_quantile():
     values = torch.arange(1.0, 101.0)
     candidates = torch.arange(0.0, 101.0)
     losses = torch.stack([Quantile([0.9])(c.expand(100, 1), values) for c in candidates])
     assert 90 <= candidates[losses.argmin()] <= 91
 
 
-def test_data_of_a_plain_tensor_keeps_its_gradient():
+def test_unit_values_keep_the_gradient_of_a_tensor():
     values = torch.ones(3, requires_grad=True)
     unit_values(values * 2).sum().backward()
     assert values.grad is not None
     assert values.grad.tolist() == [2, 2, 2]
 
 
-def test_wrong_number_of_class_weights():
+def test_wrong_number_of_class_weights_raises_an_error():
     with pytest.raises(ValueError, match="has 2 class weights but the output has 4 classes; give one"):
         CrossEntropy(weight=[1.0, 2.0])(torch.zeros(1, CLASSES), torch.zeros(1, dtype=torch.long))
 
 
-def test_shapes_that_would_broadcast_are_refused():
+def test_different_shapes_raise_an_error():
     with pytest.raises(ValueError, match=r"MSE: output \(3, 1\) but target \(3,\); give both the same shape"):
         MSE()(torch.zeros(3, 1), torch.zeros(3))
 
 
 @pytest.mark.parametrize("quantile", [0.0, 1.0, -0.1])
-def test_quantile_outside_its_range(quantile):
-    with pytest.raises(ValueError, match="lies between 0 and 1"):
+def test_quantile_outside_its_range_raises_an_error(quantile):
+    with pytest.raises(ValueError, match="give values between 0 and 1"):
         Quantile([quantile])
 
 
-def test_quantile_shapes():
+def test_wrong_shapes_for_quantiles_raise_an_error():
     with pytest.raises(ValueError, match=r"for 3 quantiles; give \(N, 3\) and \(N, 1\)"):
         Quantile()(torch.zeros(2, 2), torch.zeros(2, 1))
 
 
-def test_an_empty_batch_adds_nothing():
+def test_empty_batch_adds_nothing():
     for loss, _, kind in CASES.values():
         target = torch.zeros(0, dtype=torch.long) if kind == "class" else torch.zeros(0, CLASSES)
         total, units = loss.total(torch.zeros(0, CLASSES), target)

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 from seqkit.nn import CharacterCNN, CharacterLSTM
 from seqkit.nn import char_encoders as characters
-from seqkit.nn.char_encoders import distinct
+from seqkit.nn.char_encoders import unique_sequences
 from seqkit.packed import pack, unpack
 
 SIZE = 7
@@ -61,7 +61,7 @@ MODULES = {
 @pytest.mark.parametrize("name", MODULES)
 @pytest.mark.parametrize("drawn", [words, repeating])
 @given(data=st.data())
-def test_equals_each_word_alone_values_and_gradients(name, drawn, data):
+def test_values_and_gradients_equal_those_of_each_word_alone(name, drawn, data):
     module, alone = MODULES[name]
     rows = data.draw(drawn)
     together = module(packed(rows))
@@ -74,7 +74,7 @@ def test_equals_each_word_alone_values_and_gradients(name, drawn, data):
     assert_close(mine, torch.autograd.grad((each * weights).sum(), parameters))
 
 
-def test_an_odd_width_is_torchs_padding_same():
+def test_odd_width_equals_torchs_padding_same():
     module = seeded(CharacterCNN, SIZE, 3, 4, widths=(5,))
     stock = nn.Conv1d(3, 4, 5, padding="same").double()
     stock.load_state_dict(module.convolutions[0].state_dict())
@@ -83,26 +83,26 @@ def test_an_odd_width_is_torchs_padding_same():
 
 
 @given(rows=st.one_of(words, repeating))
-def test_distinct_finds_each_sequence_once(rows):
-    unlike, which = distinct(packed(rows))
-    found = [sequence.tolist() for sequence in unpack(unlike)]
+def test_unique_sequences_finds_each_sequence_once(rows):
+    unique, index = unique_sequences(packed(rows))
+    found = [sequence.tolist() for sequence in unpack(unique)]
     assert len({tuple(row) for row in rows}) == len(found)
-    assert [found[place] for place in which.tolist()] == rows
-    assert unlike.sorted_indices is None
+    assert [found[i] for i in index.tolist()] == rows
+    assert unique.sorted_indices is None
     assert all(len(one) >= len(two) for one, two in pairwise(found))
 
 
 @given(rows=st.one_of(words, repeating))
-def test_distinct_is_exact_even_where_keys_collide(rows):
+def test_unique_sequences_is_exact_if_keys_collide(rows):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(characters, "_mixed", lambda ids, positions: ids // 2)
-        unlike, which = distinct(packed(rows))
-    found = [sequence.tolist() for sequence in unpack(unlike)]
+        patch.setattr(characters, "_hashed", lambda ids, positions: ids // 2)
+        unique, index = unique_sequences(packed(rows))
+    found = [sequence.tolist() for sequence in unpack(unique)]
     assert len({tuple(row) for row in rows}) == len(found)
-    assert [found[place] for place in which.tolist()] == rows
+    assert [found[i] for i in index.tolist()] == rows
 
 
-def test_a_word_that_repeats_is_encoded_once():
+def test_repeated_words_are_encoded_once():
     module = CharacterLSTM(SIZE, 3, 4)
     seen = []
     module.lstm.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
@@ -110,21 +110,21 @@ def test_a_word_that_repeats_is_encoded_once():
     assert seen[0].batch_sizes.tolist() == [2, 1]
 
 
-def test_a_word_ten_times_longer_than_the_others():
+def test_word_ten_times_longer_than_the_others():
     for module, alone in MODULES.values():
         rows = [[1, 2, 3], [4, 5] * 60, [0]]
         assert_close(module(packed(rows)), torch.stack([alone(module, row) for row in rows]))
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_no_words_give_no_vectors(name):
+def test_empty_input(name):
     module, _ = MODULES[name]
     nothing = torch.zeros(0, dtype=torch.int64)
     assert module(PackedSequence(nothing, nothing)).shape == (0, module.output_size)
 
 
 @pytest.mark.parametrize("kind", [CharacterLSTM, CharacterCNN])
-def test_drops_each_occurrence_on_its_own_in_training_only(kind):
+def test_dropout_is_drawn_for_each_occurrence_in_training_only(kind):
     module = kind(SIZE, 3, 100, dropout=0.5)
     same = packed([[1, 2, 3]] * 2)
     trained, evaluated = module.train()(same), module.eval()(same)
@@ -134,8 +134,8 @@ def test_drops_each_occurrence_on_its_own_in_training_only(kind):
     assert_close(trained, evaluated.masked_fill(dropped, 0) * 2)
 
 
-def test_errors_say_what_is_wrong():
-    with pytest.raises(ValueError, match=r"CharacterLSTM: dropout is 1\.5, but a probability lies between 0 and 1"):
+def test_arguments_out_of_range_raise_an_error():
+    with pytest.raises(ValueError, match=r"CharacterLSTM: dropout is 1\.5; give a probability in \[0, 1\]"):
         CharacterLSTM(SIZE, 3, 4, dropout=1.5)
     with pytest.raises(ValueError, match=r"CharacterCNN: widths are \[0\]; give one or more, each at least 1"):
         CharacterCNN(SIZE, 3, 4, widths=(0,))

@@ -11,7 +11,7 @@ from seqkit import packed
 from seqkit.kernels import crf as kernels
 from seqkit.labels import Allowed, allowed_transitions
 from seqkit.nn import CRF
-from seqkit.nn.crf import _by_logarithms
+from seqkit.nn.crf import _log_partition_by_logsumexp
 
 LENGTHS = st.lists(st.integers(1, 5), min_size=1, max_size=5)
 
@@ -37,7 +37,7 @@ def make(lengths, tags, seed=0, allowed=None, scale=1.0):
 
 
 def paths_of(crf, scores):
-    """All sequences of tags and their scores, by adding up: the truth."""
+    """Enumerate all sequences of tags and sum their scores."""
     paths = list(itertools.product(range(crf.num_tags), repeat=len(scores)))
     totals = []
     for path in paths:
@@ -58,7 +58,7 @@ def test_unknown_tags_are_summed_over(lengths, seed, constrained):
     known, expected = [], []
     for scores in each:
         paths, totals = paths_of(crf, scores)
-        path = torch.tensor(paths[int(totals.argmax())])  # allowed, whatever the constraints
+        path = torch.tensor(paths[int(totals.argmax())])  # the best one is allowed under any constraints
         hidden = torch.rand(len(path), generator=generator) < 0.5
         known.append(path.masked_fill(hidden, -100))
         fits = torch.tensor(
@@ -116,7 +116,7 @@ def check_against_enumeration(lengths, seed, bound, scale):
         assert found == [paths[k] for k in first.indices[:some].tolist()]
 
 
-def test_likelihood_marginals_and_decoding_are_those_of_all_paths(sweeps):
+def test_likelihood_marginals_and_decoding_equal_enumeration(sweeps):
     check_against_enumeration()
 
 
@@ -135,19 +135,21 @@ def test_gradients(sweeps, bound):
     assert gradcheck(likelihood, inputs)
 
 
-def test_a_wide_range_of_scores_gives_the_gradients_of_a_narrow_one(sweeps):
+def test_logsumexp_and_closed_form_have_the_same_gradients(sweeps):
     crf, each = make([6, 4, 4, 1], 5, 2)
     scores = packed.pack(each)
     sums = crf._log_partition(scores.data, packed.PackedLayout.of(scores))
     assert type(sums.grad_fn).__name__.startswith("_LogPartition")
     fast = torch.autograd.grad(sums.square().sum(), list(crf.parameters()))
-    slow_sums = _by_logarithms(scores.data, *crf._restricted(torch.float64), packed.PackedLayout.of(scores))
+    slow_sums = _log_partition_by_logsumexp(
+        scores.data, *crf._restricted(torch.float64), packed.PackedLayout.of(scores)
+    )
     slow = torch.autograd.grad(slow_sums.square().sum(), list(crf.parameters()))
     torch.testing.assert_close(fast, slow)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_scores_lose_only_what_they_lost_before(dtype):
+def test_half_precision_scores_are_summed_in_high_precision(dtype):
     crf, each = make([40, 7], 5, 3)
     crf.float()
     scores = packed.pack([(100 * x).to(dtype) for x in each])
@@ -160,7 +162,7 @@ def test_half_precision_scores_lose_only_what_they_lost_before(dtype):
     assert bool(half.data.grad.isfinite().all())
 
 
-def test_differentiating_twice_is_refused():
+def test_second_derivatives_raise_an_error():
     crf, each = make([3], 3)
     scores = packed.pack(each)
     total = crf(scores._replace(data=scores.data.requires_grad_()), packed.pack([torch.tensor([0, 1, 2])])).sum()
@@ -168,7 +170,7 @@ def test_differentiating_twice_is_refused():
         torch.autograd.grad(total, scores.data, create_graph=True)
 
 
-def test_errors_say_what_is_wrong():
+def test_errors_name_the_values_and_the_remedy():
     crf, each = make([3, 2], 3, allowed=BIO)
     scores = packed.pack(each)
 
@@ -178,7 +180,7 @@ def test_errors_say_what_is_wrong():
     with pytest.raises(ValueError, match=r"5 tokens in 2 sequences but tags of 4 tokens.*same lengths"):
         crf(scores, tags([0, 0], [0, 0]))
     with pytest.raises(
-        ValueError, match=r"tags from -1 to 0, but it has 3; .*or ignore_index=-100 where none is known"
+        ValueError, match=r"tags from -1 to 0, but num_tags is 3; .*or ignore_index=-100 if it is unknown"
     ):
         crf(scores, tags([0, -1, 0], [0, 0]))
     with pytest.raises(ValueError, match="a sequence of tags that is not allowed"):
@@ -189,7 +191,7 @@ def test_errors_say_what_is_wrong():
         CRF(4).restrict(BIO)
 
 
-def test_marginals_in_inference_mode_are_the_same(sweeps):
+def test_marginals_in_inference_mode(sweeps):
     crf, each = make([3, 1, 4], 3, 4)
     expected = crf.marginals(packed.pack(each))
     with torch.inference_mode():
@@ -197,7 +199,7 @@ def test_marginals_in_inference_mode_are_the_same(sweeps):
         torch.testing.assert_close(crf.marginals(scores).data, expected.data)
 
 
-# Chains apart, a chain from left to right, and a tag in which paths get lost: small states decide there.
+# Separate chains, a left-to-right chain, and a tag without an end: there, states of low probability decide.
 APART = Allowed(torch.ones(2) > 0, torch.eye(2) > 0, torch.tensor([False, True]))
 RIGHT = Allowed(torch.eye(4)[0] > 0, torch.eye(4) + torch.eye(4).roll(1, 1).triu() > 0, torch.eye(4)[3] > 0)
 TRAP = Allowed(
@@ -208,7 +210,7 @@ TRAP = Allowed(
 
 
 @pytest.mark.parametrize("allowed", [APART, RIGHT, TRAP], ids=["apart", "right", "trap"])
-def test_constraints_that_a_strong_tag_speaks_against(sweeps, allowed):
+def test_constraints_against_high_scores(sweeps, allowed):
     tags = len(allowed.start)
     crf, each = make([4, 6, 5], tags, 5, allowed)
     each = [x + 150 * torch.eye(tags, dtype=x.dtype)[2 if allowed is TRAP else 0] for x in each]
@@ -223,7 +225,7 @@ def test_constraints_that_a_strong_tag_speaks_against(sweeps, allowed):
         torch.testing.assert_close(found, torch.einsum("p,ptc->tc", totals.softmax(0), hits), atol=1e-9, rtol=1e-7)
 
 
-def test_long_sequences_against_a_strong_tag(sweeps):
+def test_long_sequences_against_high_scores(sweeps):
     crf = CRF(2).restrict(APART)
     scores = packed.pack([torch.tensor([20.0, 0.0]).expand(100, 2)])
     likelihood = crf(scores, packed.pack([torch.ones(100, dtype=torch.long)]))
@@ -237,20 +239,24 @@ def test_wide_transitions_under_a_tag_scheme(sweeps, scale):
     with torch.no_grad():
         crf.transitions.mul_(scale)
     scores = packed.pack(each)
-    expected = _by_logarithms(scores.data, *crf._restricted(torch.float64), packed.PackedLayout.of(scores))
+    expected = _log_partition_by_logsumexp(
+        scores.data, *crf._restricted(torch.float64), packed.PackedLayout.of(scores)
+    )
     torch.testing.assert_close(crf._log_partition(scores.data, packed.PackedLayout.of(scores)), expected)
 
 
 @pytest.mark.parametrize("scheme", ["BIO", "IOB1", "BIOES"])
-def test_tag_schemes_are_summed_by_exponentials(scheme):
+def test_tag_schemes_use_the_closed_form(scheme):
     prefixes = "BIES" if scheme == "BIOES" else "BI"
     names = ["O", *(f"{p}-{t}" for t in "XY" for p in prefixes), f"{'E' if scheme == 'BIOES' else 'I'}-Z"]
-    crf, each = make([30, 12], len(names), 7, allowed_transitions(names, scheme), 5.0)  # Z never begins
+    crf, each = make(
+        [30, 12], len(names), 7, allowed_transitions(names, scheme), 5.0
+    )  # no span of type Z can begin
     sums = crf._log_partition(packed.pack(each).data, packed.PackedLayout.of(packed.pack(each)))
     assert type(sums.grad_fn).__name__.startswith("_LogPartition")
 
 
-def test_sequences_in_another_order_are_refused():
+def test_sequences_in_another_order_raise_an_error():
     crf = CRF(3)
     scores = packed.pack([torch.zeros(2, 3), torch.zeros(3, 3)])
     with pytest.raises(ValueError, match=r"in different orders \(sorted_indices\); pack both"):
@@ -258,7 +264,7 @@ def test_sequences_in_another_order_are_refused():
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_a_module_in_half_precision_gives_the_likelihood_of_its_weights_in_float32(dtype):
+def test_parameters_in_half_precision_give_a_likelihood_in_float32(dtype):
     crf, each = make([60, 7], 5, 8, scale=30.0)
     scores = packed.pack([x.to(dtype) for x in each])
     tags = packed.pack([torch.zeros(60, dtype=torch.long), torch.zeros(7, dtype=torch.long)])
@@ -268,7 +274,7 @@ def test_a_module_in_half_precision_gives_the_likelihood_of_its_weights_in_float
 
 
 class Waits(TorchDispatchMode):
-    """Counts the calls for which the host would wait for an accelerator."""
+    """Count the calls for which the host would wait for an accelerator."""
 
     count = 0
 
@@ -281,7 +287,7 @@ class Waits(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_the_host_waits_as_often_for_long_sequences(monkeypatch):
+def test_number_of_host_synchronisations_does_not_depend_on_the_length(monkeypatch):
     monkeypatch.setattr(kernels, "load_library", lambda name: None)
     counts = []
     for length in (3, 30):

@@ -12,30 +12,30 @@ BOTH = pytest.mark.parametrize("kind", [Dropout, LockedDropout])
 
 
 @BOTH
-def test_is_identity_in_evaluation(kind: type[nn.Module]) -> None:
+def test_evaluation_is_the_identity(kind: type[nn.Module]) -> None:
     values = pack(torch.randn(6, 4), [2, 3, 1])
     assert kind(0.5).eval()(values) is values
     assert kind(0.0)(values) is values
 
 
 @BOTH
-def test_drops_all_at_one(kind: type[nn.Module]) -> None:
+def test_probability_one_drops_all(kind: type[nn.Module]) -> None:
     values = pack(torch.randn(6, 4), [2, 3, 1])
     assert_close(kind(1.0)(values).data, torch.zeros(6, 4))
 
 
 @BOTH
-def test_keeps_the_mean_and_the_structure(kind: type[nn.Module]) -> None:
+def test_mean_and_structure_are_kept(kind: type[nn.Module]) -> None:
     torch.manual_seed(0)
     values = pack(torch.ones(600, 500), [1] * 300 + [2] * 150)
     result = kind(0.3)(values)
     assert result[1:] == values[1:]
     assert set(result.data.unique().tolist()) == {0, (torch.ones(()) / 0.7).item()}
-    assert result.data.mean().item() == pytest.approx(1, abs=0.01)  # 4 standard errors and more
+    assert result.data.mean().item() == pytest.approx(1, abs=0.01)  # more than 4 standard errors
 
 
 @BOTH
-def test_gradient_passes_where_kept(kind: type[nn.Module]) -> None:
+def test_gradient_passes_through_kept_values(kind: type[nn.Module]) -> None:
     values = pack(torch.randn(6, 4), [2, 3, 1])
     values.data.requires_grad_()
     result = kind(0.5)(values)
@@ -45,18 +45,18 @@ def test_gradient_passes_where_kept(kind: type[nn.Module]) -> None:
 
 @BOTH
 @pytest.mark.parametrize("p", [-0.1, 1.5])
-def test_refuses_what_is_no_probability(kind: type[nn.Module], p: float) -> None:
+def test_values_that_are_no_probability_raise_an_error(kind: type[nn.Module], p: float) -> None:
     with pytest.raises(ValueError) as raised:  # noqa: PT011 - the whole text is compared
         kind(p)
-    assert str(raised.value) == f"{kind.__name__}: p is {p}, but a probability lies between 0 and 1"
+    assert str(raised.value) == f"{kind.__name__}: p is {p}; give a probability in [0, 1]"
 
 
 @BOTH
-def test_shows_its_probability(kind: type[nn.Module]) -> None:
+def test_representation_shows_the_probability(kind: type[nn.Module]) -> None:
     assert repr(kind(0.25)) == f"{kind.__name__}(p=0.25)"
 
 
-def test_dropout_is_torchs() -> None:
+def test_dropout_equals_torchs() -> None:
     values = pack(torch.randn(6, 4), [2, 3, 1])
     torch.manual_seed(1)
     wanted = nn.functional.dropout(values.data, 0.4)
@@ -73,7 +73,7 @@ def test_locked_dropout_shares_a_mask_in_each_sequence(sizes: list[int], shape: 
         for mask in masks:
             assert torch.equal(mask, mask[:1].expand_as(mask))
         heads = torch.stack([mask[0] for mask in masks]).flatten(1)
-        assert len(heads.unique(dim=0)) == len(sizes)  # 2^-40 that two agree
+        assert len(heads.unique(dim=0)) == len(sizes)  # two agree with probability 2^-40
 
 
 def test_locked_dropout_draws_in_the_original_order() -> None:

@@ -16,7 +16,7 @@ def test_embedding_looks_up_each_token() -> None:
     assert_close(unpack(embedding(pack(ids))), [plain(row) for row in ids], rtol=0, atol=0)
 
 
-def test_embedding_is_drawn_as_torchs() -> None:
+def test_embedding_initialisation_equals_torchs() -> None:
     torch.manual_seed(3)
     wanted = nn.Embedding(5, 7).weight
     torch.manual_seed(3)
@@ -41,7 +41,7 @@ def test_projection_maps_each_token() -> None:
         (Projection(3, 100, dropout=0.5), torch.randn(6, 3)),
     ],
 )
-def test_drops_in_training_only(module: nn.Module, data: torch.Tensor) -> None:
+def test_dropout_acts_in_training_only(module: nn.Module, data: torch.Tensor) -> None:
     values = pack(data, [4, 2])
     trained, evaluated = module.train()(values).data, module.eval()(values).data
     dropped = trained == 0
@@ -58,11 +58,11 @@ def test_gradients_reach_the_weights() -> None:
     assert all(parameter.grad is not None for parameter in projection.parameters())
 
 
-def test_sizes_are_shown() -> None:
+def test_representation_shows_the_sizes() -> None:
     assert repr(Embedding(5, 7, dropout=0.5)).startswith("Embedding(\n  5, 7\n")
 
 
-def test_word_dropout_makes_known_words_unknown_in_training_only() -> None:
+def test_word_dropout_replaces_words_in_training_only() -> None:
     embedding = Embedding(5, 7, word_dropout=0.3)
     ids = pack(torch.tensor([1, 2, 3, 4] * 500), [1200, 800])
     torch.manual_seed(0)
@@ -71,7 +71,7 @@ def test_word_dropout_makes_known_words_unknown_in_training_only() -> None:
     assert 0.25 < unknown.float().mean() < 0.35
     assert_close(trained[~unknown], embedding.weight[ids.data][~unknown], rtol=0, atol=0)
     assert_close(embedding.eval()(ids).data, embedding.weight[ids.data], rtol=0, atol=0)
-    with pytest.raises(ValueError, match=r"Embedding: word_dropout is 2, but a probability lies between 0 and 1"):
+    with pytest.raises(ValueError, match=r"Embedding: word_dropout is 2; give a probability in \[0, 1\]"):
         Embedding(5, 7, word_dropout=2)
 
 

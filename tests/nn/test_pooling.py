@@ -29,7 +29,7 @@ def encode(encoder: nn.Module, rows: list[Tensor]) -> tuple[PackedSequence, Tens
 @pytest.mark.parametrize("kind", POOLS)
 @pytest.mark.parametrize("name", ENCODERS)
 @given(sizes=lengths)
-def test_equals_each_sequence_alone(kind: type[Pool], name: str, sizes: list[int]) -> None:
+def test_values_equal_those_of_each_sequence_alone(kind: type[Pool], name: str, sizes: list[int]) -> None:
     encoder, rows = ENCODERS[name], [torch.randn(size, 3) for size in sizes]
     with torch.no_grad():
         hidden, state = encode(encoder, rows)
@@ -41,7 +41,7 @@ def test_equals_each_sequence_alone(kind: type[Pool], name: str, sizes: list[int
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_last_pool_joins_the_ends_of_both_directions(name: str) -> None:
+def test_last_pool_concatenates_both_directions(name: str) -> None:
     encoder, row = ENCODERS[name], torch.randn(6, 3)
     output, state = encode(encoder, [row])
     forward = output.data.shape[1] // (2 if encoder.bidirectional else 1)
@@ -55,7 +55,7 @@ def test_simple_pools_need_no_state() -> None:
     assert_close(MaxPool(4)(pack(rows)), torch.stack([row.amax(0) for row in rows]))
 
 
-def test_attention_pool_weighs_by_its_formula() -> None:
+def test_attention_pool_weights_equal_the_formula() -> None:
     rows = [torch.randn(2, 4), torch.randn(5, 4)]
     pool = AttentionPool(4, hidden_size=6)
     assert pool.hidden.out_features == 6
@@ -83,13 +83,13 @@ def test_gradients_reach_the_encoder(kind: type[Pool]) -> None:
         (None, "LastPool: the encoder returned no final state; use MeanPool, MaxPool or AttentionPool"),
         (
             torch.zeros(1, 2, 3),
-            "LastPool: input_size is 4 but the final state has 3 features, and is to be a whole number of "
-            "directions of them; use MeanPool, MaxPool or AttentionPool",
+            "LastPool: input_size is 4, which is not a multiple of the 3 features of the final state; use "
+            "MeanPool, MaxPool or AttentionPool",
         ),
         (
             torch.zeros(1, 2, 5),
-            "LastPool: input_size is 4 but the final state has 5 features, and is to be a whole number of "
-            "directions of them; use MeanPool, MaxPool or AttentionPool",
+            "LastPool: input_size is 4, which is not a multiple of the 5 features of the final state; use "
+            "MeanPool, MaxPool or AttentionPool",
         ),
     ],
 )

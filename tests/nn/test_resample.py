@@ -14,7 +14,7 @@ factors = st.integers(1, 4)
 
 
 def alone(module, sequence):
-    """One sequence by a plain loop over its steps."""
+    """Downsample one sequence by a loop over its steps."""
     k = module.factor
     if isinstance(module, Upsample):
         steps = []
@@ -35,7 +35,7 @@ def alone(module, sequence):
 
 def check(module, counts, enforce_sorted=False):
     torch.manual_seed(0)
-    # Few values, so that maxima tie.
+    # Few values, so that maxima are tied.
     sequences = [torch.randint(0, 3, (n, 2)).double().requires_grad_() for n in counts]
     weights = [torch.randn(alone(module, s).shape, dtype=torch.double) for s in sequences]
     together = module(packed.pack(sequences))
@@ -55,24 +55,24 @@ def check(module, counts, enforce_sorted=False):
 
 
 @given(lengths, factors, st.sampled_from(["concat", "mean", "max"]))
-def test_downsampling_is_that_of_each_sequence_alone(counts, factor, mode):
+def test_downsampling_equals_that_of_each_sequence_alone(counts, factor, mode):
     together = check(Downsample(2, factor, mode), counts)
     assert packed.lengths(together).tolist() == [math.ceil(n / factor) for n in counts]
 
 
 @given(lengths, factors, st.sampled_from([None, 3]))
-def test_upsampling_is_that_of_each_sequence_alone(counts, factor, size):
+def test_upsampling_equals_that_of_each_sequence_alone(counts, factor, size):
     together = check(Upsample(2, factor, size).double(), counts)
     assert packed.lengths(together).tolist() == [n * factor for n in counts]
 
 
-def test_no_sequences_stay_none():
+def test_empty_input():
     none = packed.pack(torch.empty(0, 2), [])
     for module, width in ((Downsample(2), 4), (Upsample(2), 2), (Upsample(2, output_size=5), 5)):
         assert module(none).data.shape == (0, width)
 
 
-def test_stack_gives_each_layer_the_width_before_it():
+def test_stack_gives_each_layer_the_output_size_of_the_previous_one():
     from functools import partial
 
     stack = Stack(
@@ -88,10 +88,10 @@ def test_stack_gives_each_layer_the_width_before_it():
     values = packed.pack([torch.randn(n, 3) for n in (5, 2)])
     hidden, state = stack(values)
     assert (stack.output_size, hidden.data.shape) == (6, (2 * (3 + 1), 6))
-    assert LastPool(5)(hidden, state).shape == (2, 5)  # the last layer's that has a state
+    assert LastPool(5)(hidden, state).shape == (2, 5)  # the state of the last layer that has one
 
 
-def test_stack_drops_between_layers_only():
+def test_stack_applies_dropout_between_layers_only():
     stack = Stack(2, [Upsample, Upsample], dropout=0.5)
     ones = packed.pack([torch.ones(50, 2)])
     first = stack.layers[0](ones).data
@@ -100,7 +100,7 @@ def test_stack_drops_between_layers_only():
     assert (Stack(2, [Upsample], dropout=0.5)(ones)[0].data == 1).all()
 
 
-def test_bad_settings():
+def test_wrong_arguments_raise_an_error():
     with pytest.raises(ValueError, match="Downsample: factor is 0; give 1 or more"):
         Downsample(2, 0)
     with pytest.raises(ValueError, match="Upsample: factor is -1; give 1 or more"):
