@@ -2,7 +2,7 @@
 
 from lightning.pytorch import LightningModule, Trainer
 
-from seqkit.tasks.module import SequenceModule
+from seqkit.tasks import SequenceModule
 
 
 def has_validation(trainer: Trainer) -> bool:

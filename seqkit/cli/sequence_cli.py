@@ -19,7 +19,7 @@ from seqkit.class_paths import class_at, public_path
 from seqkit.cli.inspect import inspect
 from seqkit.cli.tuning import find_lr, find_max_tokens
 from seqkit.data.lightning import SequenceDataModule
-from seqkit.tasks.module import SequenceModule
+from seqkit.tasks import SequenceModule
 from seqkit.upstream.lightning import saved_arguments
 
 _WITHOUT_LOGS = ("predict", "inspect", "find_lr", "find_max_tokens")

@@ -18,7 +18,7 @@ from seqkit.data.lightning import SequenceDataModule
 from seqkit.data.lightning.loaders import as_it_is
 from seqkit.figures import new_figure
 from seqkit.files import atomic_write
-from seqkit.tasks.module import SequenceModule
+from seqkit.tasks import SequenceModule
 from seqkit.upstream.lightning import epoch_limit
 
 _EPOCHS = 1000  # limit for the learning-rate test, which ends after a hundred steps
@@ -140,7 +140,7 @@ def _try_batch(trainer: Trainer, model: SequenceModule, batch: Batch) -> dict[st
     device = trainer.strategy.root_device
     on_gpu = device.type == "cuda"
     model = copy.deepcopy(model)
-    model._lr_scheduler = None  # its warm-up may be longer than a trial
+    model.lr_scheduler = None  # its warm-up may be longer than a trial
     clock = _Clock()
     trial_trainer = Trainer(
         accelerator="gpu" if on_gpu else device.type,

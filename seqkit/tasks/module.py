@@ -49,6 +49,9 @@ class SequenceModule(LightningModule, ABC):
         lr_scheduler: The learning-rate schedule: a callable that takes the optimiser and the number of steps of the
             fit; see :mod:`seqkit.optim`.
 
+    Attributes:
+        lr_scheduler: The argument; it may be replaced before a fit.
+
     Raises:
         TypeError: A part from which a checkpoint could not rebuild the model (a lambda, say).
     """
@@ -67,7 +70,7 @@ class SequenceModule(LightningModule, ABC):
         self._save_plain_hyperparameters()
         self.spec = spec
         self._optimizer = optimizer
-        self._lr_scheduler = lr_scheduler
+        self.lr_scheduler = lr_scheduler
         self.metrics = nn.ModuleDict()
         self._units_per_step: float | None = None
         self._rng_state: Tensor | None = None
@@ -181,11 +184,11 @@ class SequenceModule(LightningModule, ABC):
         optimizer = self._optimizer(self.parameters())
         if _can_fuse(optimizer):
             optimizer = cast(Any, self._optimizer)(self.parameters(), fused=True)
-        if self._lr_scheduler is None:
+        if self.lr_scheduler is None:
             return optimizer
         steps = self.trainer.estimated_stepping_batches
         known = 0 <= steps < float("inf")
-        scheduler = self._lr_scheduler(optimizer, int(steps) if known else 1)
+        scheduler = self.lr_scheduler(optimizer, int(steps) if known else 1)
         if isinstance(scheduler, ReduceLROnPlateau):
             name, mode = self.monitor
             set_plateau_mode(scheduler, mode)
