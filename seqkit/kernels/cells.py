@@ -54,7 +54,7 @@ LEARNED = ("input_gain", "hidden_gain", "cell_gain", "cell_bias")
 
 @dataclass(frozen=True)
 class Layer:
-    """One recurrent layer on one batch: all that an implementation reads besides the input (N, I).
+    """One recurrent layer on one batch: everything that an implementation reads except the input (N, I).
 
     Attributes:
         mode: The cell, as `torch.nn.RNNBase` names it.

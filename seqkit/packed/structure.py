@@ -71,7 +71,7 @@ def shift(packed: PackedSequence, steps: int, fill: float) -> PackedSequence:
     return packed._replace(data=data.masked_fill(broadcast(outside, data), fill))
 
 
-# For the modules beside this one
+# Used by the other modules of this package
 
 
 def broadcast(leading: Tensor, data: Tensor) -> Tensor:

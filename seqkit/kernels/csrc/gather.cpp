@@ -7,7 +7,7 @@
 
 #include "source.h"
 
-// Copies values of `size` bytes. Sequence b begins at items + begins[b] * item; its values lie one after the other.
+// Copies values of `size` bytes. Sequence b begins at items + begins[b] * item; its values are contiguous.
 EXPORT void seqkit_gather(const char* items, int64_t item, int64_t size, const int64_t* begins,
                           const int64_t* batch_sizes, int64_t steps, char* out) {
     for (int64_t step = 0; step < steps; ++step) {

@@ -34,7 +34,7 @@ struct Source {
     bool transposed;
 };
 
-// Packs the weights, then runs the parts of all directions, with `threads` threads.
+// Packs the weights, then runs the sweeps of all directions, on `threads` threads.
 template <class Sweep>
 static void run(const Sweep& work, const std::vector<Panels>& panels, const std::vector<Source>& sources,
                 int threads) {

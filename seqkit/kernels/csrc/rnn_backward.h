@@ -88,6 +88,7 @@ struct Backward {
         normalise_back(gradient, normal, scale, gradient, H);
     }
 
+    // Sweeps over the sequences of one of `parts` threads in direction d.
     void run(Int d, Int part, Int parts, const Panels& panels) const {
         const Packed& weight = panels.recurrent;
         Int H = layer.units, N = layer.tokens, pitch = weight.vectors * WIDTH, fed = layer.fed * H;

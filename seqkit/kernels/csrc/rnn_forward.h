@@ -95,6 +95,7 @@ struct Forward {
             std::memcpy(rows[i] + q, b + q, layer.units * sizeof(float));
     }
 
+    // Sweeps over the sequences of one of `parts` threads in direction d.
     void run(Int d, Int part, Int parts, const Panels& panels) const {
         Int H = layer.units, N = layer.tokens, fed = layer.fed * H, width = layer.slots * H;
         Lanes lanes = schedule(layer.members(part, parts), layer.lengths);
