@@ -7,6 +7,7 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from seqkit.losses import Loss, Values, unit_values
+from seqkit.metrics import ReportMetric
 from seqkit.nn import LastPool
 from seqkit.tasks.inputs import TaskOptions
 from seqkit.tasks.labels import LabelTarget
@@ -53,6 +54,10 @@ class Classifier(Task):
     def build_metrics(self) -> list[MetricCollection]:
         """Build accuracy and F1."""
         return [self.labels.build_metrics(self.loss, per_class=self.per_class)]
+
+    def build_report(self) -> list[ReportMetric]:
+        """Build the report by class, or by label."""
+        return [self.labels.build_report(self.loss)]
 
     def metric_inputs(self, output: Values, target: Values) -> list[tuple[Values, Values]]:
         """Return predicted and true class ids (B,) or multi-hot labels (B, C)."""

@@ -1,5 +1,6 @@
 """A label sequence for every sequence, of another length than its own."""
 
+from collections.abc import Sequence
 from typing import Any, Literal, Unpack, cast
 
 import torch
@@ -11,11 +12,11 @@ from torchmetrics import MetricCollection
 from seqkit import packed
 from seqkit.batch import Batch
 from seqkit.decoding import beam_search, best_path
-from seqkit.labels import END, split
+from seqkit.labels import END, UNKNOWN, nearest, split
 from seqkit.losses import CTC, Values, steps_needed
-from seqkit.metrics import ErrorRates
+from seqkit.metrics import EditReport, ErrorRates, ReportMetric
 from seqkit.tasks.inputs import TaskOptions
-from seqkit.tasks.outputs import TaskOutput
+from seqkit.tasks.outputs import RowReport, TaskOutput, joined_labels, select_sequences
 from seqkit.tasks.task import Task
 
 _IMPOSSIBLE = torch.iinfo(torch.int64).max  # steps for a label that training did not have
@@ -91,6 +92,24 @@ class CTCRecognizer(Task):
     def build_metrics(self) -> list[MetricCollection]:
         """Build the label and sequence error rates."""
         return [MetricCollection({"errors": ErrorRates()})]
+
+    def build_report(self) -> list[ReportMetric]:
+        """Build the report of edits."""
+        return [EditReport(self.names)]
+
+    def describe_rows(self, output: TaskOutput, places: Sequence[int]) -> list[RowReport]:
+        """Describe some rows by their predicted labels and the nearest reference, None for unknown labels."""
+        predicted = split(self.decode(packed.pack(select_sequences(output.output, places))))
+        true, _ = nearest(predicted, split(packed.pack(select_sequences(output.target, places))))
+        names = dict(enumerate(self.names)) | {UNKNOWN: None}
+        sides = (
+            [[names[i] for i in ids.tolist()] for ids in torch.split(side.labels, side.lengths.tolist())]
+            for side in (predicted, true)
+        )
+        return [
+            RowReport({"predicted": own, "true": reference}, f"{joined_labels(reference)} → {joined_labels(own)}")
+            for own, reference in zip(*sides, strict=True)
+        ]
 
     def metric_inputs(self, output: Values, target: Values) -> list[tuple[Values, Values]]:
         """Return predicted and true label sequences."""

@@ -1,6 +1,6 @@
 """The next steps of a series, at every step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Unpack, cast
 
 import torch
@@ -11,10 +11,10 @@ from torchmetrics import MetricCollection
 from seqkit import packed
 from seqkit.batch import Batch
 from seqkit.losses import MSE, Loss, Quantile, Values, unit_values
-from seqkit.metrics import regression_metrics
+from seqkit.metrics import ReportMetric, ValueReport, regression_metrics
 from seqkit.packed import PackedLayout
 from seqkit.tasks.inputs import TaskOptions, check_steps_kept
-from seqkit.tasks.outputs import TaskOutput
+from seqkit.tasks.outputs import RowReport, TaskOutput
 from seqkit.tasks.task import Task
 
 
@@ -94,6 +94,18 @@ class Forecaster(Task):
         """Build root mean squared and mean absolute error over all steps ahead and, if asked for, of each."""
         each = range(1, self.horizon + 1) if self.per_horizon else ()
         return [regression_metrics(), *(regression_metrics().clone(postfix=f"_{ahead}") for ahead in each)]
+
+    def build_report(self) -> list[ReportMetric]:
+        """Build the report of all steps ahead and, if each is asked for, of the first."""
+        return [ValueReport(["all", "1 ahead"])]
+
+    def report_inputs(self, output: Values, target: Values) -> list[tuple[tuple[Tensor, Tensor], ...]]:
+        """Return the first pairs of :meth:`metric_inputs`."""
+        return [tuple(self.metric_inputs(output, target)[:2])]
+
+    def describe_rows(self, output: TaskOutput, places: Sequence[int]) -> list[RowReport]:  # noqa: ARG002
+        """Describe nothing: the true values are the row itself."""
+        return [RowReport({"predicted": None, "true": None}, "") for _ in places]
 
     def task_output(self, output: Values, batch: Batch) -> TaskOutput:
         """Combine a batch's output with the series."""

@@ -9,7 +9,7 @@ from torch.nn.utils.rnn import PackedSequence
 from torchmetrics import MetricCollection
 
 from seqkit.losses import BinaryCrossEntropy, CrossEntropy, Loss, Values, unit_values
-from seqkit.metrics import classification_metrics, multilabel_metrics
+from seqkit.metrics import ClassReport, LabelReport, ReportMetric, classification_metrics, multilabel_metrics
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,14 @@ class LabelTarget:
         """
         if self.multilabel:
             return multilabel_metrics(self.names, per_class=per_class)
-        ignore_index = loss.ignore_index if isinstance(loss, CrossEntropy) else -100
+        ignore_index = _ignore_index(loss)
         return classification_metrics(self.names, per_class=per_class, ignore_index=ignore_index)
+
+    def build_report(self, loss: Loss) -> ReportMetric:
+        """Build the report by class, or by label for sets of labels; see :meth:`build_metrics`."""
+        if self.multilabel:
+            return LabelReport(self.names)
+        return ClassReport(self.names, ignore_index=_ignore_index(loss))
 
     def decode(self, output: Values) -> Values:
         """Return the most probable class of each unit, or its labels with a probability above one half."""
@@ -75,7 +81,11 @@ class LabelTarget:
         return output._replace(data=predicted) if isinstance(output, PackedSequence) else predicted
 
     def to_python(self, predicted: Tensor) -> list[Any]:
-        """Return the label's name, or the list of names, of each unit."""
+        """Return the label's name, or the list of names, of each unit; None for a target that does not count."""
         if self.multilabel:
             return [[self.names[i] for i, hit in enumerate(row) if hit] for row in predicted.tolist()]
-        return [self.names[i] for i in predicted.tolist()]
+        return [self.names[i] if i >= 0 else None for i in predicted.long().flatten().tolist()]
+
+
+def _ignore_index(loss: Loss) -> int:
+    return loss.ignore_index if isinstance(loss, CrossEntropy) else -100

@@ -59,6 +59,9 @@ class SequenceModule(LightningModule, ABC):
     monitor: tuple[str, str] = ("val_loss", "min")
     """The metric that says which checkpoint is best, and whether its ``min`` or its ``max`` is best."""
 
+    summary_title = "true → predicted"
+    """What the summaries of :meth:`describe_rows` show: the title of a report's column."""
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         hide_typed_dicts(cls)

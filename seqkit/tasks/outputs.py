@@ -1,8 +1,14 @@
 """What a task returns: predictions, outputs beside targets, and descriptions of rows."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from seqkit import packed
 from seqkit.losses import Values
+from seqkit.metrics import readable
 
 
 class Predictions(NamedTuple):
@@ -34,8 +40,33 @@ class RowReport(NamedTuple):
 
     Attributes:
         fields: By name, values of plain types for the report's file, such as ``predicted`` and ``true``.
-        summary: A text for a table's cell; by default the callback compares ``predicted`` with ``true``.
+        summary: A text for a table's cell; None shows the tokens whose ``predicted`` and ``true`` labels differ.
     """
 
     fields: dict[str, Any]
     summary: str | None = None
+
+
+def select_sequences(values: Values, places: Sequence[int]) -> list[Tensor]:
+    """Take some of a batch's sequences: the values (L, ...) of their tokens, or their own (1, ...)."""
+    if isinstance(values, PackedSequence):
+        each = packed.unpack(values)
+        return [each[i] for i in places]
+    return [values[i : i + 1] for i in places]
+
+
+def comparison(true: Any, predicted: Any) -> str:
+    """Write a true and a predicted value beside each other."""
+    return " → ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in (true, predicted))
+
+
+def joined_labels(labels: Sequence[str | None]) -> str:
+    """Join labels, letters without blanks; an unknown label is ``?``."""
+    names = ["?" if label is None else label for label in labels]
+    return ("" if all(len(name) == 1 for name in names) else " ").join(names)
+
+
+def costliest_tokens(tokens: Sequence[str], nll: Sequence[float]) -> str:
+    """Write the three tokens with the largest negative log-likelihood."""
+    order = sorted(range(len(tokens)), key=lambda i: -nll[i])[:3]
+    return ", ".join(f"{readable(tokens[i])} {nll[i]:.1f}" for i in order)

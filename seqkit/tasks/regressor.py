@@ -10,7 +10,7 @@ from torchmetrics import Metric, MetricCollection
 
 from seqkit import packed
 from seqkit.losses import MSE, Loss, Quantile, Values, unit_values
-from seqkit.metrics import regression_metrics
+from seqkit.metrics import ReportMetric, ValueReport, regression_metrics
 from seqkit.nn import LastPool
 from seqkit.tasks.inputs import TaskOptions
 from seqkit.tasks.module import Part
@@ -83,6 +83,14 @@ class Regressor(Task):
                 raise ValueError(f"Regressor reports {name!r} already; give the one in `metrics` another name")
             collection.add_metrics({key: metric()})
         return [everywhere, last.clone(postfix="_last")] if per_step else [everywhere]
+
+    def build_report(self) -> list[ReportMetric]:
+        """Build the report of all values and, if per step, of the last ones."""
+        return [ValueReport(["all", "last steps"] if self.target["per"] == "token" else ["all"])]
+
+    def report_inputs(self, output: Values, target: Values) -> list[tuple[tuple[Tensor, Tensor], ...]]:
+        """Return the pairs of :meth:`metric_inputs`."""
+        return [tuple(self.metric_inputs(output, target))]
 
     def compute_loss(self, output: Values, target: Values) -> tuple[Tensor, Tensor]:
         """Compute the loss of standardised values, summed over units, and return it with the number of units."""

@@ -10,7 +10,7 @@ from torchmetrics import MetricCollection
 from seqkit import packed
 from seqkit.labels import Scheme, allowed_transitions, detect_scheme
 from seqkit.losses import Loss, Values, unit_values
-from seqkit.metrics import SpanF1
+from seqkit.metrics import ReportMetric, SpanF1, SpanReport
 from seqkit.nn import CRF
 from seqkit.tasks.inputs import TaskOptions
 from seqkit.tasks.labels import LabelTarget
@@ -90,6 +90,11 @@ class Tagger(Task):
             spans = SpanF1(self.labels.names, scheme=self.scheme, per_type=self.per_class)
             metrics.append(MetricCollection({"spans": spans}))
         return metrics
+
+    def build_report(self) -> list[ReportMetric]:
+        """Build the report by class or label and, if tags follow a scheme, by type of span."""
+        report = [self.labels.build_report(self.loss)]
+        return report if self.scheme is None else [*report, SpanReport(self.labels.names, scheme=self.scheme)]
 
     def metric_inputs(self, output: Values, target: Values) -> list[tuple[Values, Values]]:
         """Return predicted and true labels, flat, and packed for metrics of spans."""

@@ -15,7 +15,7 @@ from seqkit.batch import Batch
 from seqkit.losses import Loss, Values
 from seqkit.tasks.inputs import Encoded, EncoderParts, InputOptions, build_encoder
 from seqkit.tasks.module import Part, Schedule, SequenceModule
-from seqkit.tasks.outputs import Predictions, TaskOutput
+from seqkit.tasks.outputs import Predictions, RowReport, TaskOutput, comparison, select_sequences
 
 
 class Task(SequenceModule):
@@ -132,6 +132,22 @@ class Task(SequenceModule):
         each = zip(_singles(output.output), _singles(output.target), strict=True)
         sums = [self.compute_loss(*pair) for pair in each]
         return torch.stack([total.detach() / units.clamp(min=1) for total, units in sums])
+
+    def describe_rows(self, output: TaskOutput, places: Sequence[int]) -> list[RowReport]:
+        """Describe some sequences by their predicted and true targets."""
+        sides = (
+            [self.to_python(values.reshape(len(values), -1)) for values in select_sequences(side, places)]
+            for side in (self.decode(output.output), output.target)
+        )
+        reports = []
+        for predicted, true in zip(*sides, strict=True):
+            if self.target["per"] == "sequence":
+                fields = {"predicted": predicted[0], "true": true[0]}
+                reports.append(RowReport(fields, comparison(true[0], predicted[0])))
+            else:
+                last = f"… {comparison(true[-1], predicted[-1])}" if self.target["kind"] == "value" else None
+                reports.append(RowReport({"predicted": predicted, "true": true}, last))
+        return reports
 
     def plan_units(self, plan: Any) -> float:
         """Return the mean number of tokens, or of sequences, in a step by the training loader's plan."""

@@ -1,4 +1,4 @@
-"""After a test: tables, pictures, and the rows that went worst."""
+"""The report of a test."""
 
 import json
 import re
@@ -11,43 +11,38 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_warn
 from rich.console import Console
+from rich.table import Table
 
 from seqkit.batch import Batch
-from seqkit.callbacks.report.figures import pixels
-from seqkit.callbacks.report.tallies import ClassTally, SpanTally, Tally, ValueTally
-from seqkit.callbacks.report.text_tallies import EditTally, PlaceTally, TokenTally
-from seqkit.callbacks.report.worst_rows import Head, WorstRows
+from seqkit.callbacks.report.worst_rows import WorstRow, WorstRows
+from seqkit.figures import pixels
 from seqkit.files import atomic_write
-from seqkit.tasks.classifier import Classifier
-from seqkit.tasks.ctc_recognizer import CTCRecognizer
-from seqkit.tasks.forecaster import Forecaster
-from seqkit.tasks.language_model import LanguageModel
-from seqkit.tasks.outputs import TaskOutput
-from seqkit.tasks.regressor import Regressor
-from seqkit.tasks.tagger import Tagger
+from seqkit.metrics import ReportMetric, ReportTable
+from seqkit.tasks import SequenceModule, TaskOutput
 
 
 class Report(Callback):
-    """Say how a test went, class by class and row by row, for each target.
+    """Print and write detailed results of a test, for each target, and the rows with the largest loss.
 
-    Printed: precision, recall, F1 and support of each class, label or type of span; bias and errors of values; of
-    label sequences (:class:`~seqkit.CTCRecognizer`) the most frequent substitutions, deletions and insertions; of a
-    language model the perplexity by place in the row and the tokens that most of the loss comes from; and the rows
-    with the largest mean loss a token or sequence (of continuous text, which has no rows, none). Beside the logs,
-    for a target ``COLUMN`` (of a language model its input):
+    A task defines its report by :meth:`~seqkit.tasks.module.SequenceModule.build_report`. seqkit's tasks print
+    precision, recall, F1 and support of each class, label or type of span; bias and errors of values; of label
+    sequences (:class:`~seqkit.CTCRecognizer`) the most frequent substitutions, deletions and insertions; of a
+    language model the perplexity by position in the row and the tokens that most of the loss comes from; and the
+    rows with the largest mean loss per token or sequence (continuous text has no rows). Files are written beside
+    the logs, for a target ``COLUMN`` (of a language model its input):
 
-    - ``test_COLUMN.json``: all numbers, the confusion matrix (true by predicted) or all edits with them
-    - ``test_COLUMN.png``: the confusion matrix, or predictions against the truth and the residuals; also an image
-      in TensorBoard, where a :class:`~lightning.pytorch.loggers.TensorBoardLogger` logs
-    - ``test_COLUMN_worst.jsonl``: the worst rows, worst first, with their number in the dataset, what was predicted
-      and what was true or each token's nats, and their columns as the dataset has them (but not a stream's)
+    - ``test_COLUMN.json``: all numbers, with the confusion matrix (true by predicted) or all edits
+    - ``test_COLUMN.png``: the confusion matrix, or predictions against true values and the residuals; also an image
+      in TensorBoard, if a :class:`~lightning.pytorch.loggers.TensorBoardLogger` logs
+    - ``test_COLUMN_worst.jsonl``: the worst rows, worst first, with their number in the dataset, the predicted and
+      the true target or the negative log-likelihood of each token, and the dataset's columns (except of a stream)
 
-    A character that a file's name cannot have is written ``%2F`` or the like. Everything is exact over batches and
-    ranks, and the net runs once: tests give what they computed.
+    A character that a file name cannot have is written as ``%2F`` or the like. Results are exact over batches and
+    ranks, and the model runs once: the callback uses the outputs of the test step.
 
     Args:
-        worst: How many of the worst rows; 0 for none.
-        folder: Where the files go; by default the logger's folder, and nowhere without a logger.
+        worst: The number of worst rows; 0 for none.
+        folder: Where the files go; by default the logger's folder. Without a logger nothing is written.
 
     Raises:
         ValueError: ``worst`` is negative.
@@ -58,15 +53,20 @@ class Report(Callback):
             raise ValueError(f"Report got worst={worst}; give a number of rows, 0 for none")
         self.worst = worst
         self.folder = folder
-        self._tallies: dict[str, list[Tally]] = {}
+        self._tasks: dict[str, SequenceModule] = {}
+        self._metrics: dict[str, list[ReportMetric]] = {}
         self._worst: dict[str, WorstRows] = {}
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Count anew."""
-        heads: dict[str, Head] = getattr(pl_module, "heads", {})
-        every = {column: tallies_of(head) for column, head in heads.items()}
-        self._tallies = {column: tallies for column, tallies in every.items() if tallies}
-        self._worst = {column: WorstRows(heads[column], self.worst) for column in self._tallies if self.worst}
+        """Build the metrics of each target that has a report."""
+        self._tasks = getattr(pl_module, "heads", {})
+        built = {column: task.build_report() for column, task in self._tasks.items()}
+        self._metrics = {
+            column: [metric.to(pl_module.device) for metric in metrics]
+            for column, metrics in built.items()
+            if metrics
+        }
+        self._worst = {column: WorstRows(self._tasks[column], self.worst) for column in self._metrics if self.worst}
 
     def on_test_batch_end(  # type: ignore[override]
         self,
@@ -77,105 +77,108 @@ class Report(Callback):
         batch_idx: int,  # noqa: ARG002
         dataloader_idx: int = 0,  # noqa: ARG002
     ) -> None:
-        """Count a batch."""
-        for column, outcome in (outputs or {}).items():
-            for tally in self._tallies.get(column, ()):
-                tally.update(outcome)
+        """Update the metrics and the worst rows with a batch."""
+        for column, output in (outputs or {}).items():
+            if column in self._metrics:
+                inputs = self._tasks[column].report_inputs(*output)
+                for metric, arguments in zip(self._metrics[column], inputs, strict=True):
+                    metric.update(*arguments)
             if column in self._worst:
-                self._worst[column].update(batch.rows.tolist(), outcome)
+                self._worst[column].update(batch.rows.tolist(), output)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Bring the ranks' counts together; print, write and draw on the first."""
-        folder = self.folder or (trainer.log_dir if trainer.loggers else None)  # all ranks ask for it
-        found = _gathered(trainer, (self._tallies, self._worst))
+        """Combine the results of all ranks; print, write and draw them on the first."""
+        folder = self.folder or (trainer.log_dir if trainer.loggers else None)  # log_dir communicates between ranks
+        for metrics in self._metrics.values():
+            for metric in metrics:
+                metric.compute()  # synchronises the ranks
+        for worst in self._worst.values():
+            for rows in _from_other_ranks(trainer, worst.rows):
+                worst.merge(rows)
         if not trainer.is_global_zero:
             return
-        console = Console(markup=False, emoji=False)  # words and names are shown as they are, "[/b]" too
-        for column, tallies in self._tallies.items():
-            for i, tally in enumerate(tallies):
-                tally.merge(others[0][column][i] for others in found)
-                table = tally.table()
-                if not table.row_count:
-                    continue
-                table.title = f"test, {column}"
-                console.print(table)
-            self._keep(trainer, column, folder)
-            if column in self._worst:
-                worst = self._worst[column]
-                worst.merge(others[1][column] for others in found)
-                if not worst.lines:
-                    continue
-                rows = _dataset_rows(trainer, [line["row"] for line in worst.lines])
-                name = _main_column(pl_module)
-                console.print(worst.table([row.get(name) for row in rows]))
-                if folder is not None:
-                    lines = [line | {"columns": row} for line, row in zip(worst.lines, rows, strict=True)]
-                    texts = (json.dumps(line, ensure_ascii=False, default=str) + "\n" for line in lines)
-                    with atomic_write(Path(folder) / f"test_{_in_a_path(column)}_worst.jsonl") as whole:
-                        whole.write_text("".join(texts), encoding="utf-8")
+        console = Console(markup=False, emoji=False)  # print words and names literally, "[/b]" too
+        for column, metrics in self._metrics.items():
+            for metric in metrics:
+                table = metric.table()
+                if any(table.sections):
+                    console.print(_rich_table(table, f"test, {column}"))
+            path = None if folder is None else Path(folder) / f"test_{_file_name(column)}.json"
+            if path is not None:
+                self._write(trainer, column, path)
+            if column in self._worst and self._worst[column].rows:
+                self._report_worst(trainer, pl_module, column, console, path)
 
-    def _keep(self, trainer: Trainer, column: str, folder: str | None) -> None:
-        """Write a target's numbers and draw its picture."""
-        if folder is None:
-            return
-        numbers: dict[str, Any] = {}
-        for tally in self._tallies[column]:
-            numbers |= tally.to_python()
-        path = Path(folder) / f"test_{_in_a_path(column)}.json"
-        with atomic_write(path) as whole:
-            whole.write_text(json.dumps(numbers, indent=1, ensure_ascii=False), encoding="utf-8")
-        for tally in self._tallies[column]:
+    def _write(self, trainer: Trainer, column: str, path: Path) -> None:
+        """Write the results of a target, and draw its figure."""
+        results: dict[str, Any] = {}
+        for metric in self._metrics[column]:
+            results |= metric.to_python()
+        with atomic_write(path) as partial:
+            partial.write_text(json.dumps(results, indent=1, ensure_ascii=False), encoding="utf-8")
+        for metric in self._metrics[column]:
             try:
-                figure = tally.figure(f"test, {column}")
+                drawn = metric.plot(f"test, {column}")
             except ImportError as error:
                 rank_zero_warn(f"Report: {error}; the tables are complete without")
                 return
-            if figure is None:
+            if drawn is None:
                 continue
-            with atomic_write(path.with_suffix(".png")) as whole:
-                figure.savefig(whole)
+            figure, _ = drawn
+            with atomic_write(path.with_suffix(".png")) as partial:
+                figure.savefig(partial)
             for logger in trainer.loggers:
                 if isinstance(logger, TensorBoardLogger):
-                    logger.experiment.add_image(
-                        f"test_{column}", pixels(figure), trainer.global_step, dataformats="HWC"
-                    )
+                    image = pixels(figure)
+                    logger.experiment.add_image(f"test_{column}", image, trainer.global_step, dataformats="HWC")
+
+    def _report_worst(
+        self, trainer: Trainer, pl_module: LightningModule, column: str, console: Console, path: Path | None
+    ) -> None:
+        """Print and write the worst rows of a target."""
+        worst = self._worst[column]
+        rows = _dataset_rows(trainer, [row.row for row in worst.rows])
+        name = _main_column(pl_module)
+        console.print(worst.table([row.get(name) for row in rows]))
+        if path is not None:
+            lines = [line | {"columns": row} for line, row in zip(worst.lines(), rows, strict=True)]
+            texts = (json.dumps(line, ensure_ascii=False, default=str) + "\n" for line in lines)
+            with atomic_write(path.with_name(f"{path.stem}_worst.jsonl")) as partial:
+                partial.write_text("".join(texts), encoding="utf-8")
 
 
-def tallies_of(head: Head) -> list[Tally]:
-    """What is counted of a task."""
-    if isinstance(head, LanguageModel):
-        return [TokenTally(head), PlaceTally()]
-    if isinstance(head, CTCRecognizer):
-        return [EditTally(head)]
-    if isinstance(head, Tagger) and head.scheme is not None:
-        return [ClassTally(head), SpanTally(head)]
-    if isinstance(head, Tagger | Classifier):
-        return [ClassTally(head)]
-    return [ValueTally(head)] if isinstance(head, Regressor | Forecaster) else []
+def _rich_table(table: ReportTable, title: str) -> Table:
+    made = Table(title=title, caption=table.caption or None)
+    for i, name in enumerate(table.header):
+        made.add_column(name, justify="right" if i else "left")
+    for section in table.sections:
+        made.add_section()
+        for row in section:
+            made.add_row(*row)
+    return made
 
 
-def _in_a_path(column: str) -> str:
-    """A column's name, with what no file's name can have as in a URL."""
+def _file_name(column: str) -> str:
+    """Write a column's name with the characters that no file name can have quoted, as in a URL."""
     return re.sub(r'[%/\\:*?"<>|\x00-\x1f]', lambda found: f"%{ord(found[0]):02X}", column)
 
 
-def _gathered(trainer: Trainer, own: Any) -> list[Any]:
-    """What the other ranks have, on the first one."""
+def _from_other_ranks(trainer: Trainer, own: list[WorstRow]) -> list[list[WorstRow]]:
     if trainer.world_size == 1:
         return []
-    every: list[Any] = [None] * trainer.world_size
+    every = [own] * trainer.world_size
     torch.distributed.all_gather_object(every, own)
-    return every[1:]
+    return every[: trainer.global_rank] + every[trainer.global_rank + 1 :]
 
 
 def _dataset_rows(trainer: Trainer, rows: list[int]) -> list[dict[str, Any]]:
-    """Rows of the test split as they are; nothing of a stream's, or of a loader's of one's own."""
+    """Look up rows of the test split; those of a stream or of a user's own loader are empty."""
     splits = getattr(getattr(trainer, "datamodule", None), "splits", {})
     split = splits.get("test")
     return [split[row] for row in rows] if isinstance(split, Dataset) else [{} for _ in rows]
 
 
 def _main_column(task: Any) -> str:
-    """The dataset's column that the main input reads."""
+    """Give the dataset's column of the main input."""
     name, entry = next(iter(task.spec["inputs"].items()))
     return str(entry.get("column", name))

@@ -1,7 +1,7 @@
 """Reports of classes, sets of labels and spans: precision, recall and F1 of each, and confusions."""
 
 from abc import ABC
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -49,15 +49,13 @@ class _ScoreReport(ReportMetric, ABC):
     def table(self) -> ReportTable:
         """Format one row a name, in the order of the names, and the means; with many names, the frequent ones."""
         counts = self.compute()["counts"]
-        support, total, caption = counts[2].tolist(), f"{int(counts[2].sum()):,}", ""
-        shown = list(range(len(self.names)))
-        if len(shown) > _MAX_ROWS:
-            shown = sorted(sorted(shown, key=lambda i: -support[i])[:_MAX_ROWS])
+        support, rows, caption = counts[2].tolist(), _rows(self.names, counts), ""
+        if len(rows) > _MAX_ROWS:
+            frequent = sorted(range(len(rows)), key=lambda i: -support[i])[:_MAX_ROWS]
+            rows = [rows[i] for i in sorted(frequent)]
             caption = f"the {_MAX_ROWS} most frequent of {len(self.names)} classes"
-        scores = precision_recall_f1(*counts)
-        each = [(self.names[i], *_texts(scores[i]), f"{support[i]:,}") for i in shown]
-        means = [(name, *_texts(values), total) for name, values in _means(counts).items()]
-        return ReportTable((self.kind, *_SCORES, "support"), [each, means], caption)
+        means = [_row(name, scores, sum(support)) for name, scores in _means(counts).items()]
+        return ReportTable((self.kind, *_SCORES, "support"), [rows, means], caption)
 
     def to_python(self) -> dict[str, Any]:
         """Give the scores by name and their means; ``confusion`` is None."""
@@ -148,13 +146,8 @@ class SpanReport(SpanF1, ReportMetric):
     def table(self) -> ReportTable:
         """Format one row a type, and all spans."""
         counts = self.compute()["counts"]
-        support, scores = counts[2].tolist(), precision_recall_f1(*counts)
-        each = [
-            (name, *_texts(values), f"{count:,}")
-            for name, values, count in zip(self.types, scores, support, strict=True)
-        ]
-        micro = ("micro", *_texts(precision_recall_f1(*counts.sum(1))), f"{sum(support):,}")
-        return ReportTable(("spans", *_SCORES, "support"), [each, [micro]])
+        total = counts.sum(1, keepdim=True)
+        return ReportTable(("spans", *_SCORES, "support"), [_rows(self.types, counts), _rows(["micro"], total)])
 
     def to_python(self) -> dict[str, Any]:
         """Give the scores by type."""
@@ -176,5 +169,10 @@ def _means(counts: Tensor) -> dict[str, Tensor]:
     return {"micro": precision_recall_f1(*counts.sum(1)), "macro": scores.mean(0), "weighted": weights @ scores}
 
 
-def _texts(values: Iterable[Any]) -> list[str]:
-    return [f"{float(value):.3f}" for value in values]
+def _rows(names: Sequence[str], counts: Tensor) -> list[Sequence[str]]:
+    """Format the scores of (3, C) counts."""
+    return [_row(*each) for each in zip(names, precision_recall_f1(*counts), counts[2].tolist(), strict=True)]
+
+
+def _row(name: str, scores: Tensor, support: int) -> Sequence[str]:
+    return (name, *(f"{score:.3f}" for score in scores.tolist()), f"{support:,}")

@@ -71,7 +71,7 @@ class TokenReport(_NLLReport):
         caption = ""
         if len(order) > _MAX_ROWS:
             caption = f"the {_MAX_ROWS} tokens of {len(order):,} that most of the loss comes from"
-        return ReportTable(("token", "count", "nll a token", "share of all nll"), [each, [everything]], caption)
+        return ReportTable(("token", "count", "NLL per token", "share of all NLL"), [each, [everything]], caption)
 
     def to_python(self) -> dict[str, Any]:
         """Give all tokens together, and each token that occurs, those with most of the loss first."""
@@ -110,7 +110,7 @@ class PositionReport(_NLLReport):
             (name, f"{of['tokens']:,}", *(f"{of[key]:.3f}" for key in ("nll", "perplexity", "bits")))
             for name, of in self.to_python()["by_place"].items()
         ]
-        return ReportTable(("place in the row", "tokens", "nll a token", "perplexity", "bits"), [rows])
+        return ReportTable(("place in the row", "tokens", "NLL per token", "perplexity", "bits"), [rows])
 
     def to_python(self) -> dict[str, Any]:
         """Give the perplexity by position; the end of a row is its last token."""

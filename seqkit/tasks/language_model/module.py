@@ -17,13 +17,13 @@ from seqkit.batch import Batch
 from seqkit.data.continuous import BPTTSampler
 from seqkit.data.encoders import Encoder, input_encoder
 from seqkit.losses import Values, unit_values
-from seqkit.metrics import language_metrics
+from seqkit.metrics import PositionReport, ReportMetric, TokenReport, language_metrics
 from seqkit.nn import EmbeddingDropout, LockedDropout, OutputSoftmax, Softmax, map_state
 from seqkit.tasks.language_model import generation, scoring
 from seqkit.tasks.language_model.encoders import State, check_takes_state, checked_encoder, state_batch_size
 from seqkit.tasks.language_model.scoring import add_boundaries
 from seqkit.tasks.module import Part, Schedule, SequenceModule
-from seqkit.tasks.outputs import Predictions, TaskOutput
+from seqkit.tasks.outputs import Predictions, RowReport, TaskOutput, costliest_tokens, select_sequences
 
 
 class LanguageModel(SequenceModule):
@@ -67,6 +67,8 @@ class LanguageModel(SequenceModule):
         ValueError: The data has a target, or not one input of ids; a bidirectional encoder; tied weights that do
             not fit.
     """
+
+    summary_title = "costliest tokens"
 
     def __init__(
         self,
@@ -127,6 +129,22 @@ class LanguageModel(SequenceModule):
         """Return the sum of the NLL of a batch's tokens, and their number."""
         nll = unit_values(output)
         return [(nll.sum(), torch.tensor(len(nll), device=nll.device))]
+
+    def build_report(self) -> list[ReportMetric]:
+        """Build the reports by token and by position."""
+        return [TokenReport(self.boundary + 1, self.token_names), PositionReport()]
+
+    def report_inputs(self, output: Values, target: Values) -> list[tuple[Values, ...]]:
+        """Return the NLL of each token beside its id, and the NLL alone."""
+        return [(output, target), (output,)]
+
+    def describe_rows(self, output: TaskOutput, places: Sequence[int]) -> list[RowReport]:
+        """Describe some rows by the NLL of their tokens."""
+        reports = []
+        for ids, nll in zip(*(select_sequences(side, places) for side in reversed(output)), strict=True):
+            fields = {"tokens": self.token_names(ids.tolist()), "nll": nll.tolist()}
+            reports.append(RowReport(fields, costliest_tokens(**fields)))
+        return reports
 
     def plan_units(self, plan: Any) -> float:
         """Return the mean number of tokens in a step, with the rows' ends."""
@@ -200,8 +218,9 @@ class LanguageModel(SequenceModule):
         return loss, {self.column: output}
 
     def sequence_losses(self, output: TaskOutput) -> Tensor:
-        """Return the mean NLL per token of each row, with its end, (B,)."""
-        return packed.mean(cast(PackedSequence, output.output))
+        """Return the mean NLL per token of each row, with its end, (B,); (0,) for continuous text, without rows."""
+        nll = output.output
+        return packed.mean(nll) if isinstance(nll, PackedSequence) else nll.new_empty(0)
 
     def _score_batch(self, batch: Batch, stage: str) -> tuple[TaskOutput, Tensor]:
         """The NLL of a batch's tokens beside their ids, and the penalties."""

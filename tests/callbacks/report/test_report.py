@@ -12,13 +12,12 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from seqkit import Classifier, Forecaster, Regressor, SequenceDataModule, Tagger
 from seqkit.callbacks import Report
-from seqkit.callbacks.report.tallies import ClassTally
-from seqkit.callbacks.report.worst_rows import WorstRows
+from seqkit.callbacks.report.worst_rows import WorstRow, WorstRows
 from seqkit.data import MultiLabels
 from seqkit.losses import CrossEntropy
+from seqkit.metrics import ClassReport
 from seqkit.nn import CRF, GRU, LSTM, Embedding
-from seqkit.tasks import TaskOutput
-from seqkit.tasks.labels import LabelTarget
+from seqkit.tasks import RowReport, TaskOutput
 
 ENCODER, EMBEDDING = partial(LSTM, hidden_size=8), partial(Embedding, embedding_dim=8)
 
@@ -38,8 +37,8 @@ def loggers(tmp_path):
     return [CSVLogger(tmp_path, name=None, version=0), TensorBoardLogger(tmp_path, name=None, version=0)]
 
 
-def by_hand(model, data, column):
-    """Row by row in the dataset's order: prediction, truth, mean loss."""
+def results_by_row(model, data, column):
+    """For each row of the dataset: the prediction, the target and the mean loss."""
     rows, model = data.rows("test"), model.eval()
     found = []
     for row in range(len(rows)):
@@ -55,7 +54,7 @@ def test_classes_of_tokens(splits, trainer, loggers, tmp_path, capsys):
     model, data, _, scores = run_on(Tagger, splits, "tags", trainer, loggers=loggers)
     folder = tmp_path / "version_0"
     report = json.loads((folder / "test_tags.json").read_text())
-    alone = by_hand(model, data, "tags")
+    alone = results_by_row(model, data, "tags")
     pairs = Counter(
         pair
         for predicted, true, _ in alone
@@ -77,7 +76,7 @@ def test_classes_of_tokens(splits, trainer, loggers, tmp_path, capsys):
 
 def test_the_worst_rows_are_those_with_the_largest_loss_a_token(splits, trainer, loggers, tmp_path):
     model, data, _, _ = run_on(Tagger, splits, "tags", trainer, loggers=loggers)
-    losses = [loss for _, _, loss in by_hand(model, data, "tags")]
+    losses = [loss for _, _, loss in results_by_row(model, data, "tags")]
     worst = sorted(range(len(losses)), key=lambda row: -losses[row])[:5]
     lines = [
         json.loads(line) for line in (tmp_path / "version_0" / "test_tags_worst.jsonl").read_text().splitlines()
@@ -90,7 +89,7 @@ def test_the_worst_rows_are_those_with_the_largest_loss_a_token(splits, trainer,
         assert len(line["predicted"]) == len(line["true"])
 
 
-def test_tensorboard_gets_the_picture(splits, trainer, loggers, tmp_path):
+def test_tensorboard_gets_the_figure(splits, trainer, loggers, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     run_on(Tagger, splits, "tags", trainer, loggers=loggers)
@@ -132,8 +131,6 @@ def test_labels_of_sequences(splits, trainer, loggers, tmp_path):
 
 
 def test_spans_by_type(trainer, loggers, tmp_path):
-    import datasets
-
     words = [["Ann", "sat"], ["in", "New", "York"], ["York"]] * 4
     tags = [["B-person", "O"], ["O", "B-place", "I-place"], ["B-place"]] * 4
     rows = datasets.Dataset.from_dict({"words": words, "tags": tags})
@@ -159,9 +156,9 @@ def test_targets_that_do_not_count_are_left_out(splits):
     model = Tagger(data.spec, encoder=ENCODER, embedding=EMBEDDING, loss=partial(CrossEntropy, ignore_index=1))
     batch = data.rows("test")[[0, 1, 2]]
     output, target = model(batch.inputs), batch.targets["tags"]
-    tally = ClassTally(model)
-    tally.update(TaskOutput(output, target))
-    assert tally.matrix.sum() == tally.actual.sum() == (target.data == 0).sum()
+    (metric,) = model.build_report()
+    metric.update(*model.report_inputs(output, target)[0])
+    assert metric.confusion.sum() == metric.actual.sum() == (target.data == 0).sum()
     losses = model.sequence_losses(TaskOutput(output, target))
     for row in range(3):
         alone = data.rows("test")[[int(batch.rows[row])]]
@@ -175,14 +172,14 @@ def test_nothing_is_written_without_a_logger(splits, trainer, tmp_path, capsys):
     assert "worst rows" in capsys.readouterr().out
 
 
-def test_a_folder_of_ones_own(splits, trainer, tmp_path):
+def test_files_go_to_the_folder_that_is_given(splits, trainer, tmp_path):
     data = SequenceDataModule(splits, inputs="words", targets="label", max_tokens=32)
     model = Classifier(data.spec, encoder=ENCODER, embedding=EMBEDDING)
     trainer(callbacks=[Report(worst=0, folder=str(tmp_path / "here"))]).test(model, data, verbose=False)
     assert {file.name for file in (tmp_path / "here").iterdir()} == {"test_label.json", "test_label.png"}
 
 
-def test_says_what_is_missing_without_matplotlib(splits, trainer, loggers, tmp_path, monkeypatch):
+def test_a_missing_matplotlib_is_named(splits, trainer, loggers, tmp_path, monkeypatch):
     for name in [*sys.modules]:
         if name == "matplotlib" or name.startswith("matplotlib."):
             monkeypatch.delitem(sys.modules, name)
@@ -193,12 +190,13 @@ def test_says_what_is_missing_without_matplotlib(splits, trainer, loggers, tmp_p
     assert np.sum(json.loads((tmp_path / "version_0" / "test_label.json").read_text())["confusion"]) == 20
 
 
-def test_words_that_look_like_markup_are_printed_as_they_are(capsys):
+def test_words_that_look_like_markup_are_printed_literally(capsys):
     report = Report()
-    worst = WorstRows(None, 5)
-    worst.lines = [{"row": 0, "loss": 1.0, "predicted": ["[/b]"], "true": ["[red]"]}]
-    tally = ClassTally(SimpleNamespace(labels=LabelTarget(["[/b]", "[red]"], False)))
-    report._tallies, report._worst = {"tags": [tally]}, {"tags": worst}
+    worst = WorstRows(SimpleNamespace(summary_title="true → predicted"), 5)
+    worst.merge([WorstRow(1.0, 0, RowReport({"predicted": ["[/b]"], "true": ["[red]"]}))])
+    metric = ClassReport(["[/b]", "[red]"])
+    metric.update(torch.tensor([0]), torch.tensor([1]))
+    report._metrics, report._worst = {"tags": [metric]}, {"tags": worst}
     split = datasets.Dataset.from_dict({"words": [["[/quote]"]]})
     trainer = SimpleNamespace(
         world_size=1, is_global_zero=True, loggers=[], datamodule=SimpleNamespace(splits={"test": split})
@@ -212,3 +210,22 @@ def test_words_that_look_like_markup_are_printed_as_they_are(capsys):
 def test_refuses_a_negative_number_of_rows():
     with pytest.raises(ValueError, match="Report got worst=-1; give a number of rows, 0 for none"):
         Report(worst=-1)
+
+
+def test_summaries_of_values_are_of_the_last_step(splits):
+    data = SequenceDataModule(splits, inputs="words", targets="values", max_tokens=32)
+    model = Regressor(data.spec, encoder=ENCODER, embedding=EMBEDDING)
+    batch = data.rows("test")[[0]]
+    output = TaskOutput(model(batch.inputs), batch.targets["values"])
+    (row,) = model.describe_rows(output, [0])
+    assert row.fields["true"] == splits["test"][0]["values"]
+    assert row.summary == f"… {row.fields['true'][-1]:.4g} → {row.fields['predicted'][-1]:.4g}"
+
+
+def test_summaries_of_sequences_show_both_sets_of_labels(splits):
+    data = SequenceDataModule(splits, inputs="words", targets={"labels": MultiLabels()}, max_tokens=32)
+    model = Classifier(data.spec, encoder=ENCODER, embedding=EMBEDDING)
+    output = TaskOutput(torch.tensor([[9.0, -9.0]]), torch.tensor([[0.0, 1.0]]))
+    (row,) = model.describe_rows(output, [0])
+    one, other = model.labels.names
+    assert row == RowReport({"predicted": [one], "true": [other]}, f"{[other]} → {[one]}")

@@ -11,11 +11,9 @@ import torch
 
 from seqkit import CTCRecognizer, LanguageModel, SequenceDataModule
 from seqkit.callbacks import Report
-from seqkit.callbacks.report.text_tallies import EditTally, PlaceTally, TokenTally
 from seqkit.callbacks.report.worst_rows import WorstRows
 from seqkit.data import Characters, Continuous, LabelSequences
 from seqkit.nn import LSTM, Embedding
-from seqkit.tasks import TaskOutput
 
 ENCODER, EMBEDDING = partial(LSTM, hidden_size=8), partial(Embedding, embedding_dim=8)
 
@@ -31,7 +29,7 @@ def lines(path):
 
 @pytest.fixture
 def spoken():
-    """Rows that are spelled as they are said but for one letter, one of them in two ways."""
+    """A recogniser and words of letters; each word has two references, itself and its reverse."""
     words = ["abc", "cab", "bb", "a", "cc", "abab"] * 4
     said = [[list(word), list(word[::-1])] for word in words]
     rows = datasets.Dataset.from_dict({"word": words, "said": said})
@@ -60,7 +58,7 @@ def test_label_sequences(spoken, trainer, tmp_path, capsys):
         batch = data.rows("test")[[row]]
         with torch.no_grad():
             loss = float(model.loss.each(model.eval()(batch.inputs), batch.targets["said"]))
-        losses.append(0.0 if math.isinf(loss) else loss)  # what cannot be aligned does not count
+        losses.append(0.0 if math.isinf(loss) else loss)  # a row that cannot be aligned does not count
     assert [line["row"] for line in worst] == sorted(range(6), key=lambda row: -losses[row])[:3]
     for line in worst:
         assert line["loss"] == pytest.approx(losses[line["row"]], rel=1e-4)
@@ -71,59 +69,22 @@ def test_label_sequences(spoken, trainer, tmp_path, capsys):
     assert (tmp_path / "test_said.png").exists()
 
 
-def test_edits_by_hand(spoken):
-    """abc for abd-like pairs: the labels are a, b, c; each row is decoded from scores that say it outright."""
-    model, data = spoken
-    batch = data.rows("test")[[0, 3, 4]]  # abc, cc, a: the longest first
-    assert batch.rows.tolist() == [0, 4, 3]
-    blank = 3
-    said = [
-        [0, 2, 2],
-        [
-            2,
-            blank,
-        ],
-        [1],
-    ]  # ac for abc; c for cc; b for a
-    scores = torch.full((6, 4), -9.0)
-    by_step = [row[t] for t in range(3) for row in said if t < len(row)]
-    scores[torch.arange(6), torch.tensor(by_step)] = 9.0
-    tally = EditTally(model)
-    tally.update(TaskOutput(batch.inputs["word"]._replace(data=scores), batch.targets["said"]))
-    assert tally.to_python()["edits"] == [
-        {"edit": "substitution", "true": "a", "predicted": "b", "count": 1},
-        {"edit": "deletion", "true": "b", "predicted": None, "count": 1},
-        {"edit": "deletion", "true": "c", "predicted": None, "count": 1},
-    ]
-    assert tally.to_python()["totals"] == {
-        "labels": 6,
-        "right": 3,
-        "substitution": 1,
-        "deletion": 2,
-        "insertion": 0,
-        "rows": 3,
-        "rows_wrong": 3,
-    }
-    other = EditTally(model)
-    other.merge([tally, tally])
-    assert other.to_python()["totals"]["labels"] == 12
-    assert other.to_python()["edits"][0]["count"] == 2
-
-
-def test_labels_that_training_did_not_have_are_reported_as_such(spoken):
+def test_labels_that_training_did_not_have_are_reported_as_unknown(spoken):
     model, data = spoken
     rows = datasets.Dataset.from_dict({"word": ["ab"], "said": [[["a", "z"]]]})
     other = SequenceDataModule(datasets.DatasetDict(test=rows), spec=data.spec, max_tokens=16)
     batch = other.rows("test")[[0]]
-    outcome = model.task_output(model(batch.inputs), batch)
-    tally = EditTally(model)
-    tally.update(outcome)
-    assert "(unknown)" in {edit["true"] for edit in tally.to_python()["edits"]}
-    assert tally.figure("it") is not None
+    output = model.task_output(model(batch.inputs), batch)
+    (metric,) = model.build_report()
+    metric.update(*model.report_inputs(*output)[0])
+    assert "(unknown)" in {edit["true"] for edit in metric.to_python()["edits"]}
+    assert metric.plot("title") is not None
     worst = WorstRows(model, 1)
-    worst.update([0], outcome)
-    assert worst.lines[0]["true"] == ["a", None]
-    assert worst.lines[0]["loss"] == 0.0  # it does not count
+    worst.update([0], output)
+    (line,) = worst.lines()
+    assert line["true"] == ["a", None]
+    assert line["loss"] == 0.0  # the row does not count
+    assert worst.rows[0].report.summary.startswith("a? → ")
     assert worst.table(["ab"]).row_count == 1
 
 
@@ -138,18 +99,18 @@ def test_language_model(splits, trainer, tmp_path, capsys, bidirectional):
     assert report["all"]["tokens"] == sum(len(row) + 1 for row in rows)
     assert report["all"]["perplexity"] == pytest.approx(scores["test_perplexity"], rel=1e-4)
     assert report["all"]["bits"] == pytest.approx(scores["test_bits_per_token"], rel=1e-4)
-    # Row by row, by what `predict` says.
+    # Computed row by row from the predictions.
     predicted = {}
     for found, columns in trainer().predict(model, data):
         for i, row in enumerate(found):
-            nats = [*columns["nll"][i], columns["end_nll"][i]]
+            nll = [*columns["nll"][i], columns["end_nll"][i]]
             if bidirectional:
                 back = [*columns["backward_nll"][i], columns["begin_nll"][i]]
-                nats = [(x + y) / 2 for x, y in zip(nats, back, strict=True)]
-            predicted[row] = nats
+                nll = [(x + y) / 2 for x, y in zip(nll, back, strict=True)]
+            predicted[row] = nll
     places = Counter(), Counter()
-    for nats in predicted.values():
-        for place, value in enumerate(nats, start=1):
+    for nll in predicted.values():
+        for place, value in enumerate(nll, start=1):
             name = {1: "1", 2: "2 to 3", 3: "2 to 3"}.get(place, "4 to 7" if place < 8 else "8 to 15")
             places[0][name] += 1
             places[1][name] += value
@@ -162,9 +123,9 @@ def test_language_model(splits, trainer, tmp_path, capsys, bidirectional):
     assert {token: of["count"] for token, of in by_token.items()} == dict(counts)
     for line in lines(tmp_path / "test_words_worst.jsonl"):
         assert line["tokens"] == [*rows[line["row"]], "(end)"]
-        assert line["nats"] == pytest.approx(predicted[line["row"]], rel=1e-4)
-        assert line["loss"] == pytest.approx(sum(line["nats"]) / len(line["nats"]), rel=1e-4)
-    means = {row: sum(nats) / len(nats) for row, nats in predicted.items()}
+        assert line["nll"] == pytest.approx(predicted[line["row"]], rel=1e-4)
+        assert line["loss"] == pytest.approx(sum(line["nll"]) / len(line["nll"]), rel=1e-4)
+    means = {row: sum(nll) / len(nll) for row, nll in predicted.items()}
     worst = [line["row"] for line in lines(tmp_path / "test_words_worst.jsonl")]
     assert worst == sorted(means, key=lambda row: -means[row])[:4]
     printed = capsys.readouterr().out
@@ -172,7 +133,7 @@ def test_language_model(splits, trainer, tmp_path, capsys, bidirectional):
     assert "place in the row" in printed
 
 
-def test_continuous_text_has_tokens_but_neither_places_nor_rows(trainer, tmp_path, capsys):
+def test_continuous_text_has_tokens_but_neither_positions_nor_rows(trainer, tmp_path, capsys):
     text = datasets.Dataset.from_dict({"text": ["ab\nba " * 20] * 4})
     splits = datasets.DatasetDict(train=text, validation=text, test=text)
     data = SequenceDataModule(splits, {"text": Characters()}, continuous=Continuous(batch_size=2, bptt=10))
@@ -185,21 +146,7 @@ def test_continuous_text_has_tokens_but_neither_places_nor_rows(trainer, tmp_pat
     assert not (tmp_path / "test_text_worst.jsonl").exists()
     printed = capsys.readouterr().out
     assert "place in the row" not in printed
-    assert "'\\n'" in printed  # a line end as code
-
-
-def test_ranks_counts_add_up(splits):
-    data = SequenceDataModule(splits.select_columns("words"), "words", max_tokens=32)
-    model = LanguageModel(data.spec, encoder=ENCODER, embedding=EMBEDDING).eval()
-    batches = [data.rows("test")[rows] for rows in ([0, 1, 2], [3, 4])]
-    outcomes = [model._score_batch(batch, "test")[0] for batch in batches]
-    for make in (lambda: TokenTally(model), PlaceTally):
-        one, first, second = make(), make(), make()
-        for outcome, tally in zip(outcomes, (first, second), strict=True):
-            one.update(outcome)
-            tally.update(outcome)
-        first.merge([second])
-        assert first.to_python() == one.to_python()
+    assert "'\\n'" in printed  # a line end as a literal
 
 
 def test_a_column_with_a_slash_in_its_name(splits, trainer, tmp_path):

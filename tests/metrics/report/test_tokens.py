@@ -54,7 +54,7 @@ def test_the_table_of_tokens():
         torch.cat([torch.zeros(2), torch.arange(1, 25)]).long(),
     )
     table = metric.table()
-    assert table.header == ("token", "count", "nll a token", "share of all nll")
+    assert table.header == ("token", "count", "NLL per token", "share of all NLL")
     assert len(table.sections[0]) == 20
     assert table.sections[0][0] == ("'\\n'", "2", "15.000", "55.6%")
     assert table.sections[1] == [("all", "26", "2.077", "100.0%")]
