@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from seqkit.nn import map_state
 from seqkit.tasks.inputs import check_output_size, check_steps_kept, is_bidirectional
 
 State = Any
@@ -41,6 +42,12 @@ def check_takes_state(encoder: nn.Module) -> None:
         )
 
 
-def state_batch_size(state: State) -> int:
-    """Return B, the number of sequences of a state."""
-    return int(state.shape[1]) if isinstance(state, Tensor) else state_batch_size(state[0])
+def first_sequences(state: State, batch_size: int) -> State | None:
+    """Return the state of the first sequences, or None if it has fewer (a checkpoint's, from a smaller batch)."""
+    if _batch_size(state) < batch_size:
+        return None
+    return map_state(state, lambda values: values[:, :batch_size].contiguous())
+
+
+def _batch_size(state: State) -> int:
+    return int(state.shape[1]) if isinstance(state, Tensor) else _batch_size(state[0])

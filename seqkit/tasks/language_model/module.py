@@ -20,10 +20,10 @@ from seqkit.losses import Values, unit_values
 from seqkit.metrics import PositionReport, ReportMetric, TokenReport, language_metrics
 from seqkit.nn import EmbeddingDropout, LockedDropout, OutputSoftmax, Softmax, map_state
 from seqkit.tasks.language_model import generation, scoring
-from seqkit.tasks.language_model.encoders import State, check_takes_state, checked_encoder, state_batch_size
+from seqkit.tasks.language_model.encoders import State, check_takes_state, checked_encoder, first_sequences
 from seqkit.tasks.language_model.scoring import add_boundaries
 from seqkit.tasks.module import Part, Schedule, SequenceModule
-from seqkit.tasks.outputs import Predictions, RowReport, TaskOutput, costliest_tokens, select_sequences
+from seqkit.tasks.outputs import Predictions, RowReport, TaskOutput
 
 
 class LanguageModel(SequenceModule):
@@ -140,11 +140,7 @@ class LanguageModel(SequenceModule):
 
     def describe_rows(self, output: TaskOutput, places: Sequence[int]) -> list[RowReport]:
         """Describe some rows by the NLL of their tokens."""
-        reports = []
-        for ids, nll in zip(*(select_sequences(side, places) for side in reversed(output)), strict=True):
-            fields = {"tokens": self.token_names(ids.tolist()), "nll": nll.tolist()}
-            reports.append(RowReport(fields, costliest_tokens(**fields)))
-        return reports
+        return scoring.describe_rows(self, output, places)
 
     def plan_units(self, plan: Any) -> float:
         """Return the mean number of tokens in a step, with the rows' ends."""
@@ -247,10 +243,8 @@ class LanguageModel(SequenceModule):
             )
         check_takes_state(self.encoder)
         state, batch_size = self._states.get(stage), int(ids.batch_sizes[0])
-        if state is not None and state_batch_size(state) < batch_size:
-            state = None  # a checkpoint's, from a smaller batch
         if state is not None:
-            state = map_state(state, lambda values: values[:, :batch_size].contiguous())
+            state = first_sequences(state, batch_size)
         nll, penalty, state = self._score(ids, target, self.encoder, state)
         self._states[stage] = map_state(state, lambda values: values.detach())
         return nll, penalty
@@ -261,12 +255,7 @@ class LanguageModel(SequenceModule):
         """The NLL (N,) of the tokens, the penalties, and the encoder's state."""
         dropped, hidden, state = self.encode(ids, encoder, state)
         nll = self.softmax.nll(dropped.data, target.data)
-        penalty = nll.new_zeros(())
-        if self.training and self.activation_penalty:
-            penalty = penalty + scoring.activation_penalty(dropped, self.activation_penalty)
-        if self.training and self.temporal_penalty:
-            penalty = penalty + scoring.temporal_penalty(hidden, self.temporal_penalty)
-        return nll, penalty, state
+        return nll, scoring.penalty(self, nll, dropped, hidden), state
 
     # Predictions.
 
@@ -325,14 +314,7 @@ class LanguageModel(SequenceModule):
                 :func:`~seqkit.decoding.sample`.
         """
         return generation.generate(
-            self,
-            prompts,
-            max_tokens,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            seed=seed,
-            may_end=may_end,
+            self, prompts, max_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, may_end=may_end
         )
 
     # Hooks of Lightning.

@@ -1,5 +1,6 @@
-"""Parts of a language model's loss, and its predictions."""
+"""Parts of a language model's loss, its predictions, and descriptions of rows."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from seqkit import packed
+from seqkit.tasks.outputs import RowReport, TaskOutput, costliest_tokens, select_sequences
 
 if TYPE_CHECKING:
     from seqkit.tasks.language_model.module import LanguageModel
@@ -30,16 +32,23 @@ def add_boundaries(ids: PackedSequence, boundary: int) -> tuple[PackedSequence, 
     return read, packed.shift(read, -1, boundary)
 
 
-def activation_penalty(dropped: PackedSequence, weight: float) -> Tensor:
-    """Return the weighted mean square of the features of an output (N, H), summed over tokens."""
-    return weight * dropped.data.square().mean(-1).sum()
+def penalty(model: "LanguageModel", nll: Tensor, dropped: PackedSequence, hidden: PackedSequence) -> Tensor:
+    """Compute the penalties of AWD-LSTM, summed over tokens; 0 outside training.
 
-
-def temporal_penalty(hidden: PackedSequence, weight: float) -> Tensor:
-    """Return the weighted mean square of the change of an output (N, H) between tokens, summed over tokens."""
-    firsts = int(hidden.batch_sizes[0])  # tokens without a token before them
-    change = (hidden.data - packed.shift(hidden, 1, 0.0).data)[firsts:]
-    return weight * change.square().mean(-1).sum()
+    Args:
+        model: Has the weights of the penalties.
+        nll: The NLL of the tokens, whose type the penalties are added in.
+        dropped: The encoder's output after dropout, data (N, H); its mean square is penalised.
+        hidden: The output before dropout; the mean square of its change between tokens is penalised.
+    """
+    total = nll.new_zeros(())
+    if model.training and model.activation_penalty:
+        total = total + model.activation_penalty * dropped.data.square().mean(-1).sum()
+    if model.training and model.temporal_penalty:
+        firsts = int(hidden.batch_sizes[0])  # tokens without a token before them
+        change = (hidden.data - packed.shift(hidden, 1, 0.0).data)[firsts:]
+        total = total + model.temporal_penalty * change.square().mean(-1).sum()
+    return total
 
 
 def align_backward_nll(backward_nll: Tensor, rows: PackedSequence, is_end: Tensor) -> Tensor:
@@ -69,6 +78,15 @@ def predict_columns(model: "LanguageModel", rows: PackedSequence) -> dict[str, l
         columns["backward_nll"] = [values[:-1].flip(0).tolist() for values in scored]
         columns["begin_nll"] = [values[-1].item() for values in scored]
     return columns
+
+
+def describe_rows(model: "LanguageModel", output: TaskOutput, places: Sequence[int]) -> list[RowReport]:
+    """Describe some rows of a batch's output by the NLL of their tokens."""
+    reports = []
+    for nll, ids in zip(*(select_sequences(side, places) for side in output), strict=True):
+        fields = {"tokens": model.token_names(ids.tolist()), "nll": nll.tolist()}
+        reports.append(RowReport(fields, costliest_tokens(**fields)))
+    return reports
 
 
 def _score_rows(model: "LanguageModel", rows: PackedSequence, encoder: nn.Module) -> list[Tensor]:
