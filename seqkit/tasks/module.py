@@ -3,7 +3,7 @@
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -17,14 +17,11 @@ from torchmetrics import MetricCollection
 from seqkit.batch import Batch
 from seqkit.class_paths import public_path
 from seqkit.losses import Values
-from seqkit.metrics import MeanLoss
+from seqkit.metrics import MeanLoss, ReportMetric
 from seqkit.tasks.config import as_config, given_arguments, hide_typed_dicts
 from seqkit.tasks.outputs import Predictions, RowReport, TaskOutput
 from seqkit.upstream.lightning import rebuildable, saved_arguments
 from seqkit.upstream.torch import set_plateau_mode
-
-if TYPE_CHECKING:
-    from seqkit.metrics import ReportMetric
 
 Part = Callable[[int], nn.Module]
 """A part that is built once its input size is known: a class, or :func:`functools.partial` of one."""
@@ -115,7 +112,7 @@ class SequenceModule(LightningModule, ABC):
 
     # What a task reports after a test.
 
-    def build_report(self) -> "list[ReportMetric]":
+    def build_report(self) -> list[ReportMetric]:
         """Build the metrics that the :class:`~seqkit.callbacks.Report` prints and writes after a test."""
         return []
 

@@ -60,12 +60,9 @@ class Report(Callback):
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Build the metrics of each target that has a report."""
         self._tasks = getattr(pl_module, "heads", {})
-        built = {column: task.build_report() for column, task in self._tasks.items()}
-        self._metrics = {
-            column: [metric.to(pl_module.device) for metric in metrics]
-            for column, metrics in built.items()
-            if metrics
-        }
+        with pl_module.device:
+            built = {column: task.build_report() for column, task in self._tasks.items()}
+        self._metrics = {column: metrics for column, metrics in built.items() if metrics}
         self._worst = {column: WorstRows(self._tasks[column], self.worst) for column in self._metrics if self.worst}
 
     def on_test_batch_end(  # type: ignore[override]
