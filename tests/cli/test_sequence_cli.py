@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 
+from seqkit.class_paths import class_at, public_path
 from seqkit.cli import main
 
 QUICK = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
@@ -105,6 +106,37 @@ def test_options_override_those_of_the_checkpoint(folder):
     cli = main(["test", f"--ckpt_path={checkpoint}", *QUICK, "--model.init_args.per_class=true"])
     assert {"test_f1_even", "test_f1_odd"} <= set(cli.trainer.callback_metrics)
     assert cli.trainer.ckpt_path == checkpoint
+
+
+def strings(value):
+    """All strings in nested containers, keys included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from [*strings(key), *strings(item)]
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from strings(item)
+
+
+def test_saved_files_name_classes_by_their_public_paths(folder):
+    """Whatever path the config gives: a file's, a package's or only the name of a class."""
+    parts = ["--model=seqkit.tasks.tagger.Tagger", "--model.encoder=seqkit.nn.rnn.layers.LSTM"]
+    parts += ["--model.decoder=CRF", "--model.optimizer=torch.optim.adam.Adam"]
+    parts += [
+        "--trainer.callbacks+=seqkit.callbacks.stopping.EarlyStop",
+        "--data.inputs={words: {class_path: Words}}",
+    ]
+    fit(*parts, "--model.encoder.hidden_size=8")
+    run = Path("runs", "version_0")
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    for saved in (config, checkpoint):
+        paths = {path for path in strings(saved) if path.startswith(("seqkit.", "torch.optim."))}
+        assert {"seqkit.Tagger", "seqkit.nn.LSTM", "seqkit.nn.CRF", "torch.optim.Adam"} <= paths
+        assert {"seqkit.data.Words", "seqkit.data.SavedDataset"} <= paths
+        assert {path: public_path(class_at(path)) for path in paths} == {path: path for path in paths}
 
 
 def test_inspect_prints_and_draws(folder, capsys):
