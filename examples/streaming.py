@@ -69,6 +69,7 @@ def fit(folder: Path, checkpoint: str | None = None) -> Trainer:
 
 def main() -> None:
     """Fit until the interruption, then continue."""
+    torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         write_shards(Path(folder))
         fit(Path(folder))
