@@ -1,4 +1,4 @@
-"""What the command line trained, tested and predicted from its checkpoint alone in fresh processes."""
+"""Test and predict by the command line from a checkpoint alone, in new processes."""
 
 import json
 import subprocess
@@ -45,7 +45,7 @@ MODELS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
-def test_a_checkpoint_suffices(name, splits, tmp_path):
+def test_a_checkpoint_alone_tests_and_predicts_in_a_new_process(name, splits, tmp_path):
     model, columns, predicted = MODELS[name]
     splits.save_to_disk(tmp_path / "rows")
     source = {"class_path": "seqkit.data.SavedDataset", "init_args": {"path": str(tmp_path / "rows")}}

@@ -21,7 +21,7 @@ ENCODER = partial(
 
 
 def spelled(count, seed, lengths=(1, 8)):
-    """Words and what they sound like: a vowel is itself, `x` two sounds; some words have two pronunciations."""
+    """Words and their phones: a vowel is one phone, `x` is two; some words have two pronunciations."""
     random = np.random.default_rng(seed)
     words, sounds = [], []
     for n in random.integers(*lengths, count):
@@ -86,7 +86,7 @@ def test_gradients_reach_every_parameter(words, layer):
         assert parameter.grad.abs().sum() > 0, name
 
 
-def test_a_batch_gives_what_its_rows_give_alone(words):
+def test_a_batch_equals_its_rows_alone(words):
     model, data = build(words)
     model, rows = model.double().eval(), data.rows("train")
     chosen = [3, 1, 4, 15, 9, 2, 30]
@@ -125,7 +125,7 @@ def test_beam_finds_more_probable_sequences(words):
     assert (wide < greedy - 1e-9).any()
 
 
-def test_rows_that_cannot_be_aligned_are_named_and_left_out(words, trainer, caplog):
+def test_rows_that_cannot_be_aligned_are_named_and_dropped(words, trainer, caplog):
     rows = words["train"].to_dict()
     rows["phones"][5] = [["K"] * 30]
     rows["phones"][7] = [["K"] * 31, rows["phones"][7][0]]
@@ -149,7 +149,7 @@ def test_rows_that_cannot_be_aligned_are_named_and_left_out(words, trainer, capl
         trainer(max_epochs=1, limit_val_batches=0).fit(model, data)
 
 
-def test_a_batch_of_which_nothing_can_be_aligned(words, trainer):
+def test_a_batch_without_a_row_that_can_be_aligned(words, trainer):
     rows = {"word": ["a", "bb"], "phones": [[["K"] * 30], [["K"] * 30]]}
     few = datasets.Dataset.from_dict(rows)
     model, data = build({"train": few, "validation": few})
@@ -163,7 +163,7 @@ def test_a_batch_of_which_nothing_can_be_aligned(words, trainer):
     assert loss == 0
 
 
-def test_what_training_never_saw(words, trainer):
+def test_unseen_characters_labels_and_lengths(words, trainer):
     """Unseen characters and labels, empty references, and words ten times longer than any in training."""
     test = datasets.Dataset.from_dict(
         {
@@ -175,7 +175,7 @@ def test_what_training_never_saw(words, trainer):
     run = trainer(max_epochs=1)
     run.fit(model, data)
     (scores,) = run.test(model, data, verbose=False)
-    assert scores["test_infeasible"] == 1  # the one with the unseen label
+    assert scores["test_infeasible"] == 1  # the row with the unseen label
     assert scores["test_label_error_rate"] > 0
     model, data = build(
         {"train": words["train"], "validation": words["validation"], "test": test}, infeasible="raise"
@@ -225,7 +225,7 @@ print(json.dumps([scores, sorted(found)]))
 """
 
 
-def test_the_checkpoint_suffices_in_a_fresh_process(words, trainer, tmp_path):
+def test_a_checkpoint_alone_predicts_in_a_new_process(words, trainer, tmp_path):
     model, data = build(words, beam_width=3)
     run = trainer(max_epochs=1)
     run.fit(model, data)
@@ -245,7 +245,7 @@ def test_the_checkpoint_suffices_in_a_fresh_process(words, trainer, tmp_path):
     assert found == sorted(mine)
 
 
-def test_streams_too(words, trainer):
+def test_streaming(words, trainer):
     data = SequenceDataModule(
         words, inputs="word", targets={"phones": LabelSequences()}, max_tokens=32, streaming=True, pool=30
     )
@@ -255,7 +255,7 @@ def test_streams_too(words, trainer):
     assert "val_label_error_rate" in run.callback_metrics
 
 
-def test_targets_stand_beside_their_rows(words):
+def test_targets_are_in_the_order_of_rows(words):
     _, data = build(words)
     batch = data.rows("train")[[3, 50, 17, 8]]
     references = split(batch.targets["phones"])
@@ -278,11 +278,11 @@ class TestBadInput:
         with pytest.raises(ValueError, match=message):
             CTCRecognizer(data.spec, encoder=ENCODER, embedding=EMBEDDING)
 
-    def test_no_beam(self, words):
+    def test_a_beam_width_of_0(self, words):
         with pytest.raises(ValueError, match="CTCRecognizer: beam_width is 0; give 1 or more"):
             build(words, beam_width=0)
 
-    def test_inputs_that_are_cut(self, words):
+    def test_truncated_inputs(self, words):
         data = SequenceDataModule(words, "word", {"phones": LabelSequences()}, max_tokens=32, overlong="truncate")
         message = "overlong=\"truncate\" would cut the inputs but not the label sequences in 'phones'; set it to"
         with pytest.raises(ValueError, match=message):
@@ -314,7 +314,7 @@ trainer = Trainer(
     precision="64-true", enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
 )
 trainer.fit(model, data)
-torch.manual_seed(100 + trainer.global_rank)  # as if each rank had dropped features of batches of its own
+torch.manual_seed(100 + trainer.global_rank)  # a random state of its own for each rank
 own = torch.get_rng_state()
 trainer.save_checkpoint(f"{devices}.ckpt")
 trainer.training = True  # as when a fit resumes
@@ -348,7 +348,8 @@ def test_two_ranks_give_the_step_and_the_metrics_of_one(words, tmp_path, loopbac
     assert len(said[0]) == 3
     assert all(line.endswith("loss: 0, 2, 4, 6, 8, 10, 12, 14, 16, 18") for line in said[0])
     assert one.keys() == two.keys()
-    for name in one.keys() - {"train_loss", "train_label_error_rate", "train_sequence_error_rate"}:  # of a batch
+    of_one_batch = {"train_loss", "train_label_error_rate", "train_sequence_error_rate"}
+    for name in one.keys() - of_one_batch:
         assert two[name] == pytest.approx(one[name], rel=1e-6), name
     for name, weight in alone.items():
         torch.testing.assert_close(torch.tensor(together[name]), torch.tensor(weight), rtol=1e-6, atol=1e-9)

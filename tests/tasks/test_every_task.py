@@ -1,4 +1,4 @@
-"""What every task must bear, one test for all of them."""
+"""Requirements that every task meets, with hard data."""
 
 import json
 import math
@@ -49,7 +49,8 @@ KINDS = {
         {"inputs": ["words", "other"], "unaligned": "other", "targets": "label"},
     ),
 }
-RANKED = ("crf", "classifier", "regressor", "each step", "forecaster", "pairs")  # others have tests of their own
+# The others are tested with several ranks elsewhere.
+RANKED = ("crf", "classifier", "regressor", "each step", "forecaster", "pairs")
 PER_TOKEN = ("words", "other", "tags", "series", "values")
 
 
@@ -63,7 +64,7 @@ def build(kind, splits, **options):
 
 
 def predicted(run, model, data):
-    """By row, what is predicted."""
+    """Predictions by row."""
     return {
         row: {name: values[i] for name, values in columns.items()}
         for rows, columns in run.predict(model, data)
@@ -73,7 +74,7 @@ def predicted(run, model, data):
 
 @pytest.fixture(scope="module")
 def rows(splits):
-    """The small data set with a second text a row."""
+    """The small data set with a second text per row."""
     made = {}
     for name, part in splits.items():
         columns = {column: part[column][:] for column in ("words", "tags", "label", "series", "values", "value")}
@@ -129,7 +130,7 @@ def test_rows_that_became_empty_are_dropped(kind, rows, trainer):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_batches_of_one_row_lack_classes_and_measure_the_same(kind, rows, trainer):
+def test_batches_of_one_row_without_some_classes_give_the_same_metrics(kind, rows, trainer):
     model, data = build(kind, rows, max_sequences=1)
     run = trainer(max_epochs=1, limit_train_batches=8)
     run.fit(model, data)
@@ -192,7 +193,7 @@ with open("found.json", "w") as file:
 """
 
 
-def test_the_checkpoint_suffices_in_a_fresh_process(rows, trainer, tmp_path):
+def test_a_checkpoint_alone_predicts_in_a_new_process(rows, trainer, tmp_path):
     tasks, expected = {}, {}
     for kind in KINDS:
         model, data = build(kind, rows)
@@ -204,7 +205,7 @@ def test_the_checkpoint_suffices_in_a_fresh_process(rows, trainer, tmp_path):
         (scores,) = run.test(model, data, verbose=False)
         batches = sorted((rows, columns) for rows, columns in run.predict(model, data))
         expected[path] = json.loads(json.dumps([scores, batches]))
-    datasets.DatasetDict(test=rows["test"]).save_to_disk(tmp_path / "rows")  # nothing else of the data
+    datasets.DatasetDict(test=rows["test"]).save_to_disk(tmp_path / "rows")  # no other data
     (tmp_path / "fresh.py").write_text(_FRESH)
     subprocess.run([sys.executable, "fresh.py", json.dumps(tasks)], cwd=tmp_path, check=True, timeout=240)
     found = json.loads((tmp_path / "found.json").read_text())

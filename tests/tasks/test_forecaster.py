@@ -16,7 +16,7 @@ ENCODER = partial(GRU, hidden_size=16)
 
 @pytest.fixture(scope="module")
 def waves():
-    """Sines of unlike phase and pace, beside a channel that is their negative: two values tell the next."""
+    """Sines of different phase and frequency, and their negatives: two values determine the next."""
     random = np.random.default_rng(0)
 
     def rows(count):
@@ -36,7 +36,7 @@ def build(waves, **options):
 
 
 def by_hand(model, rows, count):
-    """Every pair of a step and one of its next steps, sequence after sequence, in units of the column."""
+    """Predicted and true values of each step ahead that exists, in units of the column, by a plain loop."""
     pairs = {1: [], 2: [], 3: []}
     for row in range(count):
         inputs = rows[[row]].inputs
@@ -49,7 +49,7 @@ def by_hand(model, rows, count):
     return pairs
 
 
-def test_scores_are_of_every_step_ahead_that_exists(waves, trainer):
+def test_metrics_cover_every_step_ahead_that_exists(waves, trainer):
     model, data = build(waves, per_horizon=True)
     (scores,) = trainer().test(model, data, verbose=False)
     with torch.no_grad():
@@ -85,7 +85,7 @@ def test_gradients_reach_every_parameter(waves):
 
 
 def test_overfits_eight_rows(trainer):
-    """Noise, of which nothing can be foreseen but by heart."""
+    """Noise, which can only be memorised."""
     random = np.random.default_rng(0)
     rows = datasets.Dataset.from_dict({"series": [random.normal(size=(3 + i % 4, 1)).tolist() for i in range(8)]})
     model, data = build(
@@ -96,7 +96,7 @@ def test_overfits_eight_rows(trainer):
     assert scores["val_rmse"] < 0.2
 
 
-def test_learns_waves_and_predicts_what_follows(waves, trainer, tmp_path):
+def test_learns_waves_and_predicts_the_next_steps(waves, trainer, tmp_path):
     model, data = build(waves, optimizer=partial(torch.optim.Adam, lr=0.02))
     run = trainer(max_epochs=60, limit_val_batches=0, callbacks=[Report(worst=2, folder=str(tmp_path))])
     run.fit(model, data)
@@ -115,7 +115,7 @@ def test_learns_waves_and_predicts_what_follows(waves, trainer, tmp_path):
             np.testing.assert_allclose(following, last.numpy(), rtol=1e-4)
 
 
-def test_sequences_of_one_step_have_nothing_to_learn(waves):
+def test_sequences_of_one_step_have_no_units(waves):
     model, _ = build(waves)
     series = PackedSequence(torch.randn(4, 2), torch.tensor([4]))
     output = model({"series": series})
@@ -125,7 +125,7 @@ def test_sequences_of_one_step_have_nothing_to_learn(waves):
     assert all(p.grad is None or p.grad.abs().sum() == 0 for p in model.parameters())
 
 
-def test_other_inputs_may_help(splits, trainer):
+def test_further_inputs(splits, trainer):
     data = SequenceDataModule(splits, inputs=["words", "values"], max_tokens=64)
     model = Forecaster(data.spec, encoder=ENCODER, embedding=partial(Embedding, embedding_dim=4), loss=L1)
     assert (model.target_column, model.output_size()) == ("values", 1)

@@ -41,7 +41,7 @@ def build(splits, characters="lstm", **options):
     return model, data
 
 
-def test_each_sequence_alone_in_stock_torch(splits):
+def test_a_batch_equals_its_sequences_alone_in_stock_torch(splits):
     model, data = build(splits)
     model = model.double().eval()
     rows = data.rows("train")
@@ -92,7 +92,7 @@ def test_unseen_characters_and_words_ten_times_longer(splits, trainer):
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers:UserWarning")
-def test_streams_too(splits, trainer):
+def test_streaming(splits, trainer):
     model, data = build(splits)
     streamed = SequenceDataModule(splits, dict(INPUTS), "tags", max_tokens=32, streaming=True)
     run = trainer(max_epochs=1)
@@ -104,7 +104,7 @@ def test_streams_too(splits, trainer):
     assert one["test_loss"] == pytest.approx(other["test_loss"], rel=1e-5)
 
 
-def test_checkpoint_alone(splits, trainer, tmp_path):
+def test_loads_from_a_checkpoint_alone(splits, trainer, tmp_path):
     model, data = build(splits)
     run = trainer(max_epochs=1)
     run.fit(model, data)
@@ -124,7 +124,7 @@ def test_characters_need_an_embedding_of_their_own(splits):
 
 # Calls of Lightning that the pinned jsonargparse deprecates.
 @pytest.mark.filterwarnings("ignore:(?s).*(add_instantiator|skip_none).*was deprecated:DeprecationWarning")
-def test_a_checkpoint_suffices_for_predict_in_a_fresh_process(splits, tmp_path, monkeypatch):
+def test_a_checkpoint_alone_predicts_in_a_new_process(splits, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     splits.save_to_disk("rows")
     part = {"class_path": "seqkit.nn.CharacterLSTM", "init_args": {"embedding_dim": 4, "hidden_size": 5}}

@@ -9,7 +9,7 @@ from seqkit.nn import LSTM, Embedding
 
 
 @pytest.mark.parametrize("optimizer", [torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD])
-def test_torchs_optimisers_take_their_fused_step_on_a_cpu(optimizer, splits, trainer):
+def test_torch_optimisers_use_their_fused_step_on_a_cpu(optimizer, splits, trainer):
     weights = []
     for chosen in (None, False):
         data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
@@ -27,7 +27,7 @@ def test_torchs_optimisers_take_their_fused_step_on_a_cpu(optimizer, splits, tra
     torch.testing.assert_close(*weights, rtol=1e-4, atol=1e-5)
 
 
-def test_only_a_fit_goes_on_with_a_checkpoints_random_numbers(splits):
+def test_only_a_resumed_fit_restores_the_random_state(splits):
     data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
     model = Tagger(data.spec, encoder=partial(LSTM, hidden_size=8), embedding=partial(Embedding, embedding_dim=8))
     checkpoint = {}
@@ -43,7 +43,7 @@ def test_only_a_fit_goes_on_with_a_checkpoints_random_numbers(splits):
         assert torch.equal(torch.get_rng_state(), checkpoint["seqkit_rng_state"][0]) is goes_on
 
 
-def test_each_rank_goes_on_with_its_own_random_numbers(splits, monkeypatch):
+def test_each_rank_restores_its_own_random_state(splits, monkeypatch):
     data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
     model = Tagger(data.spec, encoder=partial(LSTM, hidden_size=8), embedding=partial(Embedding, embedding_dim=8))
     states = [torch.manual_seed(seed).get_state() for seed in (1, 2)]
@@ -58,7 +58,7 @@ def test_each_rank_goes_on_with_its_own_random_numbers(splits, monkeypatch):
     model.trainer, checkpoint = run, {}
     model.on_save_checkpoint(checkpoint)
     for rank, state in enumerate([*states, torch.manual_seed(3).get_state()]):
-        torch.manual_seed(3)  # what a rank that was not there before goes on with
+        torch.manual_seed(3)  # the state of a rank that the interrupted run did not have
         run.global_rank = rank
         model.on_load_checkpoint(checkpoint)
         model.on_train_batch_start(None, 0)

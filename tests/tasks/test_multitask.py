@@ -40,7 +40,7 @@ def test_each_target_has_the_head_of_its_kind(splits):
 
 
 @pytest.mark.parametrize("column", TARGETS)
-def test_a_head_gives_what_a_task_of_its_own_gives(column, splits):
+def test_a_head_equals_a_separate_task(column, splits):
     model, data = build(splits)
     alone_data = SequenceDataModule(splits, inputs="words", targets={column: TARGETS[column]}, max_tokens=32)
     head = model.heads[column]
@@ -53,7 +53,7 @@ def test_a_head_gives_what_a_task_of_its_own_gives(column, splits):
     torch.testing.assert_close(head.compute_loss(*outcomes(model, batch)[column]), (total, units))
 
 
-def test_gradients_reach_every_parameter_of_a_head_that_counts(splits):
+def test_gradients_reach_every_parameter_of_a_head_with_a_weight(splits):
     model, data = build(splits, weights={"label": 0.0, "value": 2.0})
     batch = data.rows("train")[list(range(16))]
     losses = {
@@ -82,7 +82,7 @@ def test_logs_every_head_and_the_weighted_sum(splits, trainer):
 
 
 def test_every_unit_of_a_target_weighs_the_same_in_every_batch(splits, trainer):
-    """One epoch of steps that change nothing sums to one step on all rows."""
+    """The gradients of an epoch at learning rate 0 sum to those of one step on all rows."""
     model, data = build(
         splits, {"tags": None, "label": None}, weights={"label": 3.0}, optimizer=partial(torch.optim.SGD, lr=0.0)
     )
@@ -145,7 +145,7 @@ def test_a_checkpoint_rebuilds_the_heads(splits, trainer, tmp_path):
             assert sum(weights) == pytest.approx(1, abs=1e-5)
 
 
-def test_a_class_that_a_batch_lacks(splits, trainer):
+def test_a_batch_without_one_of_the_classes(splits, trainer):
     lone = splits["test"].filter(lambda row: row["label"] == "odd")
     model, data = build(splits, {"label": None, "tags": None})
     only = SequenceDataModule({"test": lone}, spec=data.spec, max_tokens=64)
@@ -154,7 +154,7 @@ def test_a_class_that_a_batch_lacks(splits, trainer):
     assert all(torch.isfinite(torch.tensor(list(scores.values()))))
 
 
-def test_an_empty_batch_takes_part_without_changing_anything(splits):
+def test_a_batch_without_rows_has_zero_gradients(splits):
     model, data = build(splits)
     empty = data.rows("train")[[]]
     model.step(empty, "train").backward()
@@ -185,7 +185,7 @@ class TestBadInput:
             MultiTask(data.spec, encoder=ENCODER, embedding=EMBEDDING)
 
     @pytest.mark.parametrize("option", [{"heads": {"x": Tagger}}, {"weights": {"x": 1.0}}, {"main": "x"}])
-    def test_options_of_no_target(self, option, splits):
+    def test_options_for_a_column_that_is_no_target(self, option, splits):
         with pytest.raises(ValueError, match=rf"{next(iter(option))} for \['x'\], but the targets are \['tags'\]"):
             build(splits, {"tags": None}, **option)
 

@@ -1,4 +1,4 @@
-"""Two processes against one, as in tests/test_distributed.py: several targets, and what a report says of them."""
+"""Two processes against one, as in tests/test_distributed.py, with several targets and a report."""
 
 import json
 import subprocess
@@ -79,7 +79,7 @@ def test_two_ranks_report_as_one(column, runs):
 
 
 @pytest.mark.parametrize("column", ["tags", "label", "values"])
-def test_two_ranks_find_the_same_worst_rows(column, runs):
+def test_two_ranks_find_the_worst_rows_of_one(column, runs):
     files = [own / f"test_{column}_worst.jsonl" for own in runs]
     one, two = ([json.loads(line) for line in file.read_text().splitlines()] for file in files)
     assert len(one) == len(two) == 6

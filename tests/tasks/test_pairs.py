@@ -1,4 +1,4 @@
-"""A pair: two sequences a row, of lengths of their own, through one embedding and one encoder."""
+"""Pairs: two sequences per row with different lengths, one embedding and one encoder."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ ENCODER = partial(LSTM, hidden_size=8, bidirectional=True)
 
 @pytest.fixture(scope="module")
 def pairs():
-    """Two sentences; they are the same if their first words are, and their distance is that of those words."""
+    """Two sentences; label and distance depend on their first words."""
     random = np.random.default_rng(0)
 
     def rows(count):
@@ -48,7 +48,7 @@ def build(pairs, task=Classifier, targets="same", **options):
     return task(data.spec, encoder=ENCODER, embedding=EMBEDDING, **options), data
 
 
-def test_both_columns_share_what_is_learned():
+def test_both_columns_share_the_vocabulary():
     rows = datasets.Dataset.from_dict(
         {"one": [["a", "b"]] * 4, "other": [["c"], ["b", "b", "d"]] * 2, "y": [0, 1] * 2}
     )
@@ -67,7 +67,7 @@ def test_both_columns_share_what_is_learned():
         )
 
 
-def test_a_pair_gives_what_its_sequences_give_alone_in_stock_torch(pairs):
+def test_a_pair_equals_its_sequences_alone_in_stock_torch(pairs):
     model, data = build(pairs, pooling=MaxPool)
     model = model.double().eval()
     rows = data.rows("train")
@@ -121,7 +121,7 @@ def test_a_budget_holds_for_both_sequences(pairs):
         assert max(len(inputs["one"].data), len(inputs["other"].data)) <= 40
 
 
-def test_predictions_hold_the_weights_of_both(pairs, trainer):
+def test_predictions_contain_the_attention_of_both(pairs, trainer):
     model, data = build(pairs, pooling=partial(AttentionPool, hidden_size=4), attention=True)
     for rows, columns in trainer().predict(model, data):
         assert set(columns) == {"same", "one_attention", "other_attention"}
@@ -150,7 +150,7 @@ def test_empty_rows_are_named(pairs):
     assert sorted(row for batch in data.sampler(data.rows("train")) for row in batch) == [0, 2]
 
 
-def test_what_makes_no_pair(pairs, splits):
+def test_inputs_that_make_no_pair(pairs, splits):
     data = SequenceDataModule(pairs, inputs=["one", "other"], targets="same", unaligned="x", max_tokens=9)
     with pytest.raises(
         ValueError, match=r"unaligned contains 'x'; it may contain the inputs after the main one: \['other'\]"
@@ -168,7 +168,7 @@ def test_what_makes_no_pair(pairs, splits):
 
 
 @pytest.mark.slow
-def test_a_checkpoint_suffices_in_a_fresh_process(pairs, tmp_path):
+def test_a_checkpoint_alone_predicts_in_a_new_process(pairs, tmp_path):
     pairs.save_to_disk(tmp_path / "rows")
     run = [sys.executable, "-m", "seqkit"]
     quick = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]

@@ -18,7 +18,7 @@ def build(splits, target, **options):
     ), data
 
 
-def test_scores_of_all_steps_and_of_the_last_are_in_units_of_the_target(splits, trainer):
+def test_metrics_are_in_units_of_the_target(splits, trainer):
     model, data = build(splits, "values")
     (scores,) = trainer().test(model, data, verbose=False)
     batch = data.rows("test")[list(range(20))]
@@ -31,7 +31,7 @@ def test_scores_of_all_steps_and_of_the_last_are_in_units_of_the_target(splits, 
     assert scores["test_rmse_last"] == pytest.approx(float(last.square().mean().sqrt()), rel=1e-5)
 
 
-def test_further_metrics_are_of_all_units_or_of_the_last_steps(splits, trainer):
+def test_further_metrics_cover_all_units_or_the_last_steps(splits, trainer):
     further = {"phm_score_last": PHMScore, "r2": R2Score}
     model, data = build(splits, "values", metrics=further)
     run = trainer()
@@ -51,7 +51,7 @@ def test_further_metrics_are_of_all_units_or_of_the_last_steps(splits, trainer):
 
 
 @pytest.mark.parametrize(("target", "name"), [("values", "rmse_last"), ("values", "mae"), ("value", "rmse")])
-def test_a_further_metric_has_a_name_of_its_own(splits, target, name):
+def test_a_further_metric_needs_a_new_name(splits, target, name):
     with pytest.raises(ValueError, match=f"^Regressor reports '{name}' already; give the one in `metrics` another"):
         build(splits, target, metrics={name: PHMScore})
 
@@ -67,7 +67,7 @@ def test_the_loss_is_of_standardised_values(splits):
     assert float(total / units) == pytest.approx(1.0, rel=1e-4)
 
 
-def test_quantiles_lie_in_order_on_average(splits, trainer):
+def test_quantiles_are_ordered_on_average(splits, trainer):
     model, data = build(splits, "value", loss=partial(Quantile, quantiles=[0.1, 0.5, 0.9]))
     assert model.monitor == ("val_loss", "min")
     run = trainer(max_epochs=30)

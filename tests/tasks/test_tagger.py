@@ -33,7 +33,7 @@ def build(entities, **options):
     return Tagger(data.spec, encoder=ENCODER, embedding=EMBEDDING, **({"decoder": CRF} | options)), data
 
 
-def test_learns_spans_and_is_chosen_by_them(entities, trainer):
+def test_learns_spans_and_monitors_span_f1(entities, trainer):
     model, data = build(entities, optimizer=partial(torch.optim.Adam, lr=0.05), per_class=True)
     assert model.monitor == ("val_span_f1", "max")
     run = trainer(max_epochs=15)
@@ -48,7 +48,7 @@ def test_learns_spans_and_is_chosen_by_them(entities, trainer):
     assert [rows[i] for i in range(len(rows))] == entities["test"]["tags"][:]
 
 
-def test_the_loss_is_that_of_whole_sequences_a_token(entities):
+def test_the_loss_is_the_mean_over_tokens_of_the_sequence_loss(entities):
     model, data = build(entities)
     batch = data.rows("train")[[0, 1, 2, 3]]
     output, target = model(batch.inputs), batch.targets["tags"]
@@ -65,7 +65,7 @@ def test_the_loss_is_that_of_whole_sequences_a_token(entities):
         assert parameter.grad.abs().sum() > 0, name
 
 
-def test_untrained_predictions_follow_the_scheme_unless_told_otherwise(entities):
+def test_untrained_predictions_follow_the_scheme_if_constrained(entities):
     for constrained in (True, False):
         model, data = build(entities, constrained=constrained)
         with torch.no_grad():
@@ -75,7 +75,7 @@ def test_untrained_predictions_follow_the_scheme_unless_told_otherwise(entities)
         assert ("I-person" in first) is not constrained
 
 
-def test_loads_from_its_checkpoint_alone(entities, trainer, tmp_path):
+def test_loads_from_a_checkpoint_alone(entities, trainer, tmp_path):
     model, data = build(entities)
     run = trainer(max_epochs=1)
     run.fit(model, data)
@@ -86,7 +86,7 @@ def test_loads_from_its_checkpoint_alone(entities, trainer, tmp_path):
     assert torch.equal(again.decoder.allowed_transitions, model.decoder.allowed_transitions)
 
 
-def test_tokens_without_a_label_count_nowhere(trainer):
+def test_tokens_without_a_label_do_not_count(trainer):
     rows = {"words": [words for words, _ in SENTENCES] * 6, "tags": [[*tags] for _, tags in SENTENCES] * 6}
     for tags in rows["tags"][::2]:
         tags[-1] = None
@@ -110,7 +110,7 @@ def test_tokens_without_a_label_count_nowhere(trainer):
     assert 0 <= scores["test_accuracy"] <= 1
 
 
-def test_tags_of_no_scheme_are_measured_a_token(splits):
+def test_tags_without_a_scheme_are_scored_per_token(splits):
     data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
     model = Tagger(data.spec, encoder=ENCODER, embedding=EMBEDDING, decoder=CRF)
     assert model.scheme is None
@@ -118,7 +118,7 @@ def test_tags_of_no_scheme_are_measured_a_token(splits):
     assert model.decoder.allowed_transitions.all()
 
 
-def test_errors_say_what_is_wrong(entities):
+def test_error_messages(entities):
     with pytest.raises(ValueError, match=r"a decoder has a loss of its own .*leave out `loss`, or the decoder"):
         build(entities, loss=CrossEntropy)
     data = SequenceDataModule(entities, inputs="words", targets="tags", max_tokens=32)

@@ -59,7 +59,7 @@ def test_gradients_reach_every_parameter(name, splits):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_batch_gives_what_its_sequences_give_alone_in_stock_torch(name, splits):
+def test_a_batch_equals_its_sequences_alone_in_stock_torch(name, splits):
     model, data = build(name, splits)
     model = model.double().eval()
     rows = data.rows("train")
@@ -105,7 +105,7 @@ def test_checkpoint_rebuilds_the_model_from_plain_types(name, splits, trainer, t
 
 
 def test_every_token_weighs_the_same_in_every_batch(splits, trainer):
-    """One epoch of plain SGD sums to one step on all rows, whatever the batches: with the sum over a constant."""
+    """The gradients of an epoch at learning rate 0 sum to those of one step on all rows."""
     model, data = build("tags", splits, optimizer=partial(torch.optim.SGD, lr=0.0))
     gradients = torch.zeros(0)
 
@@ -153,7 +153,7 @@ def test_logs_means_per_unit(splits, trainer):
     assert scores["val_accuracy"] == pytest.approx(float(accuracy))
 
 
-def test_an_empty_batch_takes_part_without_changing_anything(splits):
+def test_a_batch_without_rows_has_zero_gradients(splits):
     model, data = build("tags", splits)
     loss = model.step(data.rows("train")[[]], "train")
     loss.backward()
@@ -214,7 +214,7 @@ class TestBadInput:
         with pytest.raises(ValueError, match="encoder Linear has no `output_size`"):
             build("tags", splits, encoder=partial(nn.Linear, out_features=3))
 
-    def test_labels_where_values_are_wanted(self, splits):
+    def test_labels_for_a_regressor(self, splits):
         _, data = build("tags", splits)
         with pytest.raises(ValueError, match="Regressor needs values, but target 'tags' is a class per token"):
             Regressor(data.spec, encoder=ENCODER, embedding=EMBEDDING)
@@ -240,7 +240,7 @@ class TestBadInput:
         with pytest.raises(KeyError, match="the batch lacks the input 'words'"):
             model({})
 
-    def test_a_part_that_no_checkpoint_could_rebuild(self, splits):
+    def test_a_part_that_a_checkpoint_cannot_rebuild(self, splits):
         with pytest.raises(
             TypeError, match=r"embedding=.*cannot be kept in a checkpoint; give a class, or functools"
         ):
@@ -258,8 +258,8 @@ class TestBadInput:
             Classifier.load_from_checkpoint(tmp_path / "tagger.ckpt", weights_only=True)
 
 
-def test_hyperparameters_are_left_alone(splits):
-    """Building a model must not change the spec that others are built from."""
+def test_the_spec_is_not_changed(splits):
+    """Building a model does not change the spec, from which others are built."""
     _, data = build("tags", splits)
     before = copy.deepcopy(data.spec)
     Tagger(data.spec, encoder=ENCODER, embedding=EMBEDDING)

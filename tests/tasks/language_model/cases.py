@@ -10,15 +10,15 @@ from seqkit import LanguageModel, SequenceDataModule
 from seqkit.data import Continuous
 from seqkit.nn import GRU, LSTM, AdaptiveSoftmax, Embedding
 
-END = len("abcdefg ") + 1  # the id after those of the characters and of the unknown
+END = len("abcdefg ") + 1  # the id after those of the characters and the unknown one
 EMBEDDING = partial(Embedding, embedding_dim=6)
 ENCODER = partial(LSTM, hidden_size=8)
 ADAM = partial(torch.optim.Adam, lr=0.02)
 KINDS = {
-    "one way": {},
+    "one direction": {},
     "tied": {"tied": True, "encoder": partial(GRU, hidden_size=6)},
     "two layers": {"encoder": partial(LSTM, hidden_size=8, num_layers=2)},
-    "both ways": {"bidirectional": True},
+    "two directions": {"bidirectional": True},
     "adaptive": {"softmax": partial(AdaptiveSoftmax, cutoffs=[3, 6], div_value=2.0)},
 }
 CONTINUOUS = Continuous(batch_size=3, bptt=7, evaluation_batch_size=2)

@@ -34,8 +34,8 @@ class TestSentences:
         assert [row.tolist() for row in packed.unpack(read)] == [[END, 4, 5, 6], [END, 7]]
         assert [row.tolist() for row in packed.unpack(target)] == [[4, 5, 6, END], [7, END]]
 
-    @pytest.mark.parametrize("kind", ["one way", "tied", "two layers"])
-    def test_a_batch_gives_what_its_rows_give_alone_in_stock_torch(self, rows, kind):
+    @pytest.mark.parametrize("kind", ["one direction", "tied", "two layers"])
+    def test_a_batch_equals_its_rows_alone_in_stock_torch(self, rows, kind):
         model, data = build(rows, **KINDS[kind])
         model = model.double()
         numbers = [3, 1, 4, 15, 9, 2]
@@ -43,21 +43,21 @@ class TestSentences:
         loss.backward()
         mine = gradients(model)
         model.zero_grad()
-        net, total, tokens = stock(model.encoder), 0.0, 0
+        rnn, total, tokens = stock(model.encoder), 0.0, 0
         for number in numbers:
             ids = torch.tensor(ids_of(data, number))
-            hidden, _ = net(model.embeddings[0].weight[torch.cat([torch.tensor([END]), ids])])
+            hidden, _ = rnn(model.embeddings[0].weight[torch.cat([torch.tensor([END]), ids])])
             logits = model.softmax.linear(hidden)
             total = total + F.cross_entropy(logits, torch.cat([ids, torch.tensor([END])]), reduction="sum")
             tokens += len(ids) + 1
         (total / tokens).backward()
         torch.testing.assert_close(loss, total / tokens)
-        weights = dict(net.named_parameters())
+        weights = dict(rnn.named_parameters())
         for name, gradient in mine.items():
             theirs = weights[name.removeprefix("encoder.")] if "encoder" in name else model.get_parameter(name)
             torch.testing.assert_close(gradient, theirs.grad, msg=name)
 
-    def test_scores_of_rows_are_those_of_the_loss(self, rows, trainer):
+    def test_predicted_nll_agrees_with_the_loss(self, rows, trainer):
         model, data = build(rows)
         run = trainer()
         (scores,) = run.test(model, data, verbose=False)
@@ -76,7 +76,7 @@ class TestSentences:
         line = lines[0]
         assert line["perplexity"] == pytest.approx(math.exp(np.mean([*line["nll"], line["end_nll"]])), rel=1e-5)
 
-    def test_a_net_that_knows_nothing_has_as_many_choices_as_there_are_classes(self, rows, trainer):
+    def test_the_perplexity_of_a_uniform_model_is_the_number_of_classes(self, rows, trainer):
         model, data = build(rows)
         nn.init.zeros_(model.softmax.linear.weight)
         nn.init.zeros_(model.softmax.linear.bias)
@@ -86,7 +86,7 @@ class TestSentences:
         assert scores["test_bits_per_character"] == pytest.approx(math.log2(classes), rel=1e-5)
 
     def test_every_token_weighs_the_same_in_every_batch(self, rows, trainer):
-        """Steps of plain SGD at rate 0 sum to one on all rows: the loss is a sum over a constant, ends included."""
+        """The gradients of an epoch at learning rate 0 sum to those of one step on all rows, ends included."""
         model, data = build(rows, optimizer=partial(torch.optim.SGD, lr=0.0))
         found = []
 
@@ -163,7 +163,7 @@ def test_checkpoint_rebuilds_the_model_from_plain_types(rows, trainer, tmp_path,
         assert again.softmax.linear.weight is again.embeddings[0].weight
 
 
-def test_learns_eight_rows_by_heart(trainer):
+def test_overfits_eight_rows(trainer):
     few = datasets.Dataset.from_dict({"text": [f"{i} {word}" for i, word in enumerate(texts(8, 5, (6, 9)))]})
     model, data = build(
         {"train": few, "validation": few}, encoder=partial(GRU, hidden_size=32), optimizer=partial(ADAM, lr=0.03)
@@ -172,7 +172,8 @@ def test_learns_eight_rows_by_heart(trainer):
     run.fit(model, data)
     (scores,) = trainer().validate(model, data, verbose=False)
     tokens = sum(len(text) + 1 for text in few["text"])
-    assert scores["val_loss"] == pytest.approx(8 * math.log(8) / tokens, abs=0.02)  # which row it is, and no more
+    # Only the choice of the row is uncertain.
+    assert scores["val_loss"] == pytest.approx(8 * math.log(8) / tokens, abs=0.02)
     assert model.generate([text[0] for text in few["text"]], 20, temperature=0) == few["text"][:]
 
 
@@ -186,7 +187,7 @@ class TestHardData:
         assert math.isfinite(scores["test_loss"])
         assert model.generate(["Ωa"], 3, may_end=False)[0].startswith("<unk>a")
 
-    def test_an_empty_batch_takes_part_without_changing_anything(self, rows):
+    def test_a_batch_without_rows_has_zero_gradients(self, rows):
         model, data = build(rows)
         model.step(data.rows("train")[[]], "train").backward()
         assert all(p.grad is not None and p.grad.abs().sum() == 0 for p in model.parameters())
@@ -207,13 +208,13 @@ class TestRegularisation:
         _, penalty, _ = model.eval()._score(ids, target, model.encoder, None)
         assert penalty == 0
 
-    def test_dropouts_act_in_training_alone(self, rows):
+    def test_dropout_acts_only_in_training(self, rows):
         model, data = build(rows, embedding_dropout=0.5, input_dropout=0.5, output_dropout=0.5)
         batch = data.rows("train")[[0, 3, 7]]
         assert not torch.equal(model.train()(batch.inputs).data, model(batch.inputs).data)
         assert torch.equal(model.eval()(batch.inputs).data, model(batch.inputs).data)
 
-    def test_the_whole_recipe(self, rows, trainer):
+    def test_awd_lstm_with_all_options(self, rows, trainer):
         """AWD-LSTM: its dropouts and penalties, tied weights, SGD with averaging, words instead of characters."""
         made = {
             split: datasets.Dataset.from_dict({"words": [text.split() for text in rows[split]["text"]]})

@@ -1,4 +1,4 @@
-"""Language models in processes of their own: from a checkpoint alone, and on two ranks."""
+"""Language models in other processes: from a checkpoint alone, and on two ranks."""
 
 import json
 import math
@@ -47,7 +47,7 @@ def lines():
     return ["".join(draw.choice("abcdefg ") for _ in range(draw.randint(1, 12))) for _ in range(60)]
 
 
-def test_a_checkpoint_suffices_for_test_and_predict(lines, tmp_path, monkeypatch):
+def test_a_checkpoint_alone_tests_and_predicts(lines, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("text.txt").write_text("\n".join(lines) + "\n")
     Path("config.yaml").write_text(CONFIG)
@@ -98,7 +98,7 @@ for kind in ("sentences", "continuous"):
 
 
 def made(kind, folder):
-    """A model and its data, the same in every process; row by row all rows in one step."""
+    """Build a model and its data, equal in every process; row by row, one step has all rows."""
     options = {"max_tokens": 10_000} if kind == "sentences" else {"continuous": Continuous(batch_size=4, bptt=20)}
     data = SequenceDataModule(datasets.load_from_disk(folder), inputs="text", test_fraction=0.2, **options)
     optimizer = partial(torch.optim.SGD, lr=0.5)
@@ -106,7 +106,7 @@ def made(kind, folder):
     return LanguageModel(data.spec, **parts, tied=True, optimizer=optimizer), data
 
 
-def test_two_ranks_learn_and_measure_as_one(lines, tmp_path, trainer, loopback):
+def test_two_ranks_train_and_score_as_one(lines, tmp_path, trainer, loopback):
     datasets.Dataset.from_dict({"text": lines}).save_to_disk(tmp_path / "rows")
     (tmp_path / "run.py").write_text(_SCRIPT)
     here = str(Path(__file__).parent)
