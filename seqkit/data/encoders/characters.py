@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tokenizers
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from seqkit.data.encoders.base import Encoder, RowError, require_fitted
 from seqkit.data.encoders.columns import (
@@ -22,12 +21,12 @@ from seqkit.data.encoders.columns import (
     require_values,
     unflatten,
 )
-from seqkit.data.encoders.tokenizer import dump_vocabulary, load_tokenizer, new_tokenizer
+from seqkit.data.encoders.tokenizer import TokenizerEncoder, dump_vocabulary, new_tokenizer
 
 _NUM_CODE_POINTS = 0x110000
 
 
-class Characters(Encoder):
+class Characters(TokenizerEncoder):
     """One id per character (code point), white space included; id 0 is every character that is too rare.
 
     Reads a column of strings, or of lists of single characters.
@@ -37,17 +36,9 @@ class Characters(Encoder):
         tokenizer: The learned WordLevel tokenizer of the `tokenizers` library over characters, as JSON.
     """
 
-    kind = "ids"
-    item_feature = datasets.Value("int32")
-
     def __init__(self, min_frequency: int = 1, tokenizer: str | None = None) -> None:
         self.min_frequency = min_frequency
         self.tokenizer = tokenizer
-
-    @cached_property
-    def model(self) -> Tokenizer:
-        """The vocabulary, as a tokenizer of the `tokenizers` library."""
-        return load_tokenizer(self.tokenizer, self)
 
     @cached_property
     def ids(self) -> NDArray[np.int32]:
@@ -57,11 +48,6 @@ class Characters(Encoder):
             if len(character) == 1:
                 table[ord(character)] = number
         return table
-
-    @property
-    def size(self) -> int:
-        """Number of ids."""
-        return int(self.model.get_vocab_size())
 
     def fit(self, dataset: datasets.Dataset, column: str) -> Self:
         """Return an encoder with the characters of a column of strings."""
@@ -149,7 +135,7 @@ class WordCharacters(Encoder):
 
 
 def _read_characters(values: pa.Array, feature: Any) -> tuple[pa.Array, NDArray[np.int64]]:
-    """Return strings that hold all rows' characters, and the number of characters of each row."""
+    """Return strings with the characters of all rows, and the number of characters of each row."""
     if is_text_feature(feature):
         require_values(values)
         return values, pc.utf8_length(values).to_numpy().astype(np.int64)

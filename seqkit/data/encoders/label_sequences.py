@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from seqkit.data.encoders.base import Encoder, RowError, require_fitted
+from seqkit.data.encoders.base import RowError
 from seqkit.data.encoders.columns import (
     flatten,
     is_list_feature,
@@ -21,11 +21,11 @@ from seqkit.data.encoders.columns import (
     sum_segments,
     unflatten,
 )
-from seqkit.data.encoders.labels import check_labels, label_name, no_labels_error
+from seqkit.data.encoders.labels import LabelEncoder, check_labels, label_name, no_labels_error
 from seqkit.labels import END, UNKNOWN
 
 
-class LabelSequences(Encoder):
+class LabelSequences(LabelEncoder):
     """Label sequences with lengths of their own: the phones of a word, the text of an utterance.
 
     Reads a column of strings, whose characters are the labels; of lists of labels (strings, `ClassLabel` ids or
@@ -44,11 +44,6 @@ class LabelSequences(Encoder):
     def __init__(self, names: list[str] | None = None, characters: bool = False) -> None:
         self.names = names
         self.characters = characters
-
-    @property
-    def size(self) -> int:
-        """Number of labels."""
-        return len(require_fitted(self.names, self, "names"))
 
     def fit(self, dataset: datasets.Dataset, column: str) -> Self:
         """Return an encoder with the labels of a column."""
@@ -71,7 +66,7 @@ class LabelSequences(Encoder):
     def encode_array(self, values: pa.Array, feature: Any) -> pa.Array:
         """Encode strings, lists of labels or lists of lists of labels; see the base class."""
         labels, leaf, lengths, counts = self._read_references(values, feature)
-        index = {name: number for number, name in enumerate(require_fitted(self.names, self, "names"))}
+        index = {name: number for number, name in enumerate(self.fitted_names)}
         ids = np.full(len(labels) + len(lengths), END, dtype=np.int64)
         is_label = np.ones(len(ids), dtype=bool)
         is_label[(lengths + 1).cumsum() - 1] = False
@@ -82,7 +77,7 @@ class LabelSequences(Encoder):
 
     def decode(self, values: Sequence[Any]) -> list[Any]:
         """Return the references of each row of ids, each a list of names; None for an unknown label."""
-        names = require_fitted(self.names, self, "names")
+        names = self.fitted_names
         rows = []
         for row in values:
             references: list[list[str | None]] = []

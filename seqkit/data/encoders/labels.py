@@ -26,7 +26,27 @@ from seqkit.data.encoders.columns import (
 _UNKNOWN = -1
 
 
-class Labels(Encoder):
+class LabelEncoder(Encoder):
+    """An encoder of labels.
+
+    Attributes:
+        names: The classes, in the order of their ids, or None if the encoder is not fitted.
+    """
+
+    names: list[str] | None
+
+    @property
+    def size(self) -> int:
+        """Number of classes."""
+        return len(self.fitted_names)
+
+    @property
+    def fitted_names(self) -> list[str]:
+        """The classes; raises ValueError if the encoder is not fitted."""
+        return require_fitted(self.names, self, "names")
+
+
+class Labels(LabelEncoder):
     """One class per token or per sequence, from `ClassLabel` ids, strings, integers or booleans.
 
     A missing label (null, or a negative id) becomes -100, which losses and metrics ignore.
@@ -44,11 +64,6 @@ class Labels(Encoder):
         self.names = names
         self.ignore = ignore
 
-    @property
-    def size(self) -> int:
-        """Number of classes."""
-        return len(require_fitted(self.names, self, "names"))
-
     def fit(self, dataset: datasets.Dataset, column: str) -> Self:
         """Return an encoder with the labels of a column."""
         if self.names is not None:
@@ -62,13 +77,12 @@ class Labels(Encoder):
         if is_list_feature(feature):
             values, lengths = flatten(values)
             feature = feature.feature
-        names = require_fitted(self.names, self, "names")
-        ids = pa.array(_class_ids(values, feature, names, lengths, ignore=self.ignore or ()))
+        ids = pa.array(_class_ids(values, feature, self.fitted_names, lengths, ignore=self.ignore or ()))
         return ids if lengths is None else unflatten(ids, lengths)
 
     def decode(self, values: Sequence[Any]) -> list[Any]:
         """Return the name for each id, or the names for each row of ids; None for -100."""
-        names = require_fitted(self.names, self, "names")
+        names = self.fitted_names
 
         def name(number: int) -> str | None:
             return None if number == IGNORE_INDEX else names[number]
@@ -76,7 +90,7 @@ class Labels(Encoder):
         return [[name(int(n)) for n in row] if np.ndim(row) else name(int(row)) for row in values]
 
 
-class MultiLabels(Encoder):
+class MultiLabels(LabelEncoder):
     """Any number of classes per token or per sequence, as a vector of zeros and ones, (C,) float32.
 
     Reads a list of labels for each sequence, or a list of such lists, one per token.
@@ -89,11 +103,6 @@ class MultiLabels(Encoder):
 
     def __init__(self, names: list[str] | None = None) -> None:
         self.names = names
-
-    @property
-    def size(self) -> int:
-        """C, the number of classes."""
-        return len(require_fitted(self.names, self, "names"))
 
     @property
     def item_feature(self) -> Any:
@@ -119,7 +128,7 @@ class MultiLabels(Encoder):
         labels, counts = flatten(values)
         row_counts = counts if tokens is None else sum_segments(counts, tokens)  # number of labels of each row
         require_values(labels, row_counts)
-        ids = _class_ids(labels, feature, require_fitted(self.names, self, "names"), row_counts)
+        ids = _class_ids(labels, feature, self.fitted_names, row_counts)
         multi_hot = np.zeros((len(counts), self.size), dtype=np.float32)
         multi_hot[np.repeat(np.arange(len(counts)), counts), ids] = 1.0
         vectors = pa.FixedSizeListArray.from_arrays(pa.array(multi_hot.ravel()), self.size)
@@ -127,7 +136,7 @@ class MultiLabels(Encoder):
 
     def decode(self, values: Sequence[Any]) -> list[Any]:
         """Return the names whose number is above one half, for each vector or each row of vectors."""
-        names = require_fitted(self.names, self, "names")
+        names = self.fitted_names
 
         def above(vector: Any) -> list[Any]:
             if np.ndim(vector) > 1 or not len(vector):

@@ -13,7 +13,7 @@ from seqkit.data.encoders.base import Encoder, RowError
 from seqkit.data.encoders.characters import Characters
 from seqkit.data.encoders.columns import leaf_feature, list_depth
 from seqkit.data.encoders.label_sequences import LabelSequences
-from seqkit.data.encoders.labels import Labels, MultiLabels
+from seqkit.data.encoders.labels import LabelEncoder, Labels, MultiLabels
 from seqkit.data.encoders.numbers import Features, Ids, Values
 from seqkit.data.encoders.shapes import ShapedWords
 from seqkit.data.encoders.words import Words
@@ -84,7 +84,7 @@ def learn_spec(
         entry["per"] = "token" if list_depth(feature) > isinstance(encoder, MultiLabels) else "sequence"
         if isinstance(encoder, LabelSequences):
             entry["per"] = "unaligned"
-        if isinstance(encoder, Labels | MultiLabels | LabelSequences):
+        if isinstance(encoder, LabelEncoder):
             entry["names"] = encoder.names
     return spec
 

@@ -1,4 +1,4 @@
-"""Ids of a trained tokenizer, and the tokenizers that hold the vocabularies of other encoders."""
+"""Ids of trained tokenizers, and the tokenizers that keep the vocabularies of other encoders."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -17,7 +17,31 @@ from seqkit.data.encoders.columns import is_text_feature, require_values, unflat
 UNKNOWN = "<unk>"
 
 
-class TokenizerFile(Encoder):
+class TokenizerEncoder(Encoder):
+    """An encoder whose vocabulary is a tokenizer of the `tokenizers` library.
+
+    Attributes:
+        tokenizer: The tokenizer as JSON, or None if the encoder is not fitted.
+    """
+
+    kind = "ids"
+    item_feature = datasets.Value("int32")
+    tokenizer: str | None
+
+    @cached_property
+    def model(self) -> Tokenizer:
+        """The tokenizer, without padding."""
+        model = Tokenizer.from_str(require_fitted(self.tokenizer, self, "vocabulary"))
+        model.no_padding()
+        return model
+
+    @property
+    def size(self) -> int:
+        """Number of ids."""
+        return int(self.model.get_vocab_size())
+
+
+class TokenizerFile(TokenizerEncoder):
     """Ids of any trained tokenizer of the `tokenizers` library, from a column of strings.
 
     Args:
@@ -26,27 +50,12 @@ class TokenizerFile(Encoder):
         tokenizer: The content of the file, instead of its path, as in a checkpoint.
     """
 
-    kind = "ids"
-    item_feature = datasets.Value("int32")
-
     def __init__(self, path: str | None = None, special_tokens: bool = True, tokenizer: str | None = None) -> None:
         if (path is None) == (tokenizer is None):
             raise ValueError("TokenizerFile needs either the path of a tokenizer's JSON file or its content")
         self.path = path
         self.special_tokens = special_tokens
         self.tokenizer = tokenizer if path is None else Path(path).read_text(encoding="utf-8")
-
-    @cached_property
-    def model(self) -> Tokenizer:
-        """The tokenizer, without padding."""
-        model = load_tokenizer(self.tokenizer, self)
-        model.no_padding()
-        return model
-
-    @property
-    def size(self) -> int:
-        """Number of ids."""
-        return int(self.model.get_vocab_size())
 
     def init_args(self) -> dict[str, Any]:
         """Return the constructor's arguments, with the content of the file instead of its path."""
@@ -70,11 +79,6 @@ class TokenizerFile(Encoder):
         """Return the text of each row of ids."""
         decoded: list[Any] = self.model.decode_batch([[int(number) for number in row] for row in values])
         return decoded
-
-
-def load_tokenizer(tokenizer: str | None, encoder: Encoder) -> Tokenizer:
-    """Return the tokenizer that an encoder keeps as JSON."""
-    return Tokenizer.from_str(require_fitted(tokenizer, encoder, "vocabulary"))
 
 
 def new_tokenizer() -> Tokenizer:

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from typing import Any, Self
 
 import datasets
@@ -13,7 +12,7 @@ import tokenizers
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from seqkit.data.encoders.base import Encoder, RowError
+from seqkit.data.encoders.base import RowError
 from seqkit.data.encoders.columns import (
     flatten,
     is_list_feature,
@@ -23,10 +22,10 @@ from seqkit.data.encoders.columns import (
     require_values,
     unflatten,
 )
-from seqkit.data.encoders.tokenizer import dump_vocabulary, load_tokenizer, new_tokenizer
+from seqkit.data.encoders.tokenizer import TokenizerEncoder, dump_vocabulary, new_tokenizer
 
 
-class Words(Encoder):
+class Words(TokenizerEncoder):
     """One id per word; id 0 is every word that is too rare in the training split.
 
     A word is one element of a list, whatever characters it has. A column of texts is split into words and
@@ -39,9 +38,6 @@ class Words(Encoder):
         column: The dataset's column; by default the one with the input's name.
     """
 
-    kind = "ids"
-    item_feature = datasets.Value("int32")
-
     def __init__(
         self,
         min_frequency: int = 1,
@@ -53,16 +49,6 @@ class Words(Encoder):
         self.lowercase = lowercase
         self.tokenizer = tokenizer
         self.column = column
-
-    @cached_property
-    def model(self) -> Tokenizer:
-        """The vocabulary, as a tokenizer of the `tokenizers` library."""
-        return load_tokenizer(self.tokenizer, self)
-
-    @property
-    def size(self) -> int:
-        """Number of ids."""
-        return int(self.model.get_vocab_size())
 
     def fit(self, dataset: datasets.Dataset, column: str) -> Self:
         """Return an encoder with the vocabulary of a column of lists of strings, or of texts."""

@@ -60,7 +60,7 @@ def parse_cached(
 ) -> datasets.Dataset:
     """Return ``Dataset.from_dict(parse(*paths, **options), features)``, memory-mapped from a cached Arrow file.
 
-    The Arrow file lies in the cache folder of `datasets`. Its name is a hash of the files' contents, the options,
+    The Arrow file is in the cache folder of `datasets`. Its name is a hash of the files' contents, the options,
     the features and the parser's source code, so an unchanged file is parsed once. The hash is also the dataset's
     fingerprint: `datasets` caches what is ``map``-ped over it, which it does not do for datasets in memory.
 

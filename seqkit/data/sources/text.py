@@ -16,7 +16,7 @@ class Text(Source):
     r"""Plain text files (UTF-8, optionally gzipped), in the order of the file; every line end becomes ``\n``.
 
     Columns: ``text``, one line a row without its line end, and ``words``, the line split at white space. Without
-    ``lines``, one row holds the whole file in ``text``, line ends included.
+    ``lines``, one row contains the whole file in ``text``, line ends included.
 
     Args:
         train: The training file.
