@@ -9,17 +9,16 @@ import yaml
 from hypothesis import settings
 from lightning.pytorch import Trainer
 
-# Derandomised: a failure on one machine is a failure on all. No deadline: machines are noisy.
+# Derandomised, so that a failure can be reproduced on any machine. No deadline, as machines are noisy.
 settings.register_profile("seqkit", max_examples=50, deadline=None, derandomize=True)
 settings.load_profile("seqkit")
 
-
-# The tests' nets are too small for a second thread to help, and threads of several runs get in each other's way.
+# The models in the tests are too small for a second thread to help, and parallel runs would compete for cores.
 torch.set_num_threads(1)
 
 
 def pytest_addoption(parser):
-    parser.addoption("--data-dir", default=None, help="folder of the real data sets, for -m data")
+    parser.addoption("--data-dir", default=None, help="folder of the real data sets for -m data")
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +31,7 @@ def data_dir(request):
 
 @pytest.fixture(scope="session", autouse=True)
 def datasets_cache(tmp_path_factory):
-    """A cache of its own for every run: nothing is taken from, or left in, the user's."""
+    """Use a new cache for every run, so that the user's is neither read nor changed."""
     folder = tmp_path_factory.mktemp("datasets")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets.config, "HF_DATASETS_CACHE", folder)
@@ -41,7 +40,7 @@ def datasets_cache(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def loopback():
-    """For tests of several processes: skips them where these cannot talk to each other."""
+    """Skip tests of several processes if these cannot communicate."""
     try:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -53,7 +52,7 @@ def loopback():
 
 @pytest.fixture
 def trainer(tmp_path):
-    """Makes Trainers that leave nothing behind and say nothing."""
+    """Create Trainers that write no files and print nothing."""
 
     def make(**options):
         defaults = {
@@ -70,7 +69,7 @@ def trainer(tmp_path):
 
 
 def _rows(count, seed, lengths=(1, 9)):
-    """Rows whose labels can be learned: a token's tag is its word's parity, a row's label its first word's."""
+    """Rows with labels that a model can learn: tags and labels follow the parity of the words."""
     random = np.random.default_rng(seed)
     words = [random.integers(0, 20, n) for n in random.integers(*lengths, count)]
     return {
