@@ -17,7 +17,7 @@ def main(args: Sequence[str] | None = None) -> Any:
     Returns:
         What ``sweep`` found; for all other subcommands the :class:`~seqkit.cli.SequenceCLI` after its run.
     """
-    words = sys.argv[1:] if args is None else list(args)
-    if words[:1] == ["sweep"]:
-        return sweep_command(words[1:])
-    return SequenceCLI(None if args is None else words)
+    arguments = sys.argv[1:] if args is None else list(args)
+    if arguments[:1] == ["sweep"]:
+        return sweep_command(arguments[1:])
+    return SequenceCLI(None if args is None else arguments)

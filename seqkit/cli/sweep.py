@@ -53,11 +53,11 @@ def sweep(options: Sequence[str], seeds: Sequence[int], *, test: bool = False) -
     }
 
 
-def sweep_command(words: Sequence[str]) -> dict[str, Any]:
+def sweep_command(arguments: Sequence[str]) -> dict[str, Any]:
     """Parse the command line, run :func:`sweep`, print its table and write its result as JSON.
 
     Args:
-        words: The arguments after ``python -m seqkit sweep``.
+        arguments: The arguments after ``python -m seqkit sweep``.
     """
     parser = argparse.ArgumentParser(
         prog="python -m seqkit sweep",
@@ -69,7 +69,7 @@ def sweep_command(words: Sequence[str]) -> dict[str, Any]:
         "--test", action="store_true", help="score the test split as well; use it once, after all decisions"
     )
     parser.add_argument("--output", type=Path, help="a JSON file for all values")
-    given, options = parser.parse_known_args(list(words))
+    given, options = parser.parse_known_args(list(arguments))
     result = sweep(options, given.seeds, test=given.test)
     _report(result, given.output)
     return result

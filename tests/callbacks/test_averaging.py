@@ -4,7 +4,6 @@ from types import SimpleNamespace
 import datasets
 import pytest
 import torch
-from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from seqkit import LanguageModel, SequenceDataModule
@@ -27,8 +26,8 @@ def fit(trainer):
             embedding=partial(Embedding, embedding_dim=4),
             optimizer=SGD,
         )
-        made: Trainer = trainer(callbacks=list(callbacks), **({"max_epochs": 3} | options))
-        made.fit(model, data, ckpt_path=ckpt_path, weights_only=True if ckpt_path else None)
+        fitted = trainer(callbacks=list(callbacks), **({"max_epochs": 3} | options))
+        fitted.fit(model, data, ckpt_path=ckpt_path, weights_only=True if ckpt_path else None)
         return model
 
     return run

@@ -56,7 +56,7 @@ def test_the_averages_are_those_of_the_weights_after_each_step(averaging, splits
     expected = means(steps.states) if averaging is WeightAveraging else moving(steps.states, 0.8)
     for actual, correct in zip(model.parameters(), expected, strict=True):
         torch.testing.assert_close(actual.detach(), correct)
-    # The checkpoint holds the average, too, and suffices alone.
+    # The checkpoint holds the average, too, and nothing else is needed to test it.
     again = Tagger.load_from_checkpoint(best.last_model_path, weights_only=True)
     for actual, correct in zip(again.parameters(), expected, strict=True):
         torch.testing.assert_close(actual.detach(), correct)

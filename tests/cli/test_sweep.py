@@ -44,8 +44,8 @@ def test_scores_averaged_weights(folder):
     averaging = ["--trainer.callbacks+=lightning.pytorch.callbacks.EMAWeightAveraging"]
     result = main(["sweep", "--seeds", "3", "--config", "config.yaml", *averaging, *QUIET])
     (checkpoint,) = Path().rglob("best*.ckpt")
-    alone = main(["validate", "--ckpt_path", str(checkpoint), *QUIET]).trainer.callback_metrics["val_loss"]
-    assert result["scores"]["val_loss"] == [pytest.approx(float(alone), rel=1e-5)]
+    validated = main(["validate", "--ckpt_path", str(checkpoint), *QUIET]).trainer.callback_metrics["val_loss"]
+    assert result["scores"]["val_loss"] == [pytest.approx(float(validated), rel=1e-5)]
 
 
 def test_only_the_first_rank_writes(tmp_path, monkeypatch):

@@ -33,8 +33,8 @@ def weights(model):
 
 
 def test_finds_a_learning_rate_and_leaves_the_model_unchanged(splits, trainer, tmp_path):
-    plain, data = build(splits)
-    trainer(max_epochs=2).fit(plain, data)
+    expected, data = build(splits)
+    trainer(max_epochs=2).fit(expected, data)
     model, data = build(splits)
     before = weights(model)
     run = trainer(max_epochs=2)
@@ -43,7 +43,7 @@ def test_finds_a_learning_rate_and_leaves_the_model_unchanged(splits, trainer, t
     assert (tmp_path / "new" / "lr.png").read_bytes().startswith(b"\x89PNG")
     assert torch.equal(weights(model), before)
     run.fit(model, data)
-    assert torch.equal(weights(model), weights(plain))
+    assert torch.equal(weights(model), weights(expected))
 
 
 def test_doubles_the_budget_until_a_batch_holds_all_rows(splits, trainer):
