@@ -1,4 +1,4 @@
-"""Two processes against one, each run as a user would: a script with default flags."""
+"""Two processes compared with one, each run as a script with default flags."""
 
 import json
 import subprocess
@@ -77,15 +77,15 @@ def run(folder, devices, accumulate, max_tokens, precision="64-true", *, streami
 def runs(splits, tmp_path_factory, loopback):
     folder = tmp_path_factory.mktemp("distributed")
     splits.save_to_disk(folder / "splits")
-    # One step on all rows in both: one batch, or two ranks with two micro-batches each.
+    # Both take one step on all rows: one batch, or two ranks with two micro-batches each.
     return run(folder, 1, 1, 10_000), run(folder, 2, 2, 150), run(folder, 2, 1, 40, streaming=True)
 
 
 def test_two_ranks_with_two_micro_batches_step_as_one_process_with_one_batch(runs):
-    (alone, one, _), (together, two, _), _ = runs
+    (single, one, _), (distributed, two, _), _ = runs
     assert one["steps"] == two["steps"] == 1
-    for name, weight in alone.items():
-        torch.testing.assert_close(together[name], weight, rtol=1e-10, atol=1e-12)
+    for name, weight in single.items():
+        torch.testing.assert_close(distributed[name], weight, rtol=1e-10, atol=1e-12)
 
 
 def test_two_ranks_give_the_metrics_of_one(runs):
@@ -113,7 +113,7 @@ def test_two_ranks_fit_on_a_stream_and_test_every_row_once(runs, splits):
     trainer = Trainer(
         accelerator="cpu", precision="64-true", logger=False, enable_progress_bar=False, enable_model_summary=False
     )
-    alone = trainer.test(model, data, verbose=False)[0]
+    single = trainer.test(model, data, verbose=False)[0]
     assert scores["steps"] > 1
-    for name, value in alone.items():
+    for name, value in single.items():
         assert scores[name] == pytest.approx(value, rel=1e-6), name

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from seqkit.batch import Batch
 from seqkit.data.lightning import SequenceDataModule
-from seqkit.data.lightning.loaders import as_it_is
+from seqkit.data.lightning.loaders import identity
 from seqkit.figures import new_figure
 from seqkit.files import atomic_write
 from seqkit.tasks import SequenceModule
@@ -122,7 +122,7 @@ def _heaviest_batch(data: SequenceDataModule, budget: int) -> tuple[Batch, bool]
     data = copy.copy(data)
     data.max_tokens, data.longest_first = budget, True
     rows = data.rows("train", training=True)
-    sampler = data.sampler(rows, training=True, alone=True)
+    sampler = data.sampler(rows, training=True, single_rank=True)
     return rows[next(iter(sampler))], len(sampler) == 1
 
 
@@ -157,7 +157,7 @@ def _try_batch(trainer: Trainer, model: SequenceModule, batch: Batch) -> dict[st
     if on_gpu:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
-    loader: Any = DataLoader([batch] * _STEPS, batch_size=None, collate_fn=as_it_is)  # type: ignore[arg-type]
+    loader: Any = DataLoader([batch] * _STEPS, batch_size=None, collate_fn=identity)  # type: ignore[arg-type]
     try:
         trial_trainer.fit(model, loader, loader)
     except RuntimeError as error:

@@ -63,7 +63,9 @@ def test_both_columns_share_the_vocabulary():
         ValueError, match=r"inputs \['one'\] and unaligned \['other'\] make no pair: .* the same enco"
     ):
         Classifier(
-            SequenceDataModule(rows, own, "y", 9, unaligned="other").spec, encoder=ENCODER, embedding=EMBEDDING
+            SequenceDataModule(rows, own, "y", max_tokens=9, unaligned="other").spec,
+            encoder=ENCODER,
+            embedding=EMBEDDING,
         )
 
 

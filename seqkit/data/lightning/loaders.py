@@ -1,23 +1,29 @@
-"""What the data module needs to make Lightning load planned batches: loaders and their place in the Trainer."""
+"""Data loaders of packed batches, in the form that Lightning does not replace."""
 
 from typing import Any
 
 import torch
 from lightning.fabric.utilities import move_data_to_device
-from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.nn.utils.rnn import PackedSequence
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, SequentialSampler
 from torch.utils.data import Dataset as TorchDataset
 
 from seqkit.batch import Batch
 from seqkit.data.batching.sampler import LengthBucketSampler
-from seqkit.data.continuous import ContinuousText
+from seqkit.data.continuous import BPTTSampler, ContinuousText
 from seqkit.data.rows.packed_rows import RaggedRows
 from seqkit.data.streaming.loader import StreamLoader
 
 
 class PlannedBatches(TorchDataset[Batch]):
-    """The batches of a plan, by number."""
+    """The batches of a plan as a dataset: item *i* is batch *i*.
+
+    Lightning's ``overfit_batches`` replaces the sampler by one that counts items and shares them among the ranks.
+
+    Args:
+        rows: What the batches are taken from.
+        plan: Index into ``rows`` of each batch.
+    """
 
     def __init__(self, rows: RaggedRows | ContinuousText, plan: list[Any]) -> None:
         self.rows = rows
@@ -31,83 +37,112 @@ class PlannedBatches(TorchDataset[Batch]):
 
 
 class PlannedLoader(DataLoader[Batch]):
-    """A loader that Lightning takes for resumable; its state travels in the data module's."""
+    """Load the batches that a sampler plans; made by :func:`planned_loader`.
+
+    Lightning takes it for resumable, as it has ``state_dict``. The state itself is the data module's. The
+    constructor is DataLoader's, because Lightning makes such a loader again for ``predict``.
+    """
 
     def __len__(self) -> int:
-        """Number of batches of the current epoch, those before a resume included, as Lightning counts."""
+        """Return the number of batches of the current epoch, as Lightning counts them: from its beginning."""
         sampler = self.sampler
         return sampler.epoch_batches if isinstance(sampler, LengthBucketSampler) else super().__len__()
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing."""
+        """Return nothing."""
         return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Nothing to load."""
+        """Load nothing."""
 
 
 class ModuleStreamLoader(StreamLoader):
-    """A stream's loader that Lightning takes for resumable; its state travels in the data module's."""
+    """Load a stream.
+
+    Lightning takes it for resumable, as it has ``state_dict``. The state itself is the data module's.
+    """
 
     def state_after(self, step: int, epoch: int) -> dict[str, Any]:
-        """The state after so many batches of an epoch, the one that is running or the next."""
-        running = epoch == int(self.dataset.epoch)
-        state = super().state_dict(step) if running else super().state_dict() | {"batches": 0, "position": None}
+        """Return the state after ``step`` batches of an epoch, the current one or the next."""
+        current = epoch == int(self.dataset.epoch)
+        state = super().state_dict(step) if current else super().state_dict() | {"batches": 0, "position": None}
         return state | {"epoch": epoch}
 
+    def require_one_process(self) -> None:
+        """Check that the rows' numbers are those of the stream, as predictions need them.
+
+        Raises:
+            ValueError: Several processes read the stream.
+        """
+        ranks = self.dataset.num_replicas
+        if ranks * max(self.num_workers, 1) > 1:
+            raise ValueError(
+                f"predict from a stream keeps the rows' numbers in one process only, but there are {ranks} ranks "
+                f"with {self.num_workers} workers; use devices=1 and num_workers=0, or streaming=False"
+            )
+
     def resume(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Continue from a state."""
         super().load_state_dict(state)
 
     def state_dict(self, step: int | None = None) -> dict[str, Any]:  # noqa: ARG002
-        """Nothing."""
+        """Return nothing."""
         return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Nothing to load."""
+        """Load nothing."""
 
 
-class EpochLength(Callback):
-    """Fits Lightning's counters to a resumed epoch: on another number of ranks it has another number of batches.
-
-    Lightning takes the number once, when it sets up the loader, for all epochs.
+def planned_loader(
+    batches: RaggedRows | ContinuousText | PlannedBatches,
+    sampler: LengthBucketSampler | BPTTSampler | SequentialSampler,
+    num_workers: int,
+    seed: int,
+) -> PlannedLoader:
+    """Return a loader of the batches that a sampler plans.
 
     Args:
-        epoch_begins: Whether the run was interrupted between two epochs.
+        batches: Rows, or a text, indexed by what the sampler yields.
+        sampler: The plan.
+        num_workers: Processes that gather batches.
+        seed: Seed of the workers' seeds, so that loaders do not change the global random state.
     """
-
-    def __init__(self, epoch_begins: bool) -> None:
-        self._epoch_begins = epoch_begins
-        self._reload_every: int | None = None
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Let the epochs after the resumed one be set up anew; see that a finished epoch counts as finished."""
-        progress = trainer.fit_loop.epoch_loop.batch_progress.current
-        if self._epoch_begins:
-            missing = int(trainer.num_training_batches) - progress.ready if progress.ready else 0
-            for counter in ("ready", "started", "processed", "completed"):
-                setattr(progress, counter, getattr(progress, counter) + missing)
-            return
-        loader: Any = trainer.train_dataloader
-        if len(loader) != len(loader.sampler):
-            self._reload_every = _set_reload(trainer, 1)
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """An epoch begins, with loaders of its own."""
-        if self._reload_every is not None:
-            _set_reload(trainer, self._reload_every)
-            self._reload_every = None
+    return PlannedLoader(
+        batches,
+        sampler=sampler,
+        batch_size=None,  # the sampler yields whole batches, and Lightning does not replace it
+        collate_fn=identity,
+        num_workers=num_workers,
+        persistent_workers=num_workers > 0,
+        pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator().manual_seed(seed),
+    )
 
 
-def _set_reload(trainer: Any, epochs: int) -> int:
-    """Let Lightning set up loaders anew after so many epochs; gives what was set before."""
-    before: int = trainer.reload_dataloaders_every_n_epochs
-    trainer.reload_dataloaders_every_n_epochs = epochs
-    return before
+def overfit_loader(
+    rows: RaggedRows | ContinuousText, sampler: LengthBucketSampler | BPTTSampler, num_workers: int, seed: int
+) -> PlannedLoader:
+    """Return a loader of the sampler's batches, the same in each epoch, for Lightning's ``overfit_batches``."""
+    batches = PlannedBatches(rows, list(sampler))
+    return planned_loader(batches, SequentialSampler(batches), num_workers, seed)
 
 
-def moved(values: Any, device: torch.device) -> Any:
-    """Move packed or plain values; ``batch_sizes`` stays, as torch wants it on the CPU."""
+def move_batch(batch: Batch, device: torch.device) -> Batch:
+    """Move a batch to a device, tensor by tensor: only for plain tensors does Lightning not wait for the copy."""
+    return Batch(
+        move_data_to_device(batch.rows, device),
+        {column: _move_values(values, device) for column, values in batch.inputs.items()},
+        {column: _move_values(values, device) for column, values in batch.targets.items()},
+    )
+
+
+def identity(batch: Any) -> Any:
+    """Return the batch unchanged: the dataset has packed it."""
+    return batch
+
+
+def _move_values(values: Any, device: torch.device) -> Any:
+    """Move a tensor or a PackedSequence; ``batch_sizes`` stays on the CPU, where torch needs it."""
     if not isinstance(values, PackedSequence):
         return move_data_to_device(values, device)
     tensors = {
@@ -116,8 +151,3 @@ def moved(values: Any, device: torch.device) -> Any:
         if tensor is not None and name != "batch_sizes"
     }
     return values._replace(**tensors)
-
-
-def as_it_is(batch: Any) -> Any:
-    """The batch: the dataset has packed it."""
-    return batch

@@ -27,49 +27,25 @@ def rows_of(loader):
     return [batch.rows.tolist() for batch in loader]
 
 
-def joined(lists):
+def flat(lists):
     return list(itertools.chain.from_iterable(lists))
-
-
-class TestSplits:
-    def test_a_missing_validation_split_is_held_out_the_same_each_time(self, splits):
-        first, second = make(splits["train"]), make(splits["train"])
-        assert first.splits["train"].num_rows == 54
-        assert first.splits["validation"]["words"] == second.splits["validation"]["words"]
-        assert make(splits["train"], seed=1).splits["validation"]["words"] != first.splits["validation"]["words"]
-
-    def test_nothing_is_in_two_splits(self, splits):
-        numbered = splits["train"].add_column("number", list(range(60)))
-        made = make(numbered, validation_fraction=0.2, test_fraction=0.1).splits
-        assert sorted(n for split in made.values() for n in split["number"]) == list(range(60))
-        assert [made[name].num_rows for name in ("train", "validation", "test")] == [43, 11, 6]
-
-    def test_rows_that_cannot_be_divided_are_counted(self, splits):
-        with pytest.raises(ValueError, match=r"validation_fraction=0.1 of 1 training rows leaves none to train on"):
-            make(splits["train"].select([0]), validation_fraction=0.1).splits  # noqa: B018 -- a property
-
-    def test_given_splits_stay(self, splits):
-        assert make(splits, test_fraction=0.5).splits["test"].num_rows == 20
-
-    def test_no_validation_wanted(self, splits):
-        assert make(splits["train"], validation_fraction=0).val_dataloader() == []
 
 
 class TestLoaders:
     @pytest.mark.parametrize("split", ["val", "test", "predict"])
-    def test_evaluation_sees_every_row_once_in_full(self, splits, split):
+    def test_evaluation_yields_every_row_once_in_full(self, splits, split):
         data = make(splits, max_tokens=6)  # less than the longest row
         loader = getattr(data, f"{split}_dataloader")()
         rows = rows_of(loader)
-        assert sorted(joined(rows)) == list(range(20))
+        assert sorted(flat(rows)) == list(range(20))
         assert len(loader) == len(rows)
 
-    def test_training_sees_every_row_once_in_another_order_each_epoch(self, splits):
+    def test_training_yields_every_row_once_in_another_order_each_epoch(self, splits):
         loader = make(splits).train_dataloader()
         first = rows_of(loader)
         loader.sampler.set_epoch(1)
         second = rows_of(loader)
-        assert sorted(joined(first)) == sorted(joined(second)) == list(range(60))
+        assert sorted(flat(first)) == sorted(flat(second)) == list(range(60))
         assert first != second
         assert len(first) == len(second) == len(loader)
 
@@ -80,24 +56,25 @@ class TestLoaders:
         assert batch.targets == {}
 
     def test_workers_give_the_same_batches(self, splits):
-        alone, helped = make(splits), make(splits, num_workers=2)
-        for mine, theirs in zip(alone.train_dataloader(), helped.train_dataloader(), strict=True):
+        without, with_workers = make(splits), make(splits, num_workers=2)
+        loaders = without.train_dataloader(), with_workers.train_dataloader()
+        for mine, theirs in zip(*loaders, strict=True):
             assert mine.rows.tolist() == theirs.rows.tolist()
             assert torch.equal(mine.inputs["words"].data, theirs.inputs["words"].data)
 
-    def test_the_global_random_state_is_left_alone(self, splits):
+    def test_the_global_random_state_does_not_change(self, splits):
         state = torch.get_rng_state()
         rows_of(make(splits).train_dataloader())
         assert torch.equal(state, torch.get_rng_state())
 
-    def test_truncation_is_for_training_only(self, splits):
+    def test_only_training_truncates(self, splits):
         data = make(splits, max_tokens=4, overlong="truncate")
         assert max(len(b.inputs["words"].batch_sizes) for b in data.train_dataloader()) == 4
         assert max(len(b.inputs["words"].batch_sizes) for b in data.test_dataloader()) == 8
 
 
 class TestSpec:
-    def test_is_plain_and_json_able(self, splits):
+    def test_has_plain_types(self, splits):
         data = make(splits, inputs={"words": Words(min_frequency=2), "series": None})
         assert json.loads(json.dumps(data.spec)) == data.spec
 
@@ -141,7 +118,7 @@ class TestBadInput:
         with caplog.at_level("INFO"):
             loader = data.train_dataloader()
         assert f"{longer} of 60 rows dropped: overlong" in caplog.text
-        assert len(joined(rows_of(loader))) == 60 - longer
+        assert len(flat(rows_of(loader))) == 60 - longer
 
     def test_an_unknown_label(self, splits):
         spec = make(splits).spec
@@ -165,7 +142,7 @@ def model_for(data, dropout=0.2):
         encoder=partial(LSTM, hidden_size=8, bidirectional=True),
         embedding=partial(Embedding, embedding_dim=8),
         dropout=dropout,
-        lr_scheduler=torch.optim.lr_scheduler.CosineAnnealingLR,  # reads the number of steps while configuring
+        lr_scheduler=torch.optim.lr_scheduler.CosineAnnealingLR,  # needs the number of steps
     )
 
 
@@ -190,7 +167,7 @@ def test_a_resumed_run_ends_as_the_uninterrupted_one(splits, trainer, tmp_path, 
     expected = weights_of(model)
 
     resumed = model_for(make(splits))
-    torch.manual_seed(99)  # dropout goes on from the checkpoint's random numbers, not from these
+    torch.manual_seed(99)  # dropout continues with the checkpoint's random state, not with this one
     checkpoint = tmp_path / f"step={cut}.ckpt"
     saving().fit(resumed, make(splits, num_workers=workers), ckpt_path=checkpoint, weights_only=True)
     for name, value in weights_of(resumed).items():
@@ -206,7 +183,7 @@ def test_state_is_small_json(splits, trainer):
     assert state["epoch"] == 1
 
 
-def test_other_lengths_are_refused_on_resuming(splits, trainer, tmp_path):
+def test_resuming_with_other_lengths_raises(splits, trainer, tmp_path):
     data = make(splits)
     run = trainer(max_epochs=1)
     run.fit(model_for(data), data)

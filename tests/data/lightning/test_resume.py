@@ -1,4 +1,4 @@
-"""Where a run was interrupted it goes on, in Lightning, whatever has changed around it."""
+"""Interrupted runs continue in Lightning with the same batches, also on another number of processes."""
 
 import itertools
 import json
@@ -21,15 +21,15 @@ EPOCHS = 3
 pytestmark = pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no `val_dataloader`")
 
 
-class Net(LightningModule):
-    """Writes down the rows of each batch; one weight, for Lightning wants something to train."""
+class Recorder(LightningModule):
+    """Record the rows of each batch; the one weight is what Lightning trains."""
 
     def __init__(self, counts_steps=False):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(()))
         self.counts_steps = counts_steps
         self.seen = []
-        self.validated = []  # after so many training batches
+        self.validated = []  # numbers of training batches before each validation
 
     def training_step(self, batch, batch_idx):
         rows = batch.rows if hasattr(batch, "rows") else batch
@@ -47,7 +47,7 @@ class Net(LightningModule):
 
 
 class SaveAt(Callback):
-    """Saves when so many batches are consumed, and perhaps stops there."""
+    """Save a checkpoint after given numbers of batches, and stop if asked to."""
 
     def __init__(self, cuts, folder, stop=False):
         self.cuts, self.folder, self.stop = cuts, folder, stop
@@ -70,10 +70,10 @@ def make(splits, **options):
 
 
 def fit(trainer, data, *, cuts=(), folder=None, resume=None, counts_steps=False, **options):
-    net, saving = Net(counts_steps), SaveAt(cuts, folder)
+    model, saving = Recorder(counts_steps), SaveAt(cuts, folder)
     run = trainer(**({"max_epochs": EPOCHS, "limit_val_batches": 0, "callbacks": [saving]} | options))
-    run.fit(net, data, ckpt_path=resume, weights_only=True if resume else None)
-    return net.seen, saving.states
+    run.fit(model, data, ckpt_path=resume, weights_only=True if resume else None)
+    return model.seen, saving.states
 
 
 @pytest.mark.parametrize("counts_steps", [False, True], ids=["", "estimated_stepping_batches"])
@@ -89,10 +89,42 @@ def test_the_resumed_tail_is_the_uninterrupted_one_wherever_it_is_cut(
         state = states[cut]
         assert len(json.dumps(state)) < 1000
         assert (state["epoch"], state["batches"]) == divmod(cut, steps)
-        # With and without workers runs go on from each other's checkpoints.
+        # A run with workers continues from a checkpoint of one without, and the other way round.
         data = make(splits, num_workers=workers * (cut % 2))
         tail, _ = fit(trainer, data, resume=path(tmp_path, cut), counts_steps=counts_steps)
         assert tail == whole[cut:], cut
+
+
+def test_states_after_a_resume_are_those_of_the_uninterrupted_run(splits, trainer, tmp_path):
+    steps = len(make(splits).train_dataloader())
+    cuts = [3, steps, steps + 1, 2 * steps, 2 * steps + 3]
+    _, expected = fit(trainer, make(splits), cuts=cuts, folder=tmp_path)
+    for first in (3, steps, 2 * steps):
+        later = [cut for cut in cuts if cut > first]
+        _, states = fit(
+            trainer,
+            make(splits),
+            resume=path(tmp_path, first),
+            cuts=[cut - first for cut in later],
+            folder=tmp_path / f"from {first}",
+        )
+        assert [states[cut - first] for cut in later] == [expected[cut] for cut in later]
+
+
+def test_every_epoch_starts_after_a_resume_at_an_epochs_end(splits, trainer, tmp_path):
+    steps = len(make(splits).train_dataloader())
+    fit(trainer, make(splits), cuts=[steps], folder=tmp_path)
+
+    class Starts(Callback):
+        def __init__(self):
+            self.epochs = []
+
+        def on_train_epoch_start(self, trainer, module):
+            self.epochs.append(trainer.current_epoch)
+
+    starts = Starts()
+    fit(trainer, make(splits), resume=path(tmp_path, steps), callbacks=[starts])
+    assert starts.epochs == [1, 2]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -105,7 +137,7 @@ def test_resumed_twice_and_in_the_same_epoch(splits, trainer, tmp_path, workers)
     assert twice == whole[5:]
 
 
-def test_a_run_after_a_resumed_one_starts_anew(splits, trainer, tmp_path):
+def test_a_run_after_a_resumed_one_starts_from_the_beginning(splits, trainer, tmp_path):
     data = make(splits)
     whole, _ = fit(trainer, data, cuts=[4], folder=tmp_path)
     fit(trainer, data, resume=path(tmp_path, 4))
@@ -116,14 +148,14 @@ def test_a_run_after_a_resumed_one_starts_anew(splits, trainer, tmp_path):
 def test_saved_between_epochs(splits, trainer, tmp_path):
     whole, _ = fit(trainer, make(splits))
     run = trainer(max_epochs=1, limit_val_batches=0)
-    run.fit(Net(), make(splits))
+    run.fit(Recorder(), make(splits))
     run.save_checkpoint(tmp_path / "end.ckpt")
     tail, _ = fit(trainer, make(splits, num_workers=2), resume=tmp_path / "end.ckpt", counts_steps=True)
     assert tail == whole[len(whole) // EPOCHS :]
 
 
 @pytest.mark.parametrize("reload", [0, 1, 2])
-def test_with_loaders_set_up_anew(splits, trainer, tmp_path, reload):
+def test_with_reload_dataloaders_every_n_epochs(splits, trainer, tmp_path, reload):
     whole, _ = fit(trainer, make(splits), cuts=[13, 30], folder=tmp_path)
     for cut in (13, 30):
         tail, _ = fit(
@@ -143,21 +175,23 @@ def test_another_accumulation_loses_and_repeats_no_row(splits, trainer, tmp_path
     assert tail == whole[5:]
 
 
-def test_an_exception_loses_no_batch(splits, trainer, tmp_path):
+@pytest.mark.parametrize("cut", [0, 7, "epoch"])
+def test_an_exception_loses_no_batch(splits, trainer, tmp_path, cut):
     whole, _ = fit(trainer, make(splits))
+    cut = len(whole) // EPOCHS if cut == "epoch" else cut
 
-    class Fails(Net):
+    class Fails(Recorder):
         def training_step(self, batch, batch_idx):
-            if len(self.seen) == 7:
+            if len(self.seen) == cut:
                 raise RuntimeError("out of luck")
             return super().training_step(batch, batch_idx)
 
     run = trainer(max_epochs=EPOCHS, limit_val_batches=0)
     with pytest.raises(RuntimeError, match="out of luck"):
         run.fit(Fails(), make(splits))
-    run.save_checkpoint(path(tmp_path, 7))
-    tail, _ = fit(trainer, make(splits), resume=path(tmp_path, 7))
-    assert tail == whole[7:]
+    run.save_checkpoint(path(tmp_path, cut))
+    tail, _ = fit(trainer, make(splits), resume=path(tmp_path, cut))
+    assert tail == whole[cut:]
 
 
 @pytest.mark.parametrize(
@@ -174,7 +208,7 @@ def test_an_exception_loses_no_batch(splits, trainer, tmp_path):
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_other_data_or_settings_are_refused_with_both_sides(splits, trainer, tmp_path, change, message):
+def test_other_data_or_settings_raise(splits, trainer, tmp_path, change, message):
     first = make(splits)
     fit(trainer, first, cuts=[5], folder=tmp_path, max_epochs=1)
     options = {"spec": first.spec, **change}
@@ -186,7 +220,7 @@ def test_other_data_or_settings_are_refused_with_both_sides(splits, trainer, tmp
         fit(trainer, make(rows, **options), resume=path(tmp_path, 5))
 
 
-# What bites others: each check holds with ours, and is seen to break with a usual loader.
+# Lightning's known faults: each check holds for our loader, and fails for a usual one.
 
 
 class Rows(Dataset):
@@ -198,7 +232,7 @@ class Rows(Dataset):
 
 
 class BucketedBatches:
-    """A usual batch sampler of one's own: shuffles by epoch, once somebody tells it which."""
+    """A usual batch sampler, which shuffles by the epoch given to ``set_epoch``."""
 
     def __init__(self):
         self.epoch = 0
@@ -215,7 +249,7 @@ class BucketedBatches:
 
 
 class Reachable(BucketedBatches):
-    """With the usual remedy: Lightning looks for ``set_epoch`` in ``batch_sampler.sampler``."""
+    """With the usual workaround: Lightning looks for ``set_epoch`` in ``batch_sampler.sampler``."""
 
     @property
     def sampler(self):
@@ -223,7 +257,7 @@ class Reachable(BucketedBatches):
 
 
 class StatefulLoader(DataLoader):
-    """A usual loader that skips what was consumed, as Lightning lets loaders do."""
+    """A usual loader with a state, which skips consumed batches."""
 
     def __init__(self, workers):
         super().__init__(Rows(), batch_sampler=Reachable(), num_workers=workers)
@@ -246,7 +280,7 @@ class StatefulLoader(DataLoader):
 
 
 class EagerLoader(DataLoader):
-    """Without state, but with the remedy for ``set_epoch``; its workers fetch as soon as there is an iterator."""
+    """Without a state, but with the workaround for ``set_epoch``; workers prefetch once there is an iterator."""
 
     def __init__(self, workers):
         super().__init__(Rows(), batch_sampler=Reachable(), num_workers=workers)
@@ -268,7 +302,7 @@ def test_the_first_resumed_epoch_is_not_epoch_0_again(splits, trainer, tmp_path,
     """Lightning #21938: it makes the iterator, which starts the workers, before it sets the epoch."""
     whole, _ = fit(trainer, loader(splits, 0), max_epochs=2)
     run = trainer(max_epochs=1, limit_val_batches=0)
-    run.fit(Net(), loader(splits, 2))
+    run.fit(Recorder(), loader(splits, 2))
     run.save_checkpoint(tmp_path / "end.ckpt")
     tail, _ = fit(trainer, loader(splits, 2), resume=tmp_path / "end.ckpt", max_epochs=2)
     assert tail == whole[len(whole) // 2 :]
@@ -282,7 +316,7 @@ def test_the_loaders_state_survives_counting_the_steps(splits, trainer, tmp_path
     assert tail == whole[4:]
 
 
-def test_the_usual_stateful_loader_is_one_that_works_otherwise(trainer, tmp_path):
+def test_the_usual_stateful_loader_works_without_counting_the_steps(trainer, tmp_path):
     whole, _ = fit(trainer, StatefulLoader(0), cuts=[4], folder=tmp_path, max_epochs=1)
     tail, _ = fit(trainer, StatefulLoader(0), resume=path(tmp_path, 4), max_epochs=1)
     assert tail == whole[4:]
@@ -304,7 +338,7 @@ def test_the_epoch_reaches_the_sampler(splits, trainer, form):
     assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
 
 
-# Another number of processes.
+# Resuming on another number of processes.
 
 _SCRIPT = """
 import json, sys
@@ -313,21 +347,21 @@ from pathlib import Path
 import datasets
 from lightning.pytorch import Trainer
 
-from tests.data.lightning.test_resume import Net, SaveAt, make
+from tests.data.lightning.test_resume import Recorder, SaveAt, make
 
 folder, devices = Path(sys.argv[1]), int(sys.argv[2])
 splits = datasets.load_from_disk(folder / "splits")
 for name, resume, cuts, workers in json.loads(sys.argv[3]):
-    net = Net(counts_steps=True)
+    model = Recorder(counts_steps=True)
     trainer = Trainer(
         accelerator="cpu", devices=devices, strategy="ddp" if devices > 1 else "auto", max_epochs=3, logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
         callbacks=[SaveAt(cuts, folder / name)], val_check_interval=0.5, default_root_dir=folder,
     )
-    ckpt_path = folder / resume if resume else None
-    trainer.fit(net, make(splits, num_workers=workers), ckpt_path=ckpt_path, weights_only=True if resume else None)
+    options = {"ckpt_path": folder / resume, "weights_only": True} if resume else {}
+    trainer.fit(model, make(splits, num_workers=workers), **options)
     (folder / name).mkdir(exist_ok=True)
-    seen = {"seen": net.seen, "validated": net.validated}
+    seen = {"seen": model.seen, "validated": model.validated}
     (folder / name / f"{trainer.global_rank}.json").write_text(json.dumps(seen))
 """
 
@@ -355,7 +389,7 @@ def cuts(splits, ranks):
 
 @pytest.fixture(scope="module")
 def folder(splits, tmp_path_factory, loopback):
-    """Runs of two processes and of one, gone on with by one and two from several places."""
+    """Run two processes and one process, and resume each on the other number from several positions."""
     folder = tmp_path_factory.mktemp("processes")
     splits.save_to_disk(folder / "splits")
     two, one = cuts(splits, 2), cuts(splits, 1)
@@ -374,7 +408,7 @@ def ranks_of(folder, name):
 
 
 def rows_by_epoch(parts):
-    """Rows that were seen, of (ranks, steps of theirs that count)."""
+    """Return the rows of each epoch from runs, given as (ranks, number of steps that count)."""
     epochs = [[] for _ in range(EPOCHS)]
     for ranks, steps in parts:
         for rank in ranks:
@@ -391,7 +425,7 @@ def test_another_number_of_processes_loses_and_repeats_no_row(folder, splits, be
     assert len(resumed) == after
     assert rows_by_epoch([(ranks_of(folder, str(before)), cut), (resumed, None)]) == [list(range(60))] * EPOCHS
 
-    # Lightning counts on in the epoch that was begun, and anew in those that are planned for the new number.
+    # Lightning continues its count in the interrupted epoch; later epochs have the length for the new number.
     epoch, begun = divmod(cut, planned(splits, before))
     lengths = {number: sum(e == number for e, _, _ in resumed[0]["seen"]) for number in range(epoch, EPOCHS)}
     lengths[epoch] += begun
@@ -400,14 +434,14 @@ def test_another_number_of_processes_loses_and_repeats_no_row(folder, splits, be
     )
     counted = [(number, index) for number, length in lengths.items() for index in range(length)][begun:]
     assert [(number, index) for number, index, _ in resumed[0]["seen"]] == counted
-    # Validation comes twice an epoch, whatever the epoch's length.
+    # Validation runs twice an epoch, at any length of the epoch.
     expected = [
         count for count, (number, index) in enumerate(counted, 1) if (index + 1) % max(lengths[number] // 2, 1) == 0
     ]
     assert [count for count in resumed[0]["validated"] if count] == expected
 
 
-def test_and_back_again_in_one_epoch(folder, splits):
+def test_two_changes_of_the_number_of_processes_in_one_epoch(folder, splits):
     parts = [
         (ranks_of(folder, "2"), 1),
         (ranks_of(folder, "2 to 1, first"), 2),

@@ -95,7 +95,7 @@ def test_batches_are_those_of_the_loaded_files(folder):
     assert data.spec == loaded.spec
     rows = loaded.rows("train")
     for batch in data.train_dataloader():
-        # a stream's rows are numbered as they come, shard by shard in the epoch's order
+        # the rows of a stream are numbered in the order of the epoch, shard by shard
         assert batch.inputs["words"].data.shape == batch.targets["tags"].data.shape
     whole = data._stream_loader("train", training=False)
     for batch in whole:
@@ -124,7 +124,7 @@ def test_resumes_exactly(cut, workers, folder, tmp_path):
     assert len(json.dumps(state)) < 4000
 
 
-def test_lightnings_options(folder, tmp_path):
+def test_trainer_options(folder, tmp_path):
     data = data_of(folder)
     trainer, seen = fit(tmp_path, data, tagger(data.spec), limit_train_batches=5)
     assert [epoch for epoch, _ in seen] == [0] * 5 + [1] * 5
@@ -186,7 +186,7 @@ def test_unknown_words_after_the_first_pool_and_bad_rows(tmp_path):
         list(streamed.train_dataloader())
 
 
-def test_predicts_in_one_process_only(folder):
+def test_predict_needs_one_process(folder):
     data = data_of(folder, predict_split="validation")
     rows = [row for batch in data.predict_dataloader() for row in batch.rows.tolist()]
     assert sorted(rows) == list(range(20))
@@ -241,7 +241,7 @@ def test_a_dataset_in_memory_streams():
 
 
 @pytest.mark.filterwarnings("ignore:Total length of `list`:UserWarning")  # there is no validation split
-def test_refuses_to_overfit_batches_of_a_stream():
+def test_overfit_batches_of_a_stream_raise():
     data = SequenceDataModule(table(80), "words", "tags", max_tokens=60, streaming=True)
     model = Tagger(data.spec, encoder=partial(GRU, hidden_size=4), embedding=partial(Embedding, embedding_dim=4))
     trainer = lightning.pytorch.Trainer(
