@@ -210,7 +210,7 @@ def test_devices_are_the_trainers_business():
         and isinstance(node.func, ast.Attribute)
         and (
             node.func.attr == "cuda"
-            or (node.func.attr == "to" and layer(module_name(path)) >= 4 and "device" in ast.unparse(node))
+            or (node.func.attr == "to" and layer(module_name(path)) >= 5 and "device" in ast.unparse(node))
         )
     ]
     assert not wrong
