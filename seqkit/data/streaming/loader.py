@@ -1,4 +1,4 @@
-"""The loader of a stream: equally many steps on all ranks, resumable."""
+"""The loader of a stream."""
 
 import dataclasses
 import itertools
@@ -11,27 +11,32 @@ import torch.distributed
 from torch.utils.data import DataLoader
 
 from seqkit.batch import Batch
+from seqkit.data.batching.state import require_equal_settings
 from seqkit.data.streaming.stream import PackedStream
 
-_HISTORY = 64  # batches that a loop may fetch ahead of the one it takes a state at
+_HISTORY = 64  # number of batches that a loop may prefetch after the batch at which it saves a state
 
 
 class StreamLoader(DataLoader[Batch]):
-    """Loads a :class:`PackedStream`: equally many steps on all ranks, resumable.
+    """Load a :class:`~seqkit.data.PackedStream`: equally many steps on all ranks, resumable.
 
-    Ranks agree before each step whether to take it, by one ``all_reduce`` of one number (some 0.1 ms), as nobody
-    knows beforehand how many batches a share has. In training the epoch ends with the rank that runs out first, and
-    what the others still have is left out; in evaluation it ends with the last, and a rank that has run out yields
-    batches without rows.
+    How many batches a rank's share makes is unknown before its end. So before each step the ranks agree whether to
+    take it, by one ``all_reduce`` of one number (about 0.1 ms). In training the epoch ends with the first rank
+    without a batch, and the remaining batches of the others are left out. In evaluation it ends with the last rank,
+    and a rank without a batch yields batches without rows.
 
-    A state is that of the loop: batches consumed. In one process without workers the stream goes on from the pools
-    it was in; otherwise it is read again from the epoch's beginning and what was consumed is passed over.
+    A state counts the batches that the loop has consumed. In one process without workers, a resumed stream
+    continues from its pool. Otherwise it is read again from the beginning of the epoch, and the consumed batches
+    are skipped.
 
     Args:
         stream: The stream.
         num_workers: Processes that read; each has a share of the rows.
-        pin_memory: As in torch's DataLoader.
-        epoch: Says the epoch when an iteration begins; by default that of ``stream.set_epoch``.
+        pin_memory: See torch's DataLoader.
+        epoch: Called for the epoch when an iteration begins; by default the epoch is that of ``stream.set_epoch``.
+
+    Attributes:
+        ended_after: Number of batches of the epoch, once its end is reached; None before.
     """
 
     dataset: PackedStream
@@ -56,13 +61,12 @@ class StreamLoader(DataLoader[Batch]):
         self._resume: dict[str, Any] | None = None
         self._history: deque[tuple[int, dict[str, Any] | None]] = deque(maxlen=_HISTORY)
         self.ended_after: int | None = None
-        """Batches of the epoch, once its end has been seen."""
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        """This rank's batches of the epoch; of the epoch that a loaded state is in, the remaining ones."""
+        """Yield this rank's batches of the epoch, after a loaded state the remaining ones."""
         stream, resume = self.dataset, self._resume
         epoch = int(stream.epoch) if self._epoch_of is None else self._epoch_of()
-        # Lightning, resumed at the very end of an epoch, iterates once for its rest, none, and the next one.
+        # Resumed at an epoch's end, Lightning first iterates in the finished epoch, then in the next one.
         if resume is not None and (epoch == resume["epoch"] or (self._epoch_of and epoch < resume["epoch"])):
             epoch = resume["epoch"]
         else:
@@ -78,12 +82,12 @@ class StreamLoader(DataLoader[Batch]):
         if position is None:
             batches = itertools.islice(batches, count, None)
         batch = next(batches, None)
-        while self._go_on(batch is not None):
+        while self._take_step(batch is not None):
             reached = stream.position if self.num_workers == 0 else None
             count += 1
             self._history.append((count, reached))
             yielded = Batch(torch.zeros(0, dtype=torch.int64), {}, {}) if batch is None else batch
-            # Fetched only now, one ahead, when the loop asks for more: a state is taken between two batches.
+            # One batch ahead, but only when the loop asks for a batch: states are saved between two batches.
             batch = next(batches, None)
             if stream.num_replicas == 1 and batch is None:
                 self.ended_after = count
@@ -91,42 +95,34 @@ class StreamLoader(DataLoader[Batch]):
         self.ended_after = count
 
     def state_dict(self, step: int | None = None) -> dict[str, Any]:
-        """Where the epoch stands after ``step`` batches (by default after all that were yielded): plain types.
+        """Return the position after ``step`` batches of the epoch, by default all yielded ones, as plain types.
+
+        Keys: ``epoch``; ``batches``, the consumed batches; ``position``, that of the stream or None; ``settings``.
 
         Raises:
-            ValueError: ``step`` lies too far back.
+            ValueError: ``step`` is more than 64 batches ago.
         """
         last = self._history[-1][0] if self._history else 0
         step = last if step is None else step
         known = dict(self._history) or {0: None}
         if step not in known:
             raise ValueError(f"step={step}: of this epoch the batches {min(known)} to {last} are remembered")
-        alone = self.num_workers == 0 and self.dataset.num_replicas == 1
+        one_process = self.num_workers == 0 and self.dataset.num_replicas == 1
         return {
             "epoch": int(self.dataset.epoch),
             "batches": step,
-            "position": known.get(step) if alone else None,
+            "position": known.get(step) if one_process else None,
             "settings": self._settings(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Lets the iteration of the state's epoch go on from it.
+        """Go to the position at which the state was saved; the same number of ranks and workers is needed.
 
         Raises:
-            ValueError: The state is of other settings, or of a dataset with other columns or another number of
-                shards; that its rows are the same nobody can tell of a stream. It cannot be dealt anew.
+            ValueError: The state belongs to other settings, or to a dataset with other columns or another number of
+                shards. Whether a stream has the same rows cannot be checked.
         """
-        mine, other = self._settings(), state_dict["settings"]
-        differing = [
-            f"{key} {other.get(key)!r} in the state, {value!r} here"
-            for key, value in mine.items()
-            if value != other.get(key)
-        ]
-        if differing:
-            raise ValueError(
-                f"the stream's state does not belong to these settings: {'; '.join(differing)}; resume with those "
-                "the state was saved with, or start a new run"
-            )
+        require_equal_settings("stream", state_dict["settings"], self._settings())
         self._resume = state_dict
         self._history = deque([(state_dict["batches"], state_dict["position"])], maxlen=_HISTORY)
         self.dataset.set_epoch(state_dict["epoch"])
@@ -149,12 +145,12 @@ class StreamLoader(DataLoader[Batch]):
             "cost": None if stream.cost is None else dataclasses.asdict(stream.cost),
         }
 
-    def _go_on(self, more: bool) -> bool:
-        """Whether the ranks take another step."""
+    def _take_step(self, has_batch: bool) -> bool:
+        """Return whether the ranks take another step, given whether this rank has a batch."""
         ranks = self.dataset.num_replicas
         if ranks == 1 or not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-            return more
+            return has_batch
         device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
-        having = torch.tensor([int(more)], device=device)
-        torch.distributed.all_reduce(having)
-        return int(having) == ranks if self.dataset.shuffle else int(having) > 0
+        count = torch.tensor([int(has_batch)], device=device)
+        torch.distributed.all_reduce(count)
+        return int(count) == ranks if self.dataset.shuffle else int(count) > 0

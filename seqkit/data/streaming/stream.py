@@ -1,4 +1,4 @@
-"""Batches of rows of like length out of a stream, which nobody can sort: a pool of rows at a time."""
+"""Batches of rows of similar length from a stream, which is read one pool of rows at a time."""
 
 import base64
 import copy
@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import torch
-import torch.distributed
 from datasets.distributed import split_dataset_by_node
 from torch.utils.data import IterableDataset, get_worker_info
 
 from seqkit.batch import Batch
 from seqkit.data.batching.length_sort import Policy
 from seqkit.data.batching.plan import Budget, StepCost
+from seqkit.data.batching.rank_assignment import rank_and_world_size
 from seqkit.data.rows.packed_rows import RaggedRows
 from seqkit.data.streaming.pool import form_batches, learn_buckets
 
@@ -26,41 +26,48 @@ Ints = npt.NDArray[np.int64]
 
 
 class PackedStream(IterableDataset[Batch]):
-    """The streaming sibling of :class:`~seqkit.data.LengthBucketSampler`: packed batches of an iterable dataset.
+    """Yield packed batches of an iterable dataset: :class:`~seqkit.data.LengthBucketSampler` for streams.
 
-    Rows are read into a pool. Buckets are learned from the first one, by the same dynamic programming, and then
-    followed: the batches of a pool that are full are yielded in random order, and the other rows wait for those of
-    the next pool, no longer. So the waste is about that of the plan of a whole dataset if a pool makes 50 batches
-    or more, and memory is bounded by two pools. The order of the shards is shuffled anew each epoch by the dataset.
+    Rows are read into a pool. The buckets are learned from the first pool, by the same dynamic programming, and
+    used for all pools. The full batches of a pool are yielded in random order. The other rows wait for the next
+    pool, but no longer. If a pool makes 50 batches or more, the waste is about that of the plan of a whole dataset.
+    Memory holds at most two pools. The dataset shuffles the order of its shards in each epoch.
 
-    What is weaker than for a dataset that can be indexed: rows meet only those that come at about the same time;
-    each rank has buckets of its own, so that the ranks' batches of a step are not of like lengths; the number of
-    steps is not known before the end; :attr:`tokens_per_step` is an estimate from the first pool.
+    Differences from a dataset that can be indexed: rows meet only rows that come at about the same time; each rank
+    has its own buckets, so the ranks' batches of a step differ in length; the number of steps is unknown before the
+    end of the epoch; :attr:`tokens_per_step` is an estimate from the first pool.
 
     Args:
-        dataset: Rows to come. Each rank and each worker reads its share by
-            ``datasets.distributed.split_dataset_by_node``: whole shards if their number is a multiple of that of
-            the shares, else every so many-th row. A shuffle buffer in it makes resuming inexact.
+        dataset: The stream. Each rank and each worker reads its share by
+            ``datasets.distributed.split_dataset_by_node``: whole shards if their number is a multiple of the number
+            of shares, otherwise every n-th row for n shares. With a shuffle buffer, resuming is inexact.
         inputs: Columns; see :class:`~seqkit.data.RaggedRows`, also for the next four.
         targets: Columns.
         sequence_targets: Columns.
         nested: Columns.
         unaligned: Columns.
         pool: Number of rows that are read together; at most twice as many are held in memory.
-        encode: Turns a table of rows, the first of them with this number, into columns of numbers.
-        max_tokens: As in :class:`~seqkit.data.LengthBucketSampler`, also what follows.
-        max_sequences: Cap on the sequences of a batch.
+        encode: Called with a table of rows and the number of its first row; returns columns of numbers.
+        max_tokens: See :class:`~seqkit.data.LengthBucketSampler`, also for the next seven.
+        max_sequences: Limit on the number of sequences of a batch.
         budget: What ``max_tokens`` counts.
         shuffle: Whether shards, pools and batches are shuffled.
-        seed: Of the shuffling.
-        overlong: What becomes of a row longer than ``max_tokens``.
-        empty: What becomes of a row without tokens.
-        cost: What a plan minimises.
+        seed: Seed of the shuffle.
+        overlong: How a row longer than ``max_tokens`` is treated.
+        empty: How a row without tokens is treated.
+        cost: What the plan minimises.
         num_replicas: Number of ranks; by default that of torch.distributed, or 1.
-        rank: This rank.
+        rank: This process's rank; by default that of torch.distributed, or 0.
+
+    Attributes:
+        epoch: The epoch, in memory that workers share.
+        position: The position after the last batch that this process has yielded, as plain types: ``pool``, its
+            number; ``batches``, those of the pool that are yielded; ``buckets``, the longest length of each;
+            ``first``, the number of the pool's first row; ``dataset``, the dataset's state before it; ``before``,
+            the same of the pool before, and which of its rows ``waiting`` are in this one.
 
     Raises:
-        ValueError: ``pool`` is less than 1, or there is no budget; when iterated, what RaggedRows raises, and for
+        ValueError: ``pool`` is less than 1, or there is no budget. When iterated: what RaggedRows raises, and for
             an over-long or empty row under the policy "raise".
     """
 
@@ -92,13 +99,7 @@ class PackedStream(IterableDataset[Batch]):
             raise ValueError(
                 "neither max_tokens nor max_sequences is given: a batch needs a budget; e.g. max_tokens=4096"
             )
-        running = torch.distributed.is_available() and torch.distributed.is_initialized()
-        if num_replicas is None:
-            num_replicas = torch.distributed.get_world_size() if running else 1
-        if rank is None:
-            rank = torch.distributed.get_rank() if running else 0
-        self.num_replicas = num_replicas
-        self.rank = rank
+        self.rank, self.num_replicas = rank_and_world_size(rank, num_replicas)
         self.dataset = dataset
         self.inputs, self.targets, self.sequence_targets = list(inputs), list(targets), list(sequence_targets)
         self.nested, self.unaligned = list(nested), list(unaligned)
@@ -112,51 +113,50 @@ class PackedStream(IterableDataset[Batch]):
         self.overlong = overlong
         self.empty = empty
         self.cost = cost
-        self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]  # workers that persist see it change
+        epoch = torch.zeros((), dtype=torch.int64)
+        self.epoch = epoch.share_memory_()  # type: ignore[no-untyped-call]  # so persistent workers see it change
         self.position: dict[str, Any] | None = None
         self._start: dict[str, Any] | None = None
 
     def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch that the next iteration yields."""
+        """Choose the epoch that the next iteration yields."""
         self.epoch.fill_(epoch)
 
     def start_at(self, position: dict[str, Any] | None) -> None:
-        """Lets the next iteration, in this process, begin at what :attr:`position` was after some batch."""
+        """Begin the next iteration in this process at a position, an earlier value of :attr:`position`."""
         self._start = position
 
     @property
     def tokens_per_step(self) -> float:
-        """Mean number of tokens of a step on all ranks, by the first pool."""
+        """Mean number of tokens of a step on all ranks, estimated from the first pool."""
         return self._per_step[0]
 
     @property
     def sequences_per_step(self) -> float:
-        """Mean number of sequences of a step on all ranks, by the first pool."""
+        """Mean number of sequences of a step on all ranks, estimated from the first pool."""
         return self._per_step[1]
 
     def __iter__(self) -> Iterator[Batch]:
-        """The batches of this rank's, and in a worker of this worker's, share of the epoch.
-
-        :attr:`position` says after each batch where the share stands: small, of plain types.
-        """
+        """Yield the batches of this rank's share of the epoch, in a worker those of this worker's share."""
         worker = get_worker_info()
         workers, number = (worker.num_workers, worker.id) if worker else (1, 0)
         start, self._start = self._start, None
         epoch, shares, share = int(self.epoch), self.num_replicas * workers, self.rank * workers + number
         longest = None if start is None else np.array(start["buckets"])
-        before: dict[str, Any] | None = None  # what the pool before needs to be had again
-        held: tuple[pa.Table, Ints] | None = None  # rows that wait, and their numbers in the share
+        before: dict[str, Any] | None = None  # from which the waiting rows can be read again
+        held: tuple[pa.Table, Ints] | None = None  # the waiting rows, and their numbers in the share
         for pool in self._pools(epoch, shares, share, start):
             if start is not None and start["before"] is not None and before is None:
-                waiting = _places(start["before"]["waiting"])
+                # This is the pool before that of the position: only its waiting rows are needed.
+                waiting = _unpack_bits(start["before"]["waiting"])
                 held = pool.table.take(waiting), waiting + pool.first
                 before = start["before"]
                 continue
             table = pool.table if held is None else pa.concat_tables([held[0], pool.table])
             numbers = pool.first + np.arange(len(pool.table))
             numbers = numbers if held is None else np.concatenate([held[1], numbers])
-            rows = self._opened(table)
-            kept = self._admitted(rows.lengths, numbers)
+            rows = self._packed_rows(table)
+            kept = self._kept_rows(rows.lengths, numbers)
             if longest is None and kept.size:
                 longest = learn_buckets(rows.lengths[kept], self._budget, self._cost)
             lengths, waited = rows.lengths[kept], kept < len(table) - len(pool.table)
@@ -165,8 +165,8 @@ class PackedStream(IterableDataset[Batch]):
             rest = np.zeros(0, np.int64)
             if longest is not None and kept.size:
                 batches, rest, _ = form_batches(lengths, waited, longest, self._budget, random, all_rows=pool.last)
-            done = start["batches"] if start is not None and pool.number == start["pool"] else 0
-            for count, batch in enumerate(batches[done:], done + 1):
+            consumed = start["batches"] if start is not None and pool.number == start["pool"] else 0
+            for count, batch in enumerate(batches[consumed:], consumed + 1):
                 self.position = {
                     "pool": pool.number,
                     "batches": count,
@@ -177,15 +177,15 @@ class PackedStream(IterableDataset[Batch]):
                 }
                 packed = rows[kept[batch].tolist()]
                 yield packed._replace(rows=torch.from_numpy(numbers[packed.rows.numpy()] * shares + share))
-            rest = kept[rest]  # none of them waited before: all are rows of this pool
+            rest = kept[rest]  # rows of this pool only, because no row waits twice
             held = table.take(rest), numbers[rest]
             waiting = numbers[rest] - pool.first
-            before = {"waiting": _text(waiting, len(pool.table)), "first": pool.first, "dataset": pool.state}
+            before = {"waiting": _pack_bits(waiting, len(pool.table)), "first": pool.first, "dataset": pool.state}
 
     def _pools(self, epoch: int, shares: int, share: int, start: dict[str, Any] | None) -> Iterator["_Pool"]:
-        """The pools of an epoch; from a position, the one before it first."""
+        """Yield the pools of an epoch; from a position, beginning with the pool before it."""
         stream = split_dataset_by_node(self.dataset, share, shares).with_format("arrow")
-        if self.shuffle:  # from the epoch's number the dataset takes the order of its shards; that of 0 is as it is
+        if self.shuffle:  # the dataset orders its shards by its epoch; epoch 0 is not shuffled
             stream.set_epoch(1 + int(np.random.SeedSequence((self.seed, epoch)).generate_state(1)[0]))
         number, first, state = 0, 0, None
         if start is not None:
@@ -205,7 +205,7 @@ class PackedStream(IterableDataset[Batch]):
         if ahead is not None:
             yield ahead._replace(last=True)
 
-    def _opened(self, table: pa.Table) -> RaggedRows:
+    def _packed_rows(self, table: pa.Table) -> RaggedRows:
         return RaggedRows(
             datasets.Dataset(table),
             self.inputs,
@@ -216,8 +216,8 @@ class PackedStream(IterableDataset[Batch]):
             max_length=self.max_tokens if self.overlong == "truncate" else None,
         )
 
-    def _admitted(self, lengths: Ints, numbers: Ints) -> Ints:
-        """Indices of the rows that the policies keep; raises as they say."""
+    def _kept_rows(self, lengths: Ints, numbers: Ints) -> Ints:
+        """Return the indices of the rows that the policy keeps, or raise for a row that it refuses."""
         try:
             self._policy.check(0, lengths)
         except ValueError as error:
@@ -227,16 +227,15 @@ class PackedStream(IterableDataset[Batch]):
 
     @cached_property
     def _per_step(self) -> tuple[float, float]:
-        """Tokens and sequences of a step, by the whole stream's first pool that has any: alike on all ranks."""
+        """Tokens and sequences of a step, estimated from the stream's first pool with rows: equal on all ranks."""
         for pool in self._pools(0, 1, 0, None):
-            lengths = self._opened(pool.table).lengths
-            lengths = lengths[self._admitted(lengths, pool.first + np.arange(lengths.size))]
+            lengths = self._packed_rows(pool.table).lengths
+            lengths = lengths[self._kept_rows(lengths, pool.first + np.arange(lengths.size))]
             if lengths.size:
                 longest = learn_buckets(lengths, self._budget, self._cost)
                 none = np.zeros(lengths.size, bool)
-                steps = (
-                    form_batches(lengths, none, longest, self._budget, None, all_rows=True)[2] / self.num_replicas
-                )
+                _, _, batches = form_batches(lengths, none, longest, self._budget, None, all_rows=True)
+                steps = batches / self.num_replicas
                 return lengths.sum() / steps, lengths.size / steps
         raise ValueError("the stream has no row that is kept: there is nothing to learn from")
 
@@ -253,30 +252,31 @@ class PackedStream(IterableDataset[Batch]):
         return Policy(self.max_tokens, self.overlong, self.empty)
 
 
-def _text(places: Ints, size: int) -> str:
-    """Some places of ``range(size)`` as text, a bit each: a state stays small whatever the pool."""
+def _pack_bits(numbers: Ints, size: int) -> str:
+    """Write some numbers of ``range(size)`` as text with one bit for each, so that states are small."""
     mask = np.zeros(size, bool)
-    mask[places] = True
+    mask[numbers] = True
     return base64.b64encode(np.packbits(mask).tobytes()).decode()
 
 
-def _places(text: str) -> Ints:
+def _unpack_bits(text: str) -> Ints:
+    """Return the numbers that :func:`_pack_bits` wrote, ascending."""
     bits: Ints = np.flatnonzero(np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8)))
     return bits
 
 
 class _Pool(NamedTuple):
-    """Rows that were read together."""
+    """Rows that are read together."""
 
     number: int
-    first: int  # number of the first row in the share
-    state: dict[str, Any] | None  # the dataset's before them
+    first: int  # number of its first row in the share
+    state: dict[str, Any] | None  # of the dataset, before these rows
     table: pa.Table
     last: bool
 
 
 def first_rows(dataset: datasets.IterableDataset, rows: int) -> datasets.Dataset:
-    """The first rows of a stream as a dataset, to learn from."""
+    """Return the first rows of a stream as a dataset."""
     found = list(dataset.take(rows))
     if not found:
         raise ValueError("the stream has no rows: there is nothing to learn from")

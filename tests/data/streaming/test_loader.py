@@ -41,7 +41,7 @@ def test_workers_read_shares(shards):
 class TestResume:
     @settings(max_examples=10, deadline=None)
     @given(st.data())
-    def test_the_tail_is_that_of_the_uninterrupted_epoch(self, data):
+    def test_the_remaining_batches_are_those_of_the_uninterrupted_epoch(self, data):
         lengths = lengths_like_sentences(260)
         shards, epoch = data.draw(st.sampled_from([1, 3, 8])), data.draw(st.integers(0, 1))
         loader = StreamLoader(stream_of(lengths, shards))
@@ -66,32 +66,32 @@ class TestResume:
         other.dataset.set_epoch(epoch + 1)
         assert ids(loader) == ids(other)
 
-    def test_with_workers_by_reading_again(self):
+    def test_with_workers_the_stream_is_read_again(self):
         lengths = lengths_like_sentences(260)
         whole = ids(StreamLoader(stream_of(lengths), num_workers=2))
         loader = StreamLoader(stream_of(lengths), num_workers=2)
         batches = iter(loader)
         for _ in range(5):
             next(batches)
-        state = loader.state_dict(4)  # the loop had fetched one ahead
+        state = loader.state_dict(4)  # the loop has prefetched one batch
         assert state["position"] is None
         loader = StreamLoader(stream_of(lengths), num_workers=2)
         loader.load_state_dict(state)
         assert ids(loader) == whole[4:]
 
-    def test_a_state_is_small_whatever_the_pool(self):
+    def test_the_state_of_a_large_pool_is_small(self):
         loader = StreamLoader(stream_of(lengths_like_sentences(20_000), 16, pool=10_000, max_tokens=512))
         batches = iter(loader)
         for _ in range(len(list(batches)) - 1):
             pass
         assert len(json.dumps(loader.state_dict())) < 6000
 
-    def test_refuses_other_settings(self):
+    def test_other_settings_raise(self):
         state = StreamLoader(stream_of([1, 2], 1)).state_dict()
         with pytest.raises(ValueError, match="pool 50 in the state, 60 here; resume with those"):
             StreamLoader(stream_of([1, 2], 1, pool=60)).load_state_dict(state)
 
-    def test_remembers_no_more_than_it_says(self):
+    def test_old_states_raise(self):
         loader = StreamLoader(stream_of([5] * 4000, 1, max_sequences=10))
         list(loader)
         with pytest.raises(ValueError, match=r"step=1: of this epoch the batches \d+ to 400 are remembered"):
@@ -107,7 +107,7 @@ from seqkit.data import PackedStream, StreamLoader
 rank, shuffle = int(sys.argv[1]), sys.argv[2] == "train"
 dist.init_process_group("gloo", init_method="file://" + sys.argv[3], rank=rank, world_size=2)
 table = rows_of(lengths_like_sentences(200))
-def shard(parts):  # of two shards the second is nearly all
+def shard(parts):  # the second of two shards has nearly all rows
     for part in parts:
         yield from (table[row] for row in part)
 dataset = IterableDataset.from_generator(shard, gen_kwargs={{"parts": [list(range(5)), list(range(5, 200))]}})
@@ -119,7 +119,7 @@ dist.destroy_process_group()
 
 
 @pytest.mark.parametrize("stage", ["train", "test"])
-def test_uneven_shards_hang_nobody(stage, tmp_path):
+def test_ranks_with_uneven_shards_take_equally_many_steps(stage, tmp_path):
     code = RANKS.format(tests=str(Path(__file__).parent))
     arguments = [stage, str(tmp_path / "meet")]
     ranks = [subprocess.Popen([sys.executable, "-c", code, str(rank), *arguments]) for rank in range(2)]

@@ -29,7 +29,7 @@ def ids(batches):
     return [batch.targets["id"].tolist() for batch in batches]
 
 
-def everything(batches):
+def count_rows(batches):
     return Counter(row for batch in ids(batches) for row in batch)
 
 
@@ -47,7 +47,7 @@ class TestBatches:
         stream = stream_of(lengths, 1, pool=pool, **options)
         stream.set_epoch(epoch)
         batches = list(stream)
-        assert everything(batches) == Counter(range(len(lengths)))
+        assert count_rows(batches) == Counter(range(len(lengths)))
         for batch in batches:
             rows = batch.targets["id"].tolist()
             sizes = [lengths[row] for row in rows]
@@ -57,7 +57,7 @@ class TestBatches:
             assert torch.equal(batch.inputs["x"].data, expected.inputs["x"].data)
             assert torch.equal(batch.inputs["x"].batch_sizes, expected.inputs["x"].batch_sizes)
 
-    def test_rows_are_the_streams_numbers(self):
+    def test_rows_are_numbered_in_the_order_of_the_stream(self):
         for batch in stream_of([3, 1, 2] * 30, 1, shuffle=False):
             assert batch.rows.tolist() == batch.targets["id"].tolist()
 
@@ -69,13 +69,13 @@ class TestBatches:
             epochs.append(ids(stream))
         assert epochs[0] == epochs[2] != epochs[1]
         first = [min(row // 50 for batch in epoch[:3] for row in batch) for epoch in epochs[:2]]
-        assert first[0] != first[1]  # other shards come first
+        assert first[0] != first[1]  # the order of the shards differs
 
     def test_shares_of_ranks_are_disjoint(self):
         lengths = lengths_like_sentences(300)
         for shards in (1, 4, 6):
             shares = [list(stream_of(lengths, shards, num_replicas=3, rank=rank)) for rank in range(3)]
-            assert sum((everything(share) for share in shares), Counter()) == Counter(range(300))
+            assert sum((count_rows(share) for share in shares), Counter()) == Counter(range(300))
             rows = [row for share in shares for batch in share for row in batch.rows.tolist()]
             assert len(set(rows)) == 300
 
@@ -83,15 +83,15 @@ class TestBatches:
         lengths = [3, 500, 2, 1, 300, 4]
         with pytest.raises(ValueError, match="among the rows 0 to 5 of the stream: row 1: 500 tokens"):
             list(stream_of(lengths, 1))
-        assert everything(stream_of(lengths, 1, overlong="drop", pool=1)) == Counter([0, 2, 3, 5])
-        assert everything(stream_of(lengths, 1, overlong="solo")) == Counter(range(6))
+        assert count_rows(stream_of(lengths, 1, overlong="drop", pool=1)) == Counter([0, 2, 3, 5])
+        assert count_rows(stream_of(lengths, 1, overlong="solo")) == Counter(range(6))
         cut = [batch.inputs["x"].data.numel() for batch in stream_of(lengths, 1, overlong="truncate")]
         assert sum(cut) == 3 + 200 + 2 + 1 + 200 + 4
         with pytest.raises(ValueError, match="length 0"):
             list(stream_of([1, 0, 2], 1))
-        assert everything(stream_of([1, 0, 2], 1, empty="drop", pool=1)) == Counter([0, 2])
+        assert count_rows(stream_of([1, 0, 2], 1, empty="drop", pool=1)) == Counter([0, 2])
 
-    def test_waste_is_near_that_of_the_whole_dataset(self):
+    def test_waste_is_near_that_of_the_planned_dataset(self):
         lengths = lengths_like_sentences(12_500)
         plan = LengthBucketSampler(lengths, max_tokens=1024)
         pool = 50 * round(plan.sequences_per_step)
@@ -100,22 +100,22 @@ class TestBatches:
         area = sum(len(batch.rows) * len(batch.inputs["x"].batch_sizes) for batch in batches)
         waste = 1 - tokens / area
         assert waste <= 1.3 * plan.report()["waste"]
-        assert len(batches) <= 1.1 * len(plan)  # the last pool is cut to the end, whatever is full
+        assert len(batches) <= 1.1 * len(plan)  # the last pool also makes batches that are not full
         stream = stream_of(lengths, 16, pool=pool, max_tokens=1024)
         assert stream.tokens_per_step == pytest.approx(plan.tokens_per_step, rel=0.05)
         assert stream.sequences_per_step == pytest.approx(plan.sequences_per_step, rel=0.1)
 
-    def test_all_ranks_expect_the_same(self):
-        lengths = np.sort(lengths_like_sentences(400))  # the ranks' shards are unlike
+    def test_all_ranks_have_the_same_means(self):
+        lengths = np.sort(lengths_like_sentences(400))  # the ranks' shards differ
         ranks = [stream_of(lengths, 2, num_replicas=2, rank=rank) for rank in range(2)]
         assert ranks[0].tokens_per_step == ranks[1].tokens_per_step
         assert ranks[0].sequences_per_step == ranks[1].sequences_per_step
 
-    def test_refuses_an_empty_pool(self):
+    def test_an_empty_pool_raises(self):
         with pytest.raises(ValueError, match="pool=0: must be at least 1 row"):
             stream_of([1, 2], 1, pool=0)
 
-    def test_nothing_to_learn_from(self):
+    def test_a_stream_without_rows_raises(self):
         with pytest.raises(ValueError, match="the stream has no row that is kept"):
             _ = stream_of([500, 600], 1, overlong="drop").tokens_per_step
 
@@ -126,6 +126,6 @@ def test_any_iterable_dataset():
             yield {"x": [n] * (n % 7 + 1), "id": n}
 
     stream = PackedStream(IterableDataset.from_generator(rows), ["x"], ["id"], max_sequences=4)
-    assert everything(stream) == Counter(range(30))
+    assert count_rows(stream) == Counter(range(30))
     halves = concatenate_datasets([rows_of([1, 2]), rows_of([3])]).to_iterable_dataset()
-    assert everything(PackedStream(halves, ["x"], ["id"], max_sequences=4)) == Counter([0, 1, 0])
+    assert count_rows(PackedStream(halves, ["x"], ["id"], max_sequences=4)) == Counter([0, 1, 0])
