@@ -1,4 +1,4 @@
-"""The position in an epoch at which a run goes on, also on another number of ranks."""
+"""The position in an epoch at which a run continues, also on another number of ranks."""
 
 import dataclasses
 from collections.abc import Iterable
