@@ -29,7 +29,7 @@ def test_an_epoch_equals_a_plain_loop(rows, trainer):
         text += [*ids_of(data, number), END]
     count = len(text) - 1
     rnn = stock(model.encoder)
-    pieces = list(data._train_sampler)
+    pieces = list(run.train_dataloader.sampler)
     lengths = [count // 3 + (k < count % 3) for k in range(3)]
     states, starts = [None] * 3, [0, lengths[0], lengths[0] + lengths[1]]
     sums = {name: torch.zeros_like(p) for name, p in model.named_parameters()}
