@@ -54,7 +54,13 @@ def layer(
     return found[0], tuple(found[1 : 1 + STATES[mode]])
 
 
-@library.custom_op("seqkit::recurrent_layer", mutates_args=())
+# Schemas are given in full, because torch before 2.9 cannot infer them from `collections.abc.Sequence`.
+@library.custom_op(
+    "seqkit::recurrent_layer",
+    mutates_args=(),
+    schema="(Tensor data, Tensor batch_sizes, Tensor[] state, Tensor[] weights, Tensor[] extras, str mode, "
+    "str names, str? backend) -> Tensor[]",
+)
 def recurrent_layer(
     data: Tensor,
     batch_sizes: Tensor,
@@ -104,7 +110,12 @@ def _(
     return [data.new_empty(s) for s in shapes]
 
 
-@library.custom_op("seqkit::recurrent_layer_backward", mutates_args=())
+@library.custom_op(
+    "seqkit::recurrent_layer_backward",
+    mutates_args=(),
+    schema="(Tensor[] gradients, Tensor data, Tensor batch_sizes, Tensor[] state, Tensor[] weights, "
+    "Tensor[] extras, Tensor output, Tensor[] saved, str mode, str names, str? backend) -> Tensor[]",
+)
 def recurrent_layer_backward(
     gradients: Sequence[Tensor],
     data: Tensor,
