@@ -131,7 +131,7 @@ class NonMonotonicAveraging(Callback):
             pl_module.load_state_dict(checkpoint["current_model_state"])
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what the trigger has seen."""
+        """Return the metric history and the state of the trigger."""
         return {"latest_update_step": self._last_step, "history": self.history, "triggered": self.triggered}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -16,12 +16,12 @@ def lengths(packed: PackedSequence) -> Tensor:
 
 
 def positions(packed: PackedSequence) -> Tensor:
-    """Give the time step of each token in its sequence, from 0: (N,) int64 on the data's device."""
+    """Return the time step of each token in its sequence, from 0: (N,) int64 on the data's device."""
     return PackedLayout.of(packed).positions
 
 
 def sequences(packed: PackedSequence) -> Tensor:
-    """Give the sequence of each token, numbered in the original order: (N,) int64 on the data's device."""
+    """Return the sequence of each token, numbered in the original order: (N,) int64 on the data's device."""
     ranks = PackedLayout.of(packed).ranks
     return ranks if packed.sorted_indices is None else packed.sorted_indices[ranks]
 

@@ -22,9 +22,10 @@ class Forecaster(Task):
     """Predict, at every step of a series, its values at the next ``horizon`` steps.
 
     The target is the series itself, shifted: the data has inputs and no target. A unit of the loss is one step
-    ahead of one step. Steps ahead that lie behind a sequence's end do not count, so a sequence's last step counts
-    nowhere. The model computes values as the data standardised them, and so does the loss; metrics and predictions
-    are in the column's own units. The predictions are the ``horizon`` steps that follow each sequence's last one.
+    ahead of one step. Steps ahead that lie behind a sequence's end do not count, so a sequence's last step has
+    no target. The model computes values as the data standardised them, and so does the loss; metrics and
+    predictions are in the column's own units. The predictions are the ``horizon`` steps that follow each sequence's
+    last one.
 
     Args:
         spec: What the data determines: ``SequenceDataModule.spec``, without a target. The encoder must be in one
@@ -149,7 +150,7 @@ class Forecaster(Task):
         places = series._replace(data=torch.arange(len(series.data), device=series.data.device))
         pairs = []
         for steps in range(1, self.horizon + 1):
-            # The tokens from that time step on, which are the last in packed data, have one so many steps before.
+            # The tokens from that time step on, which are the last in packed data, have a token `steps` earlier.
             begin = PackedLayout.of(series).start(steps)
             before = packed.shift(places, steps, 0).data[begin:]
             pairs.append((ahead[before, steps - 1], series.data[begin:]))

@@ -103,7 +103,7 @@ def build_encoder(
             features, their width. Features without one enter the encoder unchanged. An input that holds a sequence
             of ids for each token, such as its characters, needs one that gives one vector for each token, such as
             :class:`seqkit.nn.CharacterLSTM`. The results are concatenated.
-        dropout: Probability of dropping a feature of the encoder's input and of its output.
+        dropout: Probability of dropping a feature of the encoder's input; `Task` also applies it to the output.
         causal: Whether the output at a step may depend on nothing later; refuses a bidirectional encoder.
 
     Raises:

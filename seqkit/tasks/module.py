@@ -57,7 +57,7 @@ class SequenceModule(LightningModule, ABC):
     """The metric that says which checkpoint is best, and whether its ``min`` or its ``max`` is best."""
 
     summary_title = "true → predicted"
-    """What the summaries of :meth:`describe_rows` show: the title of a report's column."""
+    """Title of the report's column with the summaries of :meth:`describe_rows`."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -92,7 +92,7 @@ class SequenceModule(LightningModule, ABC):
 
     @abstractmethod
     def loss_and_outputs(self, batch: Batch, stage: str) -> tuple[Tensor, dict[str, TaskOutput]]:
-        """Compute a batch's loss, update the metrics of the stage, and log what is logged of each batch.
+        """Compute a batch's loss, update the metrics of the stage, and log the batch's values.
 
         Args:
             batch: A batch of at least one row.
@@ -198,8 +198,8 @@ class SequenceModule(LightningModule, ABC):
             }
         if not known:
             raise ValueError(
-                "lr_scheduler needs the number of steps of the fit, which a stream does not tell; set the trainer's"
-                " max_steps, or use no lr_scheduler"
+                "lr_scheduler needs the number of steps of the fit, which is unknown for a stream; set the "
+                "trainer's max_steps, or use no lr_scheduler"
             )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 

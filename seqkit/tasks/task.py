@@ -191,7 +191,7 @@ class Task(SequenceModule):
     # The step.
 
     def loss_and_outputs(self, batch: Batch, stage: str) -> tuple[Tensor, dict[str, TaskOutput]]:
-        """Compute a batch's loss, update the metrics of the stage, and log what is logged of each batch."""
+        """Compute a batch's loss, update the metrics of the stage, and log the batch's values."""
         output = self.task_output(self(batch.inputs), batch)
         loss, values = self.loss_and_update(output, stage)
         self.log_values(values)

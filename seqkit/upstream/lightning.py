@@ -50,8 +50,8 @@ def finish_epoch(trainer: Trainer) -> None:
     Two corrections to a checkpoint saved after the last batch of an epoch. Its number of batches becomes that of
     the current training loader, which differs on another number of ranks; otherwise Lightning would train the
     difference. The next epoch is started as any other: Lightning takes it for the rest of the finished one, does
-    not call ``on_train_epoch_start`` and leaves its count of started epochs one behind. Checked
-    with lightning 2.6.6.
+    not call ``on_train_epoch_start`` and leaves its count of started epochs one behind. Checked with
+    lightning 2.6.6.
     """
     loop: Any = trainer.fit_loop
     batches = loop.epoch_loop.batch_progress
@@ -81,7 +81,8 @@ def remove_callbacks(trainer: Trainer, kind: type[Callback]) -> None:
     """Remove the trainer's callbacks of a class.
 
     After a fit, Lightning's ``WeightAveraging`` would replace the weights of each checkpoint that is loaded for
-    validation by those of the last step. Checked with lightning 2.6.6.
+    validation by those of the last step. The data module removes its own callback after a fit. Checked with
+    lightning 2.6.6.
     """
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     callbacks[:] = [callback for callback in callbacks if not isinstance(callback, kind)]

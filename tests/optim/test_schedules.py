@@ -134,7 +134,7 @@ def test_plateau_needs_no_number_of_steps(splits, trainer):
 
     fit(Plateau)
     with pytest.raises(
-        ValueError, match="lr_scheduler needs the number of steps of the fit, which a stream does not"
+        ValueError, match="lr_scheduler needs the number of steps of the fit, which is unknown for a stream"
     ):
         fit(WarmupCosine)
 

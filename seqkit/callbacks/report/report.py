@@ -176,6 +176,6 @@ def _dataset_rows(trainer: Trainer, rows: list[int]) -> list[dict[str, Any]]:
 
 
 def _main_column(task: Any) -> str:
-    """Give the dataset's column of the main input."""
+    """Return the dataset's column of the main input."""
     name, entry = next(iter(task.spec["inputs"].items()))
     return str(entry.get("column", name))

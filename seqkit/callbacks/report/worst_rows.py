@@ -53,7 +53,7 @@ class WorstRows:
         self.rows = sorted([*self.rows, *others], key=lambda row: (-row.loss, row.row))[: self.count]
 
     def lines(self) -> list[dict[str, Any]]:
-        """Give the rows in plain types, worst first."""
+        """Return the rows in plain types, worst first."""
         return [{"row": row.row, "loss": row.loss} | row.report.fields for row in self.rows]
 
     def table(self, inputs: Sequence[Any]) -> Table:

@@ -29,8 +29,8 @@ class PackedStream(IterableDataset[Batch]):
     """Yield packed batches of an iterable dataset: :class:`~seqkit.data.LengthBucketSampler` for streams.
 
     Rows are read into a pool. The buckets are learned from the first pool, by the same dynamic programming, and
-    used for all pools. The full batches of a pool are yielded in random order. The other rows wait for the next
-    pool, but no longer. If a pool makes 50 batches or more, the waste is about that of the plan of a whole dataset.
+    used for all pools. The full batches of a pool are yielded in random order. The remaining rows are added to
+    the next pool, once. If a pool makes 50 batches or more, the waste is about that of the plan of a whole dataset.
     Memory holds at most two pools. The dataset shuffles the order of its shards in each epoch.
 
     Differences from a dataset that can be indexed: rows meet only rows that come at about the same time; each rank

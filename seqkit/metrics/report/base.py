@@ -59,7 +59,7 @@ class ReportMetric(Metric):
 
     @abstractmethod
     def compute(self) -> dict[str, Tensor]:
-        """Give the counts or values of all batches and ranks, on the CPU."""
+        """Return the counts or values of all batches and ranks, on the CPU."""
 
     @abstractmethod
     def table(self) -> ReportTable:
@@ -67,7 +67,7 @@ class ReportMetric(Metric):
 
     @abstractmethod
     def to_python(self) -> dict[str, Any]:
-        """Give all results in plain types."""
+        """Return all results in plain types."""
 
     def plot(self, title: str = "") -> "tuple[Figure, Any] | None":  # noqa: ARG002
         """Draw the results.

@@ -43,7 +43,7 @@ class _ScoreReport(ReportMetric, ABC):
             self.add_state(state, torch.zeros(len(names), dtype=torch.long), dist_reduce_fx="sum")
 
     def compute(self) -> dict[str, Tensor]:
-        """Give ``counts``, (3, C): correct predictions, predictions and true units of each name."""
+        """Return ``counts``, (3, C): correct predictions, predictions and true units of each name."""
         return {"counts": torch.stack([self.correct, self.predicted, self.actual]).cpu()}
 
     def table(self) -> ReportTable:
@@ -58,7 +58,7 @@ class _ScoreReport(ReportMetric, ABC):
         return ReportTable((self.kind, *_SCORES, "support"), [rows, means], caption)
 
     def to_python(self) -> dict[str, Any]:
-        """Give the scores by name and their means; ``confusion`` is None."""
+        """Return the scores by name and their means; ``confusion`` is None."""
         counts = self.compute()["counts"]
         means = {name: dict(zip(_SCORES, values.tolist(), strict=True)) for name, values in _means(counts).items()}
         return {f"by_{self.kind}": _by_name(self.names, counts), "means": means, "confusion": None}
@@ -110,11 +110,11 @@ class ClassReport(_ScoreReport):
             self.confusion += multiclass_confusion_matrix(found, true, classes, validate_args=False)
 
     def compute(self) -> dict[str, Tensor]:
-        """Give ``counts`` and, for up to 256 classes, ``confusion``, (C, C): true by predicted classes."""
+        """Return ``counts`` and, for up to 256 classes, ``confusion``, (C, C): true by predicted classes."""
         return super().compute() | ({"confusion": self.confusion.cpu()} if self.has_matrix else {})
 
     def to_python(self) -> dict[str, Any]:
-        """Give the scores by class, their means and the confusion matrix, or None for more than 256 classes."""
+        """Return the scores by class, their means and the confusion matrix, or None for more than 256 classes."""
         matrix = self._matrix()
         return super().to_python() | {"confusion": None if matrix is None else matrix.tolist()}
 
@@ -140,7 +140,7 @@ class SpanReport(SpanF1, ReportMetric):
         super().__init__(names, scheme=scheme)
 
     def compute(self) -> dict[str, Tensor]:
-        """Give ``counts``, (3, types): correct spans, predicted spans and true spans of each type."""
+        """Return ``counts``, (3, types): correct spans, predicted spans and true spans of each type."""
         return {"counts": torch.stack([self.correct, self.predicted, self.actual]).cpu()}
 
     def table(self) -> ReportTable:
@@ -150,7 +150,7 @@ class SpanReport(SpanF1, ReportMetric):
         return ReportTable(("spans", *_SCORES, "support"), [_rows(self.types, counts), _rows(["micro"], total)])
 
     def to_python(self) -> dict[str, Any]:
-        """Give the scores by type."""
+        """Return the scores by type."""
         return {"by_span_type": _by_name(self.types, self.compute()["counts"])}
 
 

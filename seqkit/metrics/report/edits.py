@@ -52,7 +52,7 @@ class EditReport(ReportMetric):
         self.wrong += (distances > 0).sum()
 
     def compute(self) -> dict[str, Tensor]:
-        """Give ``pairs``, (2, K), codes of label pairs and their counts, and the numbers ``rows`` and ``wrong``."""
+        """Return ``pairs``, (2, K), codes and counts of label pairs, and the numbers ``rows`` and ``wrong``."""
         pairs = torch.unique(dim_zero_cat(self.pairs), return_counts=True)
         return {"pairs": torch.stack(pairs).cpu(), "rows": self.rows.cpu(), "wrong": self.wrong.cpu()}
 
@@ -78,7 +78,7 @@ class EditReport(ReportMetric):
         return ReportTable(("edit", "true", "predicted", "count", "share of edits"), sections, caption)
 
     def to_python(self) -> dict[str, Any]:
-        """Give the totals, the counts of each label, and all edits, most frequent first; None is no label."""
+        """Return the totals, the counts of each label, and all edits, most frequent first; None is no label."""
         pairs, found = self._pair_counts(), self.compute()
         totals = dict.fromkeys(("labels", "right", *_MAX_ROWS), 0)
         support, predictions = Counter[int](), Counter[int]()

@@ -33,7 +33,7 @@ class _NLLReport(ReportMetric, ABC):
         self.add_state("tokens", torch.zeros(size, dtype=torch.long), dist_reduce_fx="sum")
 
     def compute(self) -> dict[str, Tensor]:
-        """Give the sums ``nll`` (in nats) and the counts ``tokens``, (G,) each."""
+        """Return the sums ``nll`` (in nats) and the counts ``tokens``, (G,) each."""
         return {"nll": self.nll.cpu(), "tokens": self.tokens.cpu()}
 
     def _add(self, groups: Tensor, nll: Tensor) -> None:
@@ -74,7 +74,7 @@ class TokenReport(_NLLReport):
         return ReportTable(("token", "count", "NLL per token", "share of all NLL"), [each, [everything]], caption)
 
     def to_python(self) -> dict[str, Any]:
-        """Give all tokens together, and each token that occurs, those with most of the loss first."""
+        """Return all tokens together, and each token that occurs, those with most of the loss first."""
         nll, tokens, order = self._ordered()
         each = [
             {"token": name, "count": int(tokens[i]), "nll": float(nll[i]) / int(tokens[i])}
@@ -83,7 +83,7 @@ class TokenReport(_NLLReport):
         return {"all": _measures(float(nll.sum()), int(tokens.sum())), "by_token": each}
 
     def _ordered(self) -> tuple[Tensor, Tensor, list[int]]:
-        """Give the sums, the counts, and the ids that occur, those with most of the loss first."""
+        """Return the sums, the counts, and the ids that occur, those with most of the loss first."""
         nll, tokens = self.compute().values()
         order = nll.argsort(descending=True, stable=True)
         return nll, tokens, order[tokens[order] > 0].tolist()
@@ -113,7 +113,7 @@ class PositionReport(_NLLReport):
         return ReportTable(("place in the row", "tokens", "NLL per token", "perplexity", "bits"), [rows])
 
     def to_python(self) -> dict[str, Any]:
-        """Give the perplexity by position; the end of a row is its last token."""
+        """Return the perplexity by position; the end of a row is its last token."""
         groups = {}
         nll, tokens = (values.tolist() for values in self.compute().values())
         for doubling in (i for i, count in enumerate(tokens) if count):

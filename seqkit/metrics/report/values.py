@@ -39,7 +39,7 @@ class ValueReport(ReportMetric):
             getattr(self, f"true_{i}").append(true.double())
 
     def compute(self) -> dict[str, Tensor]:
-        """Give, for each name with values, predicted and true values: (2, P)."""
+        """Return, for each name with values, predicted and true values: (2, P)."""
         pairs = {
             name: torch.stack([dim_zero_cat(getattr(self, f"{side}_{i}")) for side in ("predicted", "true")]).cpu()
             for i, name in enumerate(self.names)
@@ -55,7 +55,7 @@ class ValueReport(ReportMetric):
         return ReportTable(("", "bias", "RMSE", "MAE", "90 % of errors", "R²", "count"), [rows])
 
     def to_python(self) -> dict[str, Any]:
-        """Give the errors by name."""
+        """Return the errors by name."""
         return {"values": {name: _errors(*values.numpy()) for name, values in self.compute().items()}}
 
     def plot(self, title: str = "") -> "tuple[Figure, Any] | None":

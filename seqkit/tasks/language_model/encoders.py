@@ -23,7 +23,7 @@ def checked_encoder(encoder: nn.Module) -> nn.Module:
         raise ValueError(
             f"LanguageModel predicts the next token, but encoder {type(encoder).__name__} is bidirectional: its "
             f"backward direction has read that token already; set the encoder's bidirectional=False, and for both "
-            f"directions LanguageModel's bidirectional=True, which trains two encoders apart"
+            f"directions LanguageModel's bidirectional=True, which trains two separate encoders"
         )
     check_steps_kept(encoder, "LanguageModel")
     return encoder
@@ -37,8 +37,8 @@ def check_takes_state(encoder: nn.Module) -> None:
     """
     if len(inspect.signature(encoder.forward).parameters) < 2:
         raise ValueError(
-            f"encoder {type(encoder).__name__} takes no state to go on from, as continuous text and generate need; "
-            f"use seqkit.nn.LSTM, GRU or RNN as the encoder"
+            f"encoder {type(encoder).__name__} does not take an initial state, which continuous text and "
+            f"generate need; use seqkit.nn.LSTM, GRU or RNN as the encoder"
         )
 
 

@@ -197,7 +197,7 @@ class LanguageModel(SequenceModule):
     # The loss.
 
     def loss_and_outputs(self, batch: Batch, stage: str) -> tuple[Tensor, dict[str, TaskOutput]]:
-        """Compute a batch's loss, update the metrics of the stage, and log what is logged of each batch.
+        """Compute a batch's loss, update the metrics of the stage, and log the batch's values.
 
         Returns:
             In training, :meth:`SequenceModule.objective` of NLL and penalties; otherwise the mean NLL. And the NLL
@@ -238,8 +238,8 @@ class LanguageModel(SequenceModule):
         """The NLL (N,) of continuous text, read from the state after the previous batch; the penalties."""
         if self.backward_encoder is not None:
             raise ValueError(
-                "LanguageModel with bidirectional=True cannot read continuous text, whose later tokens it has not; "
-                "leave `continuous` out of the data, or set bidirectional=False"
+                "LanguageModel with bidirectional=True cannot read continuous text, because a batch does not "
+                "contain the later tokens; leave `continuous` out of the data, or set bidirectional=False"
             )
         check_takes_state(self.encoder)
         state, batch_size = self._states.get(stage), int(ids.batch_sizes[0])

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def add_boundaries(ids: PackedSequence, boundary: int) -> tuple[PackedSequence, PackedSequence]:
-    """Add a begin to what a language model reads of rows, and an end to what it predicts.
+    """Return the model's inputs, rows with a leading boundary, and its targets, rows with a trailing boundary.
 
     Args:
         ids: Packed, data (N,).

@@ -107,7 +107,7 @@ def test_the_last_piece_may_have_fewer_streams(rows):
 
 def test_two_directions_are_refused(rows):
     model, _ = build(rows, bidirectional=True)
-    with pytest.raises(ValueError, match="bidirectional=True cannot read continuous text, whose later tokens"):
+    with pytest.raises(ValueError, match="bidirectional=True cannot read continuous text, because a batch"):
         model.step(ContinuousText(np.arange(12) % 5, "text", 2)[0, 3], "val")
 
 

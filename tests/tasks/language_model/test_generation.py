@@ -53,7 +53,7 @@ def test_no_tokens_and_no_prompts(rows):
     model, _ = build(rows)
     assert model.generate(["abc"], 0) == ["abc"]
     stacked, _ = build(rows, encoder=partial(Stack, layers=[partial(GRU, hidden_size=4)]))
-    with pytest.raises(ValueError, match="encoder Stack takes no state to go on from, as continuous text and"):
+    with pytest.raises(ValueError, match="encoder Stack does not take an initial state, which continuous text and"):
         stacked.generate(["abc"], 3)
     with pytest.raises(ValueError, match="generate needs at least one prompt"):
         model.generate([])
