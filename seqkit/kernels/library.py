@@ -61,11 +61,11 @@ def load_library(name: Library) -> ctypes.CDLL | None:
             except (OSError, AttributeError, ValueError) as error:
                 warnings.warn(
                     f"{path} is not used: {error}. Reinstall seqkit with a C++ compiler to build it again; until "
-                    f"then {USERS[name]} run in Python",
+                    f"then {USERS[name]} run in another variant, or in Python if there is none",
                     RuntimeWarning,
                     stacklevel=2,
                 )
-                break
+                continue
             log.info("Compiled code for %s: %s.", USERS[name], path.name)
             return library
     log.info("No compiled code for %s: they run in Python. Reinstall seqkit with a C++ compiler.", USERS[name])

@@ -20,7 +20,12 @@ def given_arguments(instance: Any) -> dict[str, Any]:
     frame = inspect.currentframe()
     while frame is not None:
         found = inspect.getargvalues(frame)
-        if frame.f_code.co_name == "__init__" and found.locals[found.args[0]] is instance:
+        if frame.f_code.co_name == "__init__" and found.args and found.locals.get(found.args[0]) is instance:
+            if found.varargs and found.locals[found.varargs]:
+                raise TypeError(
+                    f"{type(instance).__name__} takes *{found.varargs}, which a checkpoint cannot keep by name; "
+                    f"spell the arguments out, or take **options"
+                )
             # The last one found is the constructor of the class itself; those before are its bases'.
             arguments = {name: found.locals[name] for name in found.args[1:]}
             arguments |= found.locals[found.keywords] if found.keywords else {}

@@ -247,7 +247,7 @@ class SequenceModule(LightningModule, ABC):
         """
         own = public_path(type(self))
         saved = checkpoint.get("seqkit_task", own)
-        if saved != own:
+        if saved not in (own, f"{type(self).__module__}.{type(self).__qualname__}"):
             raise ValueError(f"the checkpoint is one of {saved}, but the model is {own}; load it with {saved}")
         trainer = self.attached_trainer
         # Neither a test nor a new fit of a loaded model resumes.
@@ -342,8 +342,8 @@ def _can_fuse(optimizer: torch.optim.Optimizer) -> bool:
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     return (
         "fused" in signature
-        and options["fused"] is None
-        and options["foreach"] is None
-        and not options["differentiable"]
+        and options.get("fused", False) is None
+        and options.get("foreach") is None
+        and not options.get("differentiable")
         and all(parameter.device.type == "cpu" and parameter.is_floating_point() for parameter in parameters)
     )

@@ -151,6 +151,12 @@ class TestModule:
         with pytest.raises(ValueError, match="continuous text needs all rows in their order; set streaming=False"):
             module(continuous=Continuous(), streaming=True)
 
+    def test_an_iterable_dataset_raises(self):
+        rows = datasets.Dataset.from_dict({"text": ["ab", "cd"]}).to_iterable_dataset()
+        data = SequenceDataModule(rows, "text", continuous=Continuous())
+        with pytest.raises(ValueError, match="continuous need all rows at once, but train is a stream"):
+            data.train_dataloader()
+
 
 class TestBadInput:
     def test_more_sequences_than_tokens(self):

@@ -103,6 +103,20 @@ def test_a_foreign_library_is_refused(folder):
         assert_refused(name, str(file), "seqkit_source")
 
 
+def test_the_next_variant_is_loaded_if_one_is_refused(folder, monkeypatch):
+    def load(path, name):
+        if "wide" in path.name:
+            raise OSError("broken")
+        return path.name
+
+    for variant in ("wide", "narrow"):
+        (folder / f"_sweeps_{variant}{EXTENSION_SUFFIXES[0]}").touch()
+    monkeypatch.setitem(library.VARIANTS, torch.backends.cpu.get_cpu_capability(), ("wide", "narrow"))
+    monkeypatch.setattr(library, "_open", load)
+    with pytest.warns(RuntimeWarning, match="_sweeps_wide.* is not used: broken"):
+        assert library.load_library("sweeps") == f"_sweeps_narrow{EXTENSION_SUFFIXES[0]}"
+
+
 def test_a_file_that_is_no_library_is_refused(folder):
     file = folder / f"_sweeps_plain{EXTENSION_SUFFIXES[0]}"
     file.write_bytes(b"text")

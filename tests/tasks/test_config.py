@@ -55,6 +55,15 @@ def test_given_arguments_are_not_those_of_an_object_that_builds_this_one():
     assert child.part.given == {"first": 2, "size": 3}
 
 
+def test_arguments_without_a_name_are_refused():
+    class Unnamed(Base):
+        def __init__(self, *parts):
+            super().__init__(*parts)
+
+    with pytest.raises(TypeError, match=r"Unnamed takes \*parts, which a checkpoint cannot keep by name"):
+        Unnamed(1)
+
+
 def test_hidden_typed_dicts_leave_other_annotations():
     class Annotated:
         def __init__(self, size: int, **options: Unpack[Options]) -> None: ...

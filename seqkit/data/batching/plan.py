@@ -101,6 +101,17 @@ class Histogram:
         return Histogram.from_counts(self.values[counts > 0], counts[counts > 0])
 
 
+def check_positive(**values: int | None) -> None:
+    """Check that arguments are at least 1 or None.
+
+    Raises:
+        ValueError: One is not; the message names it.
+    """
+    for name, value in values.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{name}={value}: must be at least 1")
+
+
 @dataclass(frozen=True)
 class Budget:
     """How much one local batch, the batch of one rank, may hold.
@@ -110,12 +121,22 @@ class Budget:
         max_sequences: Limit on the number of sequences; None for no limit.
         kind: What ``max_tokens`` counts: ``"packed"`` the tokens, ``"padded"`` sequences × longest.
         multiple: The number of sequences is rounded down to a multiple of this, unless it is smaller already.
+
+    Raises:
+        ValueError: There is no limit, or a value is below 1.
     """
 
     max_tokens: int | None
     max_sequences: int | None
     kind: Literal["packed", "padded"] = "packed"
     multiple: int = 1
+
+    def __post_init__(self) -> None:
+        if self.max_tokens is None and self.max_sequences is None:
+            raise ValueError(
+                "neither max_tokens nor max_sequences is given: a batch needs a budget; e.g. max_tokens=4096"
+            )
+        check_positive(max_tokens=self.max_tokens, max_sequences=self.max_sequences, batch_multiple=self.multiple)
 
     def sequences(self, histogram: Histogram, positions: Ints) -> Ints:
         """Return how many sequences fit, whichever rows at or after each position they are; at least 1.

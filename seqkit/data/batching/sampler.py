@@ -11,7 +11,7 @@ from torch.utils.data import DistributedSampler
 
 from seqkit.data.batching.epoch_part import Planner
 from seqkit.data.batching.length_sort import Policy, sort_by_length
-from seqkit.data.batching.plan import Budget, StepCost
+from seqkit.data.batching.plan import Budget, StepCost, check_positive
 from seqkit.data.batching.plan_report import LocalBatches, plan_report
 from seqkit.data.batching.position import ConsumedPart, ResumePosition, rebuild_position
 from seqkit.data.batching.rank_assignment import rank_and_world_size
@@ -51,7 +51,8 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
         budget: What ``max_tokens`` counts: ``"packed"`` the tokens, ``"padded"`` sequences × longest, B × T.
         batch_multiple: The number of sequences of a local batch is a multiple of this, unless fewer fit.
         shuffle: Whether to shuffle. Without it all epochs are equal: batches of neighbours in length, longest
-        first. seed: Seed of the shuffle.
+            first.
+        seed: Seed of the shuffle.
         overlong: A row longer than ``max_tokens``: raise, drop it, count it as cut to ``max_tokens`` (the dataset
             must cut it), or give it a batch of its own.
         empty: A row of length 0: raise or drop it.
@@ -98,20 +99,10 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
         num_replicas: int | None = None,
         rank: int | None = None,
     ) -> None:
-        if max_tokens is None and max_sequences is None:
-            raise ValueError(
-                "neither max_tokens nor max_sequences is given: a batch needs a budget; e.g. max_tokens=4096"
-            )
+        limits = Budget(max_tokens, max_sequences, budget, batch_multiple)
+        check_positive(num_buckets=num_buckets)
         if seed < 0:
             raise ValueError(f"seed={seed}: must not be negative")
-        for name, value in (
-            ("max_tokens", max_tokens),
-            ("max_sequences", max_sequences),
-            ("batch_multiple", batch_multiple),
-            ("num_buckets", num_buckets),
-        ):
-            if value is not None and value < 1:
-                raise ValueError(f"{name}={value}: must be at least 1")
         counts = np.asarray(lengths)
         if counts.ndim == 2 and counts.shape[1]:
             counts = counts.max(1)
@@ -135,7 +126,7 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
         rows = range(self._histogram.num_rows)  # the base class needs only the size of the dataset
         super().__init__(rows, world_size, rank, shuffle, seed)  # type: ignore[arg-type]
         self.planner = Planner(
-            Budget(max_tokens, max_sequences, budget, batch_multiple),
+            limits,
             StepCost() if cost is None else cost,
             num_buckets,
             shuffle,
@@ -239,8 +230,9 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
         Raises:
             ValueError: The state belongs to other lengths or other settings.
         """
-        saved = {key: state_dict[key] for key in ("version", "rows")} | state_dict["settings"]
-        require_equal_settings("sampler", saved, {"version": _VERSION} | self._identity() | self._settings())
+        require_equal_settings("sampler", {"version": state_dict.get("version")}, {"version": _VERSION})
+        saved = {"rows": state_dict["rows"]} | state_dict["settings"]
+        require_equal_settings("sampler", saved, self._identity() | self._settings())
         parts = [ConsumedPart(*part) for part in state_dict["parts"]]
         position = self._start_of(state_dict["epoch"], parts[0].world_size)
         position = rebuild_position(self.planner, position.part, position.epoch, parts)

@@ -1,6 +1,5 @@
 """The data spec: the fitted encoders of a dataset's inputs and targets, as plain types."""
 
-import importlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
@@ -8,7 +7,7 @@ from typing import Any
 
 import datasets
 
-from seqkit.class_paths import public_path
+from seqkit.class_paths import class_at, public_path
 from seqkit.data.encoders.base import Encoder, RowError
 from seqkit.data.encoders.characters import Characters
 from seqkit.data.encoders.columns import leaf_feature, list_depth
@@ -131,9 +130,8 @@ def vocabulary(entry: Entry) -> list[str]:
 @lru_cache(maxsize=64)
 def _build_encoder(entry: str) -> Encoder:
     content = json.loads(entry)
-    module, _, name = content["class_path"].rpartition(".")
-    cls = getattr(importlib.import_module(module), name)
-    if not (isinstance(cls, type) and issubclass(cls, Encoder)):
+    cls = class_at(content["class_path"])
+    if not issubclass(cls, Encoder):
         raise TypeError(f"{content['class_path']} is not a subclass of seqkit.data.Encoder; name an encoder")
     return cls(**content["init_args"])
 

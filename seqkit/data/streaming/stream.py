@@ -16,7 +16,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from seqkit.batch import Batch
 from seqkit.data.batching.length_sort import Policy
-from seqkit.data.batching.plan import Budget, StepCost
+from seqkit.data.batching.plan import Budget, StepCost, check_positive
 from seqkit.data.batching.rank_assignment import rank_and_world_size
 from seqkit.data.rows.packed_rows import RaggedRows
 from seqkit.data.streaming.pool import form_batches, learn_buckets
@@ -93,12 +93,10 @@ class PackedStream(IterableDataset[Batch]):
         num_replicas: int | None = None,
         rank: int | None = None,
     ) -> None:
-        if pool < 1:
-            raise ValueError(f"pool={pool}: must be at least 1 row")
-        if max_tokens is None and max_sequences is None:
-            raise ValueError(
-                "neither max_tokens nor max_sequences is given: a batch needs a budget; e.g. max_tokens=4096"
-            )
+        check_positive(pool=pool)
+        Budget(max_tokens, max_sequences, budget)  # checks the limits
+        if seed < 0:
+            raise ValueError(f"seed={seed}: must not be negative")
         self.rank, self.num_replicas = rank_and_world_size(rank, num_replicas)
         self.dataset = dataset
         self.inputs, self.targets, self.sequence_targets = list(inputs), list(targets), list(sequence_targets)

@@ -138,3 +138,17 @@ def test_cost_of_batches():
     plan = Buckets(np.array([0, 4, 7]), np.array([1, 2]), 2)
     histogram = histogram_of([5, 5, 4, 4, 2, 1, 1])
     assert plan.cost(histogram, StepCost(2.0, 0.5, 10.0)) == 2 * (10 + 10) + 1 * (4 + 10) + 0.5 * 22 / 2
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ((None, None), "neither max_tokens nor max_sequences is given"),
+        ((0, None), "max_tokens=0: must be at least 1"),
+        ((None, -1), "max_sequences=-1: must be at least 1"),
+        ((5, None, "packed", 0), "batch_multiple=0: must be at least 1"),
+    ],
+)
+def test_a_budget_has_a_limit_of_at_least_one(limits, message):
+    with pytest.raises(ValueError, match=message):
+        Budget(*limits)

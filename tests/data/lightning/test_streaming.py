@@ -230,7 +230,7 @@ def test_plan_options_reach_the_sampler():
             streaming=True,
             longest_first=True,
         )
-        with pytest.raises(ValueError, match="weights, batch_multiple and longest_first need all rows at once"):
+        with pytest.raises(ValueError, match="longest_first and continuous need all rows at once"):
             data.train_dataloader()
 
 
