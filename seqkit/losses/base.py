@@ -22,6 +22,16 @@ def unit_values(values: Values) -> Tensor:
     return values.data if isinstance(values, PackedSequence) else values
 
 
+def with_unit_values(values: Values, new: Tensor) -> Values:
+    """Replace the data of packed values and keep their structure, or replace plain values.
+
+    Args:
+        values: Packed, data (N, ...), or a tensor (B, ...).
+        new: (N, ...) or (B, ...).
+    """
+    return values._replace(data=new) if isinstance(values, PackedSequence) else new
+
+
 class Loss(nn.Module, ABC):
     """A loss that gives each unit (a token or a sequence) the same weight.
 

@@ -15,7 +15,7 @@ a pack that has one, and in ``cat`` and ``attend`` of packs that were sorted one
 """
 
 from seqkit.packed.convert import from_padded, pack, to_padded, unpack
-from seqkit.packed.layout import PackedLayout, conjugate, token_positions, token_ranks
+from seqkit.packed.layout import PackedLayout
 from seqkit.packed.reduce import attend, first, last, max, mean, softmax, sum
 from seqkit.packed.structure import apply, cat, lengths, positions, reverse, sequences, shift
 
@@ -24,7 +24,6 @@ __all__ = [
     "apply",
     "attend",
     "cat",
-    "conjugate",
     "first",
     "from_padded",
     "last",
@@ -39,7 +38,5 @@ __all__ = [
     "softmax",
     "sum",
     "to_padded",
-    "token_positions",
-    "token_ranks",
     "unpack",
 ]

@@ -10,11 +10,11 @@ from torchmetrics import MetricCollection
 
 from seqkit import packed
 from seqkit.batch import Batch
-from seqkit.losses import MSE, Loss, Quantile, Values, unit_values
+from seqkit.losses import MSE, Loss, Quantile, Values, unit_values, with_unit_values
 from seqkit.metrics import ReportMetric, ValueReport, regression_metrics
 from seqkit.packed import PackedLayout
 from seqkit.tasks.inputs import TaskOptions, check_steps_kept
-from seqkit.tasks.outputs import RowReport, TaskOutput
+from seqkit.tasks.outputs import RowReport, TaskOutput, numbers_to_python
 from seqkit.tasks.task import Task
 
 
@@ -133,11 +133,11 @@ class Forecaster(Task):
     def decode(self, output: Values) -> Values:
         """Return values at each step ahead (N, horizon, D), in the column's own units."""
         values = unit_values(output).reshape(-1, self.horizon, int(self.target["size"])) * self.std + self.mean
-        return cast(PackedSequence, output)._replace(data=values)
+        return with_unit_values(output, values)
 
     def to_python(self, predicted: Tensor) -> list[Any]:
         """Return lists of steps ahead, each a number, or a list of one number per channel."""
-        return (predicted.squeeze(-1) if predicted.shape[-1] == 1 else predicted).tolist()
+        return numbers_to_python(predicted)
 
     def predictions_to_python(self, predicted: Values) -> list[Any]:
         """Return the steps that follow each sequence's last one."""

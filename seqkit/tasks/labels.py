@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence
 from torchmetrics import MetricCollection
 
-from seqkit.losses import BinaryCrossEntropy, CrossEntropy, Loss, Values, unit_values
+from seqkit.losses import BinaryCrossEntropy, CrossEntropy, Loss, Values, unit_values, with_unit_values
 from seqkit.metrics import ClassReport, LabelReport, ReportMetric, classification_metrics, multilabel_metrics
 
 
@@ -78,7 +77,7 @@ class LabelTarget:
         """Return the most probable class of each unit, or its labels with a probability above one half."""
         logits = unit_values(output)
         predicted = (logits > 0).long() if self.multilabel else logits.argmax(-1)
-        return output._replace(data=predicted) if isinstance(output, PackedSequence) else predicted
+        return with_unit_values(output, predicted)
 
     def to_python(self, predicted: Tensor) -> list[Any]:
         """Return the label's name, or the list of names, of each unit; None for a target that does not count."""

@@ -55,6 +55,12 @@ def select_sequences(values: Values, places: Sequence[int]) -> list[Tensor]:
     return [values[i : i + 1] for i in places]
 
 
+def numbers_to_python(values: Tensor) -> list[Any]:
+    """Return numbers (..., K) as nested lists, with a number instead of a list where K is 1."""
+    found: list[Any] = (values.squeeze(-1) if values.shape[-1] == 1 else values).tolist()
+    return found
+
+
 def comparison(true: Any, predicted: Any) -> str:
     """Write a true and a predicted value beside each other."""
     return " → ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in (true, predicted))

@@ -9,11 +9,12 @@ from torch.nn.utils.rnn import PackedSequence
 from torchmetrics import Metric, MetricCollection
 
 from seqkit import packed
-from seqkit.losses import MSE, Loss, Quantile, Values, unit_values
+from seqkit.losses import MSE, Loss, Quantile, Values, unit_values, with_unit_values
 from seqkit.metrics import ReportMetric, ValueReport, regression_metrics
 from seqkit.nn import LastPool
 from seqkit.tasks.inputs import TaskOptions
 from seqkit.tasks.module import Part
+from seqkit.tasks.outputs import numbers_to_python
 from seqkit.tasks.task import Task
 
 
@@ -101,7 +102,7 @@ class Regressor(Task):
         """Return predicted and true values, flat, of all steps and then of the last ones."""
         point = self.decode(output)
         if isinstance(self.loss, Quantile):
-            point = _replace(point, unit_values(point)[:, self.loss.output_size // 2])
+            point = with_unit_values(point, unit_values(point)[:, self.loss.output_size // 2])
         pairs = [(point, target)]
         if isinstance(point, PackedSequence) and isinstance(target, PackedSequence):
             pairs.append((packed.last(point), packed.last(target)))
@@ -109,12 +110,8 @@ class Regressor(Task):
 
     def decode(self, output: Values) -> Values:
         """Return values (N, K), or quantiles (N, Q), in the target's own units."""
-        return _replace(output, unit_values(output) * self.std + self.mean)
+        return with_unit_values(output, unit_values(output) * self.std + self.mean)
 
     def to_python(self, predicted: Tensor) -> list[Any]:
         """Return one number per unit, or a list of numbers if there are several values or quantiles."""
-        return (predicted.squeeze(-1) if predicted.shape[-1] == 1 else predicted).tolist()
-
-
-def _replace(values: Values, with_data: Tensor) -> Values:
-    return values._replace(data=with_data) if isinstance(values, PackedSequence) else with_data
+        return numbers_to_python(predicted)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.utils.rnn import pack_sequence
 
-from seqkit.losses import L1, MSE, BinaryCrossEntropy, CrossEntropy, Huber, Quantile, unit_values
+from seqkit.losses import L1, MSE, BinaryCrossEntropy, CrossEntropy, Huber, Quantile, unit_values, with_unit_values
 
 CLASSES = 4
 lengths = st.lists(st.integers(1, 9), min_size=1, max_size=6)
@@ -158,3 +158,11 @@ def test_empty_batch_adds_nothing():
         total, units = loss.total(torch.zeros(0, CLASSES), target)
         assert total == 0
         assert units == 0
+
+
+def test_with_unit_values_keeps_the_structure():
+    values = pack_sequence([torch.tensor([1.0, 2.0]), torch.tensor([3.0])])
+    changed = with_unit_values(values, values.data * 2)
+    assert changed.data.tolist() == [2.0, 6.0, 4.0]
+    assert changed.batch_sizes is values.batch_sizes
+    assert with_unit_values(torch.ones(2), torch.zeros(2)).tolist() == [0.0, 0.0]

@@ -300,8 +300,8 @@ class SequenceDataModule(LightningDataModule):
     def _check_train_stream(self) -> None:
         if self.weights is not None or self.batch_multiple > 1 or self.longest_first or self.continuous is not None:
             raise ValueError(
-                "weights, batch_multiple, longest_first and continuous need all rows at once, but train is a stream;"
-                " leave them out, or load it (streaming=False)"
+                "weights, batch_multiple, longest_first and continuous need all rows at once, but train is a "
+                "stream; leave them out, or load it (streaming=False)"
             )
         if self.trainer is not None and self.trainer.overfit_batches:  # type: ignore[attr-defined]
             raise ValueError(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from seqkit.packed import conjugate, token_positions, token_ranks
+from seqkit.packed.layout import conjugate, token_positions, token_ranks
 
 
 class SortedRows:
