@@ -169,7 +169,7 @@ class Contenders:
         return ours
 
     def loaders(self, name: str, seed: int) -> dict[str, Any]:
-        """Return the arguments of ``Trainer.fit`` beside the model."""
+        """Return the arguments of ``Trainer.fit`` except the model."""
         if name == "seqkit":
             data = SequenceDataModule(self.splits, spec=self.spec, max_tokens=self.max_tokens, seed=seed)
             return {"datamodule": data}

@@ -103,7 +103,7 @@ class NonMonotonicAveraging(Callback):
         pl_module: LightningModule,
         checkpoint: dict[str, Any],
     ) -> None:
-        """Save the averaged weights as the model's, and the current weights beside them.
+        """Save the averaged weights as the model's, and the current weights under a key of their own.
 
         The keys are those of :class:`~lightning.pytorch.callbacks.WeightAveraging`.
         """

@@ -68,7 +68,7 @@ class SequenceTrainer(Trainer):
 
 
 class SaveConfig(SaveConfigCallback):
-    """Save the config beside the logs, and its data part in every checkpoint."""
+    """Save the config in the folder of the logs, and its data part in every checkpoint."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Save the config if there is a logger; without one, it would replace a file of the working directory."""

@@ -19,8 +19,8 @@ from torch import Tensor
 from seqkit.kernels import compile_op, reference
 from seqkit.kernels.autograd import LayerFunction
 from seqkit.kernels.cells import NO_EXTRAS, Extras, Layer, Mode, is_projected, zeros
+from seqkit.kernels.compiled import load_library
 from seqkit.kernels.dispatch import SWEEPS, Backend, available, choose
-from seqkit.kernels.library import load_library
 from seqkit.packed import PackedLayout
 
 __all__ = ["Backend", "Extras", "Mode", "available", "choose", "layer", "load_library"]

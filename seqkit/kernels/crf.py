@@ -8,7 +8,7 @@ column. Each step normalises its states to a sum of one, so nothing overflows; s
 import torch
 from torch import Tensor
 
-from seqkit.kernels.library import load_library
+from seqkit.kernels.compiled import load_library
 from seqkit.packed import PackedLayout
 
 

@@ -7,7 +7,7 @@ import torch
 
 from seqkit.kernels import closed_form, native
 from seqkit.kernels.autograd import Sweeps
-from seqkit.kernels.library import load_library
+from seqkit.kernels.compiled import load_library
 
 Backend = Literal["native", "closed_form", "reference"]
 

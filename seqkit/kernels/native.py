@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from seqkit.kernels.cells import GATES, SLOTS, Extras, Gradients, Layer
-from seqkit.kernels.library import load_library
+from seqkit.kernels.compiled import load_library
 from seqkit.kernels.projection import project
 
 

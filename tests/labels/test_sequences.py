@@ -3,19 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqkit import packed
-from seqkit.labels import END, Transcripts, close, split, unique_references
-
-label_sequences = st.lists(st.integers(0, 3), max_size=7)
-
-
-def join(sequences):
-    flat = torch.tensor([label for sequence in sequences for label in sequence], dtype=torch.long)
-    lengths = torch.tensor([len(sequence) for sequence in sequences], dtype=torch.long)
-    return Transcripts(flat, lengths, torch.arange(len(sequences)))
-
-
-def lists(transcripts):
-    return [part.tolist() for part in transcripts.labels.split(transcripts.lengths.tolist())]
+from seqkit.labels import END, close, split, unique_references
+from tests.labels.cases import join, label_sequences, lists
 
 
 @given(st.lists(label_sequences, min_size=1, max_size=6))

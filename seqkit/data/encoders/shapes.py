@@ -101,7 +101,7 @@ class ShapedWords(Encoder):
 
 
 class WordShapes(ShapedWords):
-    """One id per word shape, as an input beside the words; see :class:`ShapedWords`.
+    """One id per word shape, as an input in addition to the words; see :class:`ShapedWords`.
 
     Args:
         min_frequency: How often the words of a shape must occur in the training split for it to have an id.

@@ -19,8 +19,8 @@ _MIN_CACHED_ROWS = 1 << 20  # counting fewer rows takes no noticeable time
 def lengths(dataset: Dataset, column: str, *, text: Literal["characters", "bytes"] = "characters") -> np.ndarray:
     """Count the tokens of each row without decoding any.
 
-    The lengths of a dataset on disk with a million rows or more are cached beside the dataset's own cache files,
-    under its fingerprint, if that folder is writable.
+    The lengths of a dataset on disk with a million rows or more are cached in the folder of the dataset's cache
+    files, under its fingerprint, if that folder is writable.
 
     Args:
         dataset: A Hugging Face dataset, in memory or on disk, in any number of chunks, or a view of one

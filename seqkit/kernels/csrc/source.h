@@ -9,6 +9,6 @@
 #define EXPORT extern "C"
 #endif
 
-// setup.py defines SEQKIT_SOURCE as the hash of all files in this folder (source_hash.py). library.py computes the
+// setup.py defines SEQKIT_SOURCE as the hash of all files in this folder (source_hash.py). compiled.py computes the
 // hash of the installed files and refuses a library with another one.
 EXPORT uint64_t seqkit_source() { return SEQKIT_SOURCE; }

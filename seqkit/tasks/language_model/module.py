@@ -219,7 +219,7 @@ class LanguageModel(SequenceModule):
         return packed.mean(nll) if isinstance(nll, PackedSequence) else nll.new_empty(0)
 
     def _score_batch(self, batch: Batch, stage: str) -> tuple[TaskOutput, Tensor]:
-        """The NLL of a batch's tokens beside their ids, and the penalties."""
+        """Compute the NLL of a batch's tokens, with their ids as the target, and the penalties."""
         if self.column in batch.targets:
             target = cast(PackedSequence, batch.targets[self.column])
             nll, penalty = self._score_continuous(self._ids(batch.inputs), target, stage)

@@ -54,7 +54,7 @@ def penalty(model: "LanguageModel", nll: Tensor, dropped: PackedSequence, hidden
 def align_backward_nll(backward_nll: Tensor, rows: PackedSequence, is_end: Tensor) -> Tensor:
     """Bring the backward direction's NLL (N + B,) to the order of the forward direction.
 
-    Each token then is beside itself in the other direction, and the begin beside the end.
+    Element i is then the NLL of the same token in both directions; the row's begin takes the place of its end.
 
     Args:
         backward_nll: The NLL of reversed rows.

@@ -10,7 +10,7 @@ import torch
 
 from seqkit import kernels
 from seqkit.data.rows.gather import gather
-from seqkit.kernels import library
+from seqkit.kernels import compiled
 from seqkit.kernels.source_hash import FOLDER, source_hash
 
 needs_library = pytest.mark.skipif(
@@ -23,15 +23,15 @@ needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="no comp
 @pytest.fixture(autouse=True)
 def load_again():
     """Each test loads the libraries itself, and so does the first test after these."""
-    library.load_library.cache_clear()
+    compiled.load_library.cache_clear()
     yield
-    library.load_library.cache_clear()
+    compiled.load_library.cache_clear()
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """An empty folder in which libraries are searched."""
-    monkeypatch.setattr(library, "FOLDER", tmp_path)
+    monkeypatch.setattr(compiled, "FOLDER", tmp_path)
     return tmp_path
 
 
@@ -41,8 +41,8 @@ def build(source, target, *flags):
 
 def assert_refused(name, *messages):
     with pytest.warns(RuntimeWarning) as warned:
-        assert library.load_library(name) is None
-    assert library.load_library(name) is None  # without a second warning, which would be an error
+        assert compiled.load_library(name) is None
+    assert compiled.load_library(name) is None  # without a second warning, which would be an error
     (message,) = [str(warning.message) for warning in warned]
     for expected in (*messages, "Reinstall seqkit with a C++ compiler"):
         assert expected in message
@@ -51,8 +51,8 @@ def assert_refused(name, *messages):
 @needs_library
 def test_logs_once_which_library_it_uses(caplog):
     with caplog.at_level(logging.INFO):
-        library.load_library("sweeps")
-        library.load_library("sweeps")
+        compiled.load_library("sweeps")
+        compiled.load_library("sweeps")
     (record,) = caplog.records
     assert record.message.startswith("Compiled code for recurrent layers and CRFs: _sweeps_")
     assert kernels.available()[0] == "native"
@@ -70,8 +70,8 @@ def test_without_libraries(folder, caplog):
 @needs_library
 @pytest.mark.parametrize("name", ["sweeps", "gather"])
 def test_every_declared_function_is_in_its_library(name):
-    found = library.load_library(name)
-    for function, arguments in library.FUNCTIONS[name].items():
+    found = compiled.load_library(name)
+    for function, arguments in compiled.FUNCTIONS[name].items():
         assert getattr(found, function).argtypes == arguments
 
 
@@ -79,7 +79,7 @@ def test_every_declared_function_is_in_its_library(name):
 def test_a_library_built_from_this_source_is_loaded(folder):
     file = folder / f"_gather{EXTENSION_SUFFIXES[0]}"
     build(FOLDER / "gather.cpp", file, f"-DSEQKIT_SOURCE={source_hash()}ULL")
-    assert library.load_library("gather") is not None
+    assert compiled.load_library("gather") is not None
 
 
 @needs_compiler
@@ -111,10 +111,10 @@ def test_the_next_variant_is_loaded_if_one_is_refused(folder, monkeypatch):
 
     for variant in ("wide", "narrow"):
         (folder / f"_sweeps_{variant}{EXTENSION_SUFFIXES[0]}").touch()
-    monkeypatch.setitem(library.VARIANTS, torch.backends.cpu.get_cpu_capability(), ("wide", "narrow"))
-    monkeypatch.setattr(library, "_open", load)
+    monkeypatch.setitem(compiled.VARIANTS, torch.backends.cpu.get_cpu_capability(), ("wide", "narrow"))
+    monkeypatch.setattr(compiled, "_open", load)
     with pytest.warns(RuntimeWarning, match="_sweeps_wide.* is not used: broken"):
-        assert library.load_library("sweeps") == f"_sweeps_narrow{EXTENSION_SUFFIXES[0]}"
+        assert compiled.load_library("sweeps") == f"_sweeps_narrow{EXTENSION_SUFFIXES[0]}"
 
 
 def test_a_file_that_is_no_library_is_refused(folder):
