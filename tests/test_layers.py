@@ -1,6 +1,7 @@
 """The layers of the package: an import never points up, and each layer keeps to its own dependencies."""
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -146,39 +147,42 @@ def test_files_are_short_and_folders_small():
             assert len(files) <= 13, f"{path.relative_to(ROOT)} has {len(files)} files; make a folder of some"
 
 
-def private_uses(path):
-    """Attributes with a leading underscore that the package does not define itself, also on ``self``."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Attribute)
-            and node.attr.startswith("_")
-            and not node.attr.startswith("__")
-            and node.attr not in own_names() | NAMED_TUPLE
-        ):
-            yield node.lineno, ast.unparse(node)
-
-
 NAMED_TUPLE = {"_replace", "_asdict", "_fields"}  # documented, in spite of the underscore
 
 
-def own_names():
-    """Private names that the package itself defines or assigns to ``self``."""
-    if not _OWN:
-        for path in FILES:
-            if is_within(module_name(path), "upstream"):
-                continue
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                    _OWN.add(node.name)
-                elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-                    _OWN.add(node.attr if isinstance(node.value, ast.Name) and node.value.id == "self" else "")
-                elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                    _OWN.add(node.id)
-    return _OWN
+@functools.cache
+def defined_names(path):
+    """Names that a file defines as functions, classes or variables, or assigns to attributes of ``self``."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and is_self(node.value):
+            names.add(node.attr)
+    return names
 
 
-_OWN: set[str] = set()
+def is_self(node):
+    return isinstance(node, ast.Name) and node.id in ("self", "cls")
+
+
+def private_uses(path):
+    """Private attributes that are not ours: of ``self`` those that no file defines, of other objects this file."""
+    anywhere = set().union(*(defined_names(file) for file in FILES if not is_within(module_name(file), "upstream")))
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
+            ours = anywhere if is_self(node.value) else defined_names(path)
+            if node.attr not in ours | NAMED_TUPLE:
+                yield node.lineno, ast.unparse(node)
+
+
+def test_a_private_use_is_found(tmp_path):
+    """Also of a name that another file of the package defines for itself, as ``_indices``."""
+    path = tmp_path / "file.py"
+    path.write_text("class Own:\n    def f(self, other):\n        return other._indices, self._unknown\n")
+    assert [code for _, code in private_uses(path)] == ["other._indices", "self._unknown"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_name)
