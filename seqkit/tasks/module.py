@@ -18,7 +18,8 @@ from seqkit.batch import Batch
 from seqkit.class_paths import public_path
 from seqkit.losses import Values
 from seqkit.metrics import MeanLoss, ReportMetric
-from seqkit.tasks.config import as_config, given_arguments, hide_typed_dicts
+from seqkit.tasks.checkpoints.config import as_config, given_arguments, hide_typed_dicts
+from seqkit.tasks.checkpoints.random_state import rank_random_state, restore_random_state, save_random_state
 from seqkit.tasks.outputs import Predictions, RowReport, TaskOutput
 from seqkit.upstream.lightning import rebuildable, saved_arguments
 from seqkit.upstream.torch import set_plateau_mode
@@ -73,7 +74,7 @@ class SequenceModule(LightningModule, ABC):
         self.lr_scheduler = lr_scheduler
         self.metrics = nn.ModuleDict()
         self._units_per_step: float | None = None
-        self._rng_state: Tensor | None = None
+        self._random_state: dict[str, Tensor] = {}
 
     # What a task defines.
 
@@ -225,19 +226,14 @@ class SequenceModule(LightningModule, ABC):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Restore the random state of an interrupted run (dropout draws from it)."""
-        if self._rng_state is not None:
-            torch.set_rng_state(self._rng_state.cpu())
-            self._rng_state = None
+        if self._random_state:
+            restore_random_state(self._random_state, self.device)
+            self._random_state = {}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the task's name and the CPU's random state on each rank, (ranks, bytes)."""
+        """Save the task's name and torch's random state on each rank."""
         checkpoint["seqkit_task"] = public_path(type(self))
-        states = [torch.get_rng_state()]
-        trainer = self.attached_trainer
-        if trainer is not None and trainer.world_size > 1:
-            states *= trainer.world_size
-            torch.distributed.all_gather_object(states, states[trainer.global_rank])
-        checkpoint["seqkit_rng_state"] = torch.stack(states)
+        save_random_state(checkpoint, self.attached_trainer, self.device)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the random state for a fit that resumes.
@@ -252,10 +248,7 @@ class SequenceModule(LightningModule, ABC):
         trainer = self.attached_trainer
         # Neither a test nor a new fit of a loaded model resumes.
         if trainer is not None and trainer.training:
-            states = checkpoint.get("seqkit_rng_state", torch.empty(0, 0, dtype=torch.uint8))
-            rank = trainer.global_rank
-            # torch.set_rng_state reads a tensor's memory from its beginning, so a row must be copied.
-            self._rng_state = states[rank].clone() if rank < len(states) else None
+            self._random_state = rank_random_state(checkpoint, trainer)
 
     @property
     def attached_trainer(self) -> Trainer | None:

@@ -76,7 +76,7 @@ own = torch.get_rng_state()
 trainer.save_checkpoint(f"{devices}.ckpt")
 trainer.training = True  # as when a fit resumes
 model.on_load_checkpoint(torch.load(f"{devices}.ckpt", weights_only=True))
-assert torch.equal(model._rng_state, own)
+assert torch.equal(model._random_state["seqkit_rng_state"], own)
 scores = dict(trainer.callback_metrics) | trainer.test(model, data, verbose=False)[0]
 if trainer.is_global_zero:
     weights = {name: weight.tolist() for name, weight in model.state_dict().items()}

@@ -4,7 +4,7 @@ from typing import TypedDict, Unpack
 import pytest
 
 from seqkit.nn import LSTM, LastPool
-from seqkit.tasks.config import as_config, given_arguments, hide_typed_dicts
+from seqkit.tasks.checkpoints.config import as_config, given_arguments, hide_typed_dicts
 
 
 class Options(TypedDict, total=False):
