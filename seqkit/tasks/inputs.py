@@ -9,7 +9,8 @@ from torch.nn.utils.rnn import PackedSequence
 from seqkit import packed
 from seqkit.nn import Downsample, Dropout, Upsample
 from seqkit.nn.pooling import State
-from seqkit.tasks.module import Part, Schedule
+from seqkit.optim import Schedule
+from seqkit.tasks.module import Part
 
 
 class InputOptions(TypedDict, total=False):

@@ -1,38 +1,28 @@
 """A task in Lightning: steps, metrics, logging, the optimiser, and checkpoints that rebuild the model."""
 
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Adam
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics import MetricCollection
 
 from seqkit.batch import Batch
 from seqkit.class_paths import public_path
 from seqkit.losses import Values
 from seqkit.metrics import MeanLoss, ReportMetric
+from seqkit.optim import Schedule, build_optimizer, schedule_config
 from seqkit.tasks.checkpoints.config import as_config, given_arguments, hide_typed_dicts
 from seqkit.tasks.checkpoints.random_state import rank_random_state, restore_random_state, save_random_state
 from seqkit.tasks.outputs import Predictions, RowReport, TaskOutput
 from seqkit.upstream.lightning import rebuildable, saved_arguments
-from seqkit.upstream.torch import set_plateau_mode
 
 Part = Callable[[int], nn.Module]
 """A part that is built once its input size is known: a class, or :func:`functools.partial` of one."""
-
-Schedule = Callable[[torch.optim.Optimizer, int], LRScheduler]
-"""Takes the optimiser and the number of optimiser steps of the whole fit; stepped after each of them.
-
-:mod:`seqkit.optim` has some; :class:`torch.optim.lr_scheduler.CosineAnnealingLR` and ``PolynomialLR`` also fit. A
-:class:`seqkit.optim.Plateau` is stepped after each epoch, with the task's monitor.
-"""
 
 
 class SequenceModule(LightningModule, ABC):
@@ -44,8 +34,7 @@ class SequenceModule(LightningModule, ABC):
     Args:
         spec: What the data determines: ``SequenceDataModule.spec``.
         optimizer: The optimiser, without its parameters.
-        lr_scheduler: The learning-rate schedule: a callable that takes the optimiser and the number of steps of the
-            fit; see :mod:`seqkit.optim`.
+        lr_scheduler: The learning-rate schedule; see :mod:`seqkit.optim`.
 
     Attributes:
         lr_scheduler: The argument; it may be replaced before a fit.
@@ -174,35 +163,13 @@ class SequenceModule(LightningModule, ABC):
     # Hooks of Lightning.
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Build the optimiser and, if one is given, the schedule over all steps of the fit.
-
-        On a CPU, optimisers of torch that have a ``fused`` step use it (Adam's is several times faster than the
-        default), unless ``foreach`` or ``fused`` is given.
-
-        Raises:
-            ValueError: The schedule needs the number of steps, and the data is a stream of unknown length.
-        """
-        optimizer = self._optimizer(self.parameters())
-        if _can_fuse(optimizer):
-            optimizer = cast(Any, self._optimizer)(self.parameters(), fused=True)
+        """Build the optimiser and, if one is given, its schedule."""
+        optimizer = build_optimizer(self._optimizer, self.parameters)
         if self.lr_scheduler is None:
             return optimizer
         steps = self.trainer.estimated_stepping_batches
-        known = 0 <= steps < float("inf")
-        scheduler = self.lr_scheduler(optimizer, int(steps) if known else 1)
-        if isinstance(scheduler, ReduceLROnPlateau):
-            name, mode = self.monitor
-            set_plateau_mode(scheduler, mode)
-            return {
-                "optimizer": optimizer,
-                "lr_scheduler": {"scheduler": scheduler, "interval": "epoch", "monitor": name},
-            }
-        if not known:
-            raise ValueError(
-                "lr_scheduler needs the number of steps of the fit, which is unknown for a stream; set the "
-                "trainer's max_steps, or use no lr_scheduler"
-            )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        schedule = schedule_config(self.lr_scheduler, optimizer, steps, self.monitor)
+        return cast(OptimizerLRScheduler, {"optimizer": optimizer, "lr_scheduler": schedule})
 
     def on_train_start(self) -> None:
         """Take the mean number of units in a step from the training loader's plan."""
@@ -327,16 +294,3 @@ class SequenceModule(LightningModule, ABC):
         plain = {name: as_config(name, value) for name, value in given_arguments(self).items()}
         self.hparams.clear()
         self.hparams.update(rebuildable(public_path(type(self)), plain))
-
-
-def _can_fuse(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether an optimiser has a fused step for a CPU and its options leave the choice to torch."""
-    options, signature = optimizer.defaults, inspect.signature(type(optimizer)).parameters
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    return (
-        "fused" in signature
-        and options.get("fused", False) is None
-        and options.get("foreach") is None
-        and not options.get("differentiable")
-        and all(parameter.device.type == "cpu" and parameter.is_floating_point() for parameter in parameters)
-    )

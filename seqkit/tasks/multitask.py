@@ -10,9 +10,10 @@ from torch.optim import Adam
 from torchmetrics import MetricCollection
 
 from seqkit.batch import Batch
+from seqkit.optim import Schedule
 from seqkit.tasks.classifier import Classifier
 from seqkit.tasks.inputs import Encoded, EncoderParts, InputOptions, build_encoder
-from seqkit.tasks.module import Part, Schedule, SequenceModule
+from seqkit.tasks.module import Part, SequenceModule
 from seqkit.tasks.outputs import Predictions, TaskOutput
 from seqkit.tasks.regressor import Regressor
 from seqkit.tasks.tagger import Tagger
@@ -59,8 +60,7 @@ class MultiTask(SequenceModule):
             of the losses.
         causal: Whether the output at a step may depend on nothing later; refuses a bidirectional encoder.
         optimizer: The optimiser, without its parameters.
-        lr_scheduler: The learning-rate schedule: a callable that takes the optimiser and the number of steps of the
-            fit; see :mod:`seqkit.optim`.
+        lr_scheduler: The learning-rate schedule; see :mod:`seqkit.optim`.
         inputs: ``encoder``, ``embedding``, ``embeddings`` and ``dropout`` (of the encoder's input); see
             :func:`~seqkit.tasks.inputs.build_encoder`.
 

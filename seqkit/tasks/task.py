@@ -13,8 +13,9 @@ from torch.optim import Adam
 from seqkit import packed
 from seqkit.batch import Batch
 from seqkit.losses import Loss, Values
+from seqkit.optim import Schedule
 from seqkit.tasks.inputs import Encoded, EncoderParts, InputOptions, build_encoder
-from seqkit.tasks.module import Part, Schedule, SequenceModule
+from seqkit.tasks.module import Part, SequenceModule
 from seqkit.tasks.outputs import Predictions, RowReport, TaskOutput, comparison, select_sequences
 
 
@@ -39,8 +40,7 @@ class Task(SequenceModule):
         attention: Whether predictions contain, as ``INPUT_attention``, the weight that pooling gives each token.
         causal: Whether the output at a step may depend on nothing later; refuses a bidirectional encoder.
         optimizer: The optimiser, without its parameters.
-        lr_scheduler: The learning-rate schedule: a callable that takes the optimiser and the number of steps of the
-            fit; see :mod:`seqkit.optim`.
+        lr_scheduler: The learning-rate schedule; see :mod:`seqkit.optim`.
         inputs: ``encoder``, ``embedding``, ``embeddings`` and ``dropout``; see
             :func:`~seqkit.tasks.inputs.build_encoder`.
 

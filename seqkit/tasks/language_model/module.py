@@ -19,10 +19,11 @@ from seqkit.data.encoders import Encoder, input_encoder
 from seqkit.losses import Values, unit_values
 from seqkit.metrics import PositionReport, ReportMetric, TokenReport, language_metrics
 from seqkit.nn import EmbeddingDropout, LockedDropout, OutputSoftmax, Softmax, map_state
+from seqkit.optim import Schedule
 from seqkit.tasks.language_model import generation, scoring
 from seqkit.tasks.language_model.encoders import State, check_takes_state, checked_encoder, first_sequences
 from seqkit.tasks.language_model.scoring import add_boundaries
-from seqkit.tasks.module import Part, Schedule, SequenceModule
+from seqkit.tasks.module import Part, SequenceModule
 from seqkit.tasks.outputs import Predictions, RowReport, TaskOutput
 
 
@@ -60,8 +61,7 @@ class LanguageModel(SequenceModule):
             training loss of each token.
         temporal_penalty: Weight of the mean square of the output's change between tokens (AWD-LSTM's beta).
         optimizer: The optimiser, without its parameters.
-        lr_scheduler: The learning-rate schedule: a callable that takes the optimiser and the number of steps of the
-            fit; see :mod:`seqkit.optim`.
+        lr_scheduler: The learning-rate schedule; see :mod:`seqkit.optim`.
 
     Raises:
         ValueError: The data has a target, or not one input of ids; a bidirectional encoder; tied weights that do
