@@ -15,8 +15,9 @@ from seqkit.batch import Batch
 from seqkit.data.batching.plan import StepCost
 from seqkit.data.batching.sampler import LengthBucketSampler
 from seqkit.data.continuous import BPTTSampler, Continuous, ContinuousText
-from seqkit.data.encoders import encode_dataset, learn_spec
-from seqkit.data.lightning.columns import Columns, column_roles, name_columns, row_lengths
+from seqkit.data.lightning.checks import check_train_stream
+from seqkit.data.lightning.columns import Columns, name_columns, row_lengths
+from seqkit.data.lightning.encoded_splits import EncodedSplits
 from seqkit.data.lightning.loaders import (
     ModuleStreamLoader,
     PlannedLoader,
@@ -25,10 +26,9 @@ from seqkit.data.lightning.loaders import (
     planned_loader,
 )
 from seqkit.data.lightning.resume import ResumedEpoch, current_epoch, start_training, training_state
-from seqkit.data.lightning.splits import load_splits, read_stream, read_text, read_weights
+from seqkit.data.lightning.splits import load_splits, read_weights
 from seqkit.data.rows.packed_rows import RaggedRows
 from seqkit.data.sources import Source
-from seqkit.data.streaming.stream import first_rows
 from seqkit.upstream.lightning import add_callback, remove_callbacks
 
 
@@ -137,20 +137,14 @@ class SequenceDataModule(LightningDataModule):
         self._train_loader: PlannedLoader | ModuleStreamLoader | None = None
         self._resume_state: dict[str, Any] | None = None
 
-    @cached_property
+    @property
     def splits(self) -> dict[str, Any]:
         """The source's splits; missing ones are held out of its training rows.
 
         Raises:
             ValueError: No training row would be left.
         """
-        return load_splits(
-            self.source,
-            streaming=self.streaming,
-            fractions={"test": self.test_fraction, "validation": self.validation_fraction},
-            shuffle=self.continuous is None,
-            seed=self.seed,
-        )
+        return self._encoded.splits
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -159,12 +153,7 @@ class SequenceDataModule(LightningDataModule):
         Raises:
             ValueError: There is no training split to learn from, or a column is missing or has no known type.
         """
-        if self._spec is None:
-            assert self.inputs is not None
-            train = self._split("train")
-            rows = first_rows(train, self.pool) if isinstance(train, IterableDataset) else train
-            self._spec = learn_spec(rows, self.inputs, self.targets or {}, self.unaligned)
-        return self._spec
+        return self._encoded.spec if self._spec is None else self._spec
 
     def rows(self, split: str, *, training: bool = False, with_targets: bool = True) -> RaggedRows:
         """Return the encoded rows of a split: ``rows("train")[[3, 1, 2]]`` is a packed Batch.
@@ -177,12 +166,8 @@ class SequenceDataModule(LightningDataModule):
         Raises:
             ValueError: The source has no such split, or a value cannot be encoded (the message names its row).
         """
-        encoded = encode_dataset(self._split(split), self.spec, split, with_targets=with_targets)
-        return RaggedRows(
-            encoded,
-            **column_roles(self.spec, self.overlong, with_targets=with_targets),
-            max_length=self.max_tokens if training and self.overlong == "truncate" else None,
-        )
+        max_length = self.max_tokens if training and self.overlong == "truncate" else None
+        return self._encoded.rows(split, self.overlong, max_length, with_targets=with_targets)
 
     def sampler(
         self, rows: RaggedRows, *, training: bool = False, single_rank: bool = False
@@ -198,7 +183,7 @@ class SequenceDataModule(LightningDataModule):
         sampler = LengthBucketSampler(
             row_lengths(rows, self.spec),
             **self._batch_options(training=training),
-            weights=read_weights(self._split("train"), self.weights) if training and self.weights else None,
+            weights=read_weights(self._encoded.split("train"), self.weights) if training and self.weights else None,
             batch_multiple=self.batch_multiple if training else 1,
             longest_first=self.longest_first and training,
             num_replicas=1 if single_rank else None,
@@ -216,7 +201,7 @@ class SequenceDataModule(LightningDataModule):
             ValueError: The training split is a stream, and an option needs all rows at once.
         """
         self._train_loader = None
-        if self._is_stream("train"):
+        if self._encoded.is_stream("train"):
             self._train_loader = self._stream_loader("train", training=True)
         elif self._overfits():
             return overfit_loader(
@@ -231,7 +216,7 @@ class SequenceDataModule(LightningDataModule):
         """Return the loader of the validation split; an empty list if there is no such split."""
         if "validation" not in self.splits:
             return []
-        if self._overfits() and not self._is_stream("validation"):
+        if self._overfits() and not self._encoded.is_stream("validation"):
             return overfit_loader(*self._plan("validation", single_rank=True), self.num_workers, self.seed)
         return self._evaluation_loader("validation")
 
@@ -256,7 +241,7 @@ class SequenceDataModule(LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Let the training loader continue from a state, on any number of ranks."""
         self._resume_state = state_dict or None
-        if self._resume_state is not None and self.trainer is not None and not self._is_stream("train"):
+        if self._resume_state is not None and self.trainer is not None and not self._encoded.is_stream("train"):
             add_callback(self.trainer, ResumedEpoch(finished=not self._resume_state["batches"]))
 
     def teardown(self, stage: str) -> None:
@@ -266,16 +251,16 @@ class SequenceDataModule(LightningDataModule):
             if self.trainer is not None:
                 remove_callbacks(self.trainer, ResumedEpoch)
 
-    def _split(self, split: str) -> Dataset:
-        if split not in self.splits:
-            raise ValueError(
-                f"the source has no split {split!r}, only {list(self.splits)}; name its file, or hold rows out of "
-                f"the training split with validation_fraction or test_fraction"
-            )
-        return self.splits[split]
-
-    def _is_stream(self, split: str) -> bool:
-        return isinstance(self.splits.get(split), IterableDataset)
+    @cached_property
+    def _encoded(self) -> EncodedSplits:
+        splits = load_splits(
+            self.source,
+            streaming=self.streaming,
+            fractions={"test": self.test_fraction, "validation": self.validation_fraction},
+            shuffle=self.continuous is None,
+            seed=self.seed,
+        )
+        return EncodedSplits(splits, self.inputs or {}, self.targets or {}, self.unaligned, self.pool, self._spec)
 
     def _overfits(self) -> bool:
         trainer: Any = self.trainer
@@ -297,29 +282,12 @@ class SequenceDataModule(LightningDataModule):
             "cost": self.cost,
         }
 
-    def _check_train_stream(self) -> None:
-        if self.weights is not None or self.batch_multiple > 1 or self.longest_first or self.continuous is not None:
-            raise ValueError(
-                "weights, batch_multiple, longest_first and continuous need all rows at once, but train is a "
-                "stream; leave them out, or load it (streaming=False)"
-            )
-        if self.trainer is not None and self.trainer.overfit_batches:  # type: ignore[attr-defined]
-            raise ValueError(
-                "overfit_batches needs the same batches in every epoch, but train is a stream; take its first rows "
-                "(dataset.take), or load it (streaming=False)"
-            )
-
     def _stream_loader(self, split: str, *, training: bool, with_targets: bool = True) -> ModuleStreamLoader:
         if training:
-            self._check_train_stream()
-        stream = read_stream(
-            self._split(split),
-            self.spec,
-            split,
-            column_roles(self.spec, self.overlong, with_targets=with_targets),
-            with_targets=with_targets,
-            pool=self.pool,
-            **self._batch_options(training=training),
+            whole = self.weights is not None or self.continuous is not None
+            check_train_stream(whole or self.batch_multiple > 1 or self.longest_first, self.trainer)
+        stream = self._encoded.stream(
+            split, self.overlong, with_targets=with_targets, **self._batch_options(training=training)
         )
         return ModuleStreamLoader(
             stream,
@@ -329,7 +297,7 @@ class SequenceDataModule(LightningDataModule):
         )
 
     def _evaluation_loader(self, split: str, *, with_targets: bool = True) -> DataLoader[Batch]:
-        if not self._is_stream(split):
+        if not self._encoded.is_stream(split):
             return planned_loader(*self._plan(split, with_targets=with_targets), self.num_workers, self.seed)
         loader = self._stream_loader(split, training=False, with_targets=with_targets)
         if not with_targets:
@@ -343,7 +311,5 @@ class SequenceDataModule(LightningDataModule):
         if self.continuous is None or not with_targets:
             rows = self.rows(split, training=training, with_targets=with_targets)
             return rows, self.sampler(rows, training=training, single_rank=single_rank)
-        text = read_text(
-            self._split(split), self.spec, split, self.continuous, training=training, single_rank=single_rank
-        )
+        text = self._encoded.text(split, self.continuous, training=training, single_rank=single_rank)
         return text, BPTTSampler(text, self.continuous, training=training, seed=self.seed)

@@ -1,18 +1,13 @@
-"""The splits of a source: held-out rows, and the forms in which a split is read."""
+"""The splits of a source, with those that are held out, and the weights of rows."""
 
 import math
-from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 
-from seqkit.data.continuous import Continuous, ContinuousText, concatenate_rows
-from seqkit.data.encoders import encode_dataset, encode_table, source_columns
 from seqkit.data.sources import Source, to_streams
-from seqkit.data.streaming.stream import PackedStream
 
 
 def load_splits(
@@ -53,70 +48,6 @@ def load_splits(
         parts = splits["train"].train_test_split(test_size=fraction, seed=seed, shuffle=shuffle)
         splits["train"], splits[split] = parts["train"], parts["test"]
     return splits
-
-
-def read_stream(
-    dataset: IterableDataset,
-    spec: dict[str, Any],
-    split: str,
-    roles: Mapping[str, Any],
-    *,
-    with_targets: bool,
-    **options: Any,
-) -> PackedStream:
-    """Return a split as a stream of encoded rows.
-
-    Args:
-        dataset: The rows.
-        spec: The data spec.
-        split: Name of the split, for errors.
-        roles: The result of :func:`~seqkit.data.lightning.columns.column_roles`.
-        with_targets: Whether the batches contain the targets.
-        options: Further arguments of :class:`~seqkit.data.PackedStream`.
-    """
-    entries = spec["inputs"] | (spec["targets"] if with_targets else {})
-    encode = partial(encode_table, spec=spec, split=split, features=dataset.features, with_targets=with_targets)
-    return PackedStream(dataset.select_columns(source_columns(entries)), **roles, encode=encode, **options)
-
-
-def read_text(
-    dataset: Dataset,
-    spec: dict[str, Any],
-    split: str,
-    continuous: Continuous,
-    *,
-    training: bool,
-    single_rank: bool,
-) -> ContinuousText:
-    """Return the rows of a split as one continuous text.
-
-    Args:
-        dataset: The rows.
-        spec: The data spec.
-        split: Name of the split, for errors.
-        continuous: How the text is read.
-        training: Whether it is read in training or in evaluation.
-        single_rank: Whether this process reads all sequences, even if there are several ranks.
-
-    Raises:
-        ValueError: The data spec has other columns, too, or the column does not have ids.
-    """
-    (column, entry), *others = spec["inputs"].items()
-    if others or spec["targets"] or entry["kind"] != "ids":
-        raise ValueError(
-            f"continuous text is one input column of ids without a target, because the next token is the target, "
-            f"but the inputs are {list(spec['inputs'])} ({entry['kind']}) and the targets {list(spec['targets'])}; "
-            f"name one column in `inputs`, or leave out `continuous`"
-        )
-    encoded = encode_dataset(dataset, spec, split)
-    boundary = entry["size"]  # the id after the last one
-    return ContinuousText(
-        concatenate_rows(encoded, column, boundary, append_eos=continuous.append_eos),
-        column,
-        continuous.batch_size if training else continuous.evaluation_batch_size,
-        num_replicas=1 if single_rank else None,
-        rank=0 if single_rank else None,
-    )
 
 
 def read_weights(train: Dataset, column: str) -> npt.NDArray[Any]:

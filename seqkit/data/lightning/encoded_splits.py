@@ -1,0 +1,137 @@
+"""The splits of a source as a model reads them: encoded rows, a stream of them, or one continuous text."""
+
+from collections.abc import Collection, Mapping
+from functools import cached_property, partial
+from typing import Any
+
+from datasets import Dataset, IterableDataset
+
+from seqkit.data.continuous import Continuous, ContinuousText, concatenate_rows
+from seqkit.data.encoders import Encoder, encode_dataset, encode_table, learn_spec, source_columns
+from seqkit.data.lightning.columns import column_roles
+from seqkit.data.rows.packed_rows import RaggedRows
+from seqkit.data.streaming.stream import PackedStream, first_rows
+
+
+class EncodedSplits:
+    """Learn the data spec from the training split, and read the splits as it says.
+
+    Args:
+        splits: The rows, or the stream of rows, of each split.
+        inputs: The encoder of each input, or None for the default encoder of the column's type.
+        targets: The encoder of each target, likewise.
+        unaligned: The inputs whose sequences have lengths of their own.
+        pool: The number of rows of a stream that are read together. The spec is learned from the first ones.
+        spec: A data spec learned before; nothing is learned then.
+    """
+
+    def __init__(
+        self,
+        splits: dict[str, Any],
+        inputs: Mapping[str, Encoder | None],
+        targets: Mapping[str, Encoder | None],
+        unaligned: Collection[str],
+        pool: int,
+        spec: dict[str, Any] | None,
+    ) -> None:
+        self.splits = splits
+        self.inputs = inputs
+        self.targets = targets
+        self.unaligned = unaligned
+        self.pool = pool
+        if spec is not None:
+            self.spec = spec
+
+    @cached_property
+    def spec(self) -> dict[str, Any]:
+        """The data spec.
+
+        Raises:
+            ValueError: There is no training split to learn from, or a column is missing or has no known type.
+        """
+        train = self.split("train")
+        rows = first_rows(train, self.pool) if self.is_stream("train") else train
+        return learn_spec(rows, self.inputs, self.targets, self.unaligned)
+
+    def split(self, split: str) -> Any:
+        """Return the rows of a split, as the source gives them.
+
+        Raises:
+            ValueError: There is no such split.
+        """
+        if split not in self.splits:
+            raise ValueError(
+                f"the source has no split {split!r}, only {list(self.splits)}; name its file, or hold rows out of "
+                f"the training split with validation_fraction or test_fraction"
+            )
+        return self.splits[split]
+
+    def is_stream(self, split: str) -> bool:
+        """Whether a split is a stream; False if there is no such split."""
+        return isinstance(self.splits.get(split), IterableDataset)
+
+    def rows(self, split: str, overlong: str, max_length: int | None, *, with_targets: bool) -> RaggedRows:
+        """Return the encoded rows of a split.
+
+        Args:
+            split: The name of the split.
+            overlong: How over-long rows are treated.
+            max_length: The length to which rows are cut; None for no limit.
+            with_targets: Whether the batches contain the targets.
+        """
+        encoded = encode_dataset(self.split(split), self.spec, split, with_targets=with_targets)
+        roles = column_roles(self.spec, overlong, with_targets=with_targets)
+        return RaggedRows(encoded, **roles, max_length=max_length)
+
+    def stream(self, split: str, overlong: str, *, with_targets: bool, **options: Any) -> PackedStream:
+        """Return a split that is a stream as a stream of encoded rows.
+
+        Args:
+            split: The name of the split.
+            overlong: How over-long rows of the training split are treated.
+            with_targets: Whether the batches contain the targets.
+            options: Further arguments of :class:`~seqkit.data.PackedStream`.
+        """
+        rows: IterableDataset = self.split(split)
+        entries = self.spec["inputs"] | (self.spec["targets"] if with_targets else {})
+        encode = partial(
+            encode_table, spec=self.spec, split=split, features=rows.features, with_targets=with_targets
+        )
+        return PackedStream(
+            rows.select_columns(source_columns(entries)),
+            **column_roles(self.spec, overlong, with_targets=with_targets),
+            encode=encode,
+            pool=self.pool,
+            **options,
+        )
+
+    def text(self, split: str, continuous: Continuous, *, training: bool, single_rank: bool) -> ContinuousText:
+        """Return the rows of a split as one continuous text.
+
+        Args:
+            split: The name of the split.
+            continuous: How the text is read.
+            training: Whether it is read in training or in evaluation.
+            single_rank: Whether this process reads all sequences, even if there are several ranks.
+
+        Raises:
+            ValueError: The data spec has other columns, too, or the column does not have ids.
+        """
+        inputs, targets = self.spec["inputs"], self.spec["targets"]
+        (column, entry), *others = inputs.items()
+        if others or targets or entry["kind"] != "ids":
+            raise ValueError(
+                f"continuous text is one input column of ids without a target, because the next token is the "
+                f"target, but the inputs are {list(inputs)} ({entry['kind']}) and the targets {list(targets)}; "
+                f"name one column in `inputs`, or leave out `continuous`"
+            )
+        rows: Dataset = self.split(split)
+        encoded = encode_dataset(rows, self.spec, split)
+        boundary = entry["size"]  # the id after the last one
+        return ContinuousText(
+            concatenate_rows(encoded, column, boundary, append_eos=continuous.append_eos),
+            column,
+            continuous.batch_size if training else continuous.evaluation_batch_size,
+            num_replicas=1 if single_rank else None,
+            rank=0 if single_rank else None,
+        )
