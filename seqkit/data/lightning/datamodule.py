@@ -16,7 +16,7 @@ from seqkit.data.batching.plan import StepCost
 from seqkit.data.batching.sampler import LengthBucketSampler
 from seqkit.data.continuous import BPTTSampler, Continuous, ContinuousText
 from seqkit.data.lightning.checks import check_train_stream
-from seqkit.data.lightning.columns import Columns, name_columns, row_lengths
+from seqkit.data.lightning.columns import Columns, column_roles, name_columns, row_lengths
 from seqkit.data.lightning.encoded_splits import EncodedSplits
 from seqkit.data.lightning.loaders import (
     ModuleStreamLoader,
@@ -166,8 +166,11 @@ class SequenceDataModule(LightningDataModule):
         Raises:
             ValueError: The source has no such split, or a value cannot be encoded (the message names its row).
         """
-        max_length = self.max_tokens if training and self.overlong == "truncate" else None
-        return self._encoded.rows(split, self.overlong, max_length, with_targets=with_targets)
+        return RaggedRows(
+            self._encoded.rows(split, with_targets=with_targets),
+            **column_roles(self.spec, self.overlong, with_targets=with_targets),
+            max_length=self.max_tokens if training and self.overlong == "truncate" else None,
+        )
 
     def sampler(
         self, rows: RaggedRows, *, training: bool = False, single_rank: bool = False
@@ -287,7 +290,10 @@ class SequenceDataModule(LightningDataModule):
             whole = self.weights is not None or self.continuous is not None
             check_train_stream(whole or self.batch_multiple > 1 or self.longest_first, self.trainer)
         stream = self._encoded.stream(
-            split, self.overlong, with_targets=with_targets, **self._batch_options(training=training)
+            split,
+            with_targets=with_targets,
+            **column_roles(self.spec, self.overlong, with_targets=with_targets),
+            **self._batch_options(training=training),
         )
         return ModuleStreamLoader(
             stream,

@@ -8,8 +8,6 @@ from datasets import Dataset, IterableDataset
 
 from seqkit.data.continuous import Continuous, ContinuousText, concatenate_rows
 from seqkit.data.encoders import Encoder, encode_dataset, encode_table, learn_spec, source_columns
-from seqkit.data.lightning.columns import column_roles
-from seqkit.data.rows.packed_rows import RaggedRows
 from seqkit.data.streaming.stream import PackedStream, first_rows
 
 
@@ -70,25 +68,20 @@ class EncodedSplits:
         """Whether a split is a stream; False if there is no such split."""
         return isinstance(self.splits.get(split), IterableDataset)
 
-    def rows(self, split: str, overlong: str, max_length: int | None, *, with_targets: bool) -> RaggedRows:
+    def rows(self, split: str, *, with_targets: bool = True) -> Dataset:
         """Return the encoded rows of a split.
 
         Args:
             split: The name of the split.
-            overlong: How over-long rows are treated.
-            max_length: The length to which rows are cut; None for no limit.
-            with_targets: Whether the batches contain the targets.
+            with_targets: Whether to encode the targets, too.
         """
-        encoded = encode_dataset(self.split(split), self.spec, split, with_targets=with_targets)
-        roles = column_roles(self.spec, overlong, with_targets=with_targets)
-        return RaggedRows(encoded, **roles, max_length=max_length)
+        return encode_dataset(self.split(split), self.spec, split, with_targets=with_targets)
 
-    def stream(self, split: str, overlong: str, *, with_targets: bool, **options: Any) -> PackedStream:
+    def stream(self, split: str, *, with_targets: bool, **options: Any) -> PackedStream:
         """Return a split that is a stream as a stream of encoded rows.
 
         Args:
             split: The name of the split.
-            overlong: How over-long rows of the training split are treated.
             with_targets: Whether the batches contain the targets.
             options: Further arguments of :class:`~seqkit.data.PackedStream`.
         """
@@ -99,7 +92,6 @@ class EncodedSplits:
         )
         return PackedStream(
             rows.select_columns(source_columns(entries)),
-            **column_roles(self.spec, overlong, with_targets=with_targets),
             encode=encode,
             pool=self.pool,
             **options,
@@ -125,11 +117,9 @@ class EncodedSplits:
                 f"target, but the inputs are {list(inputs)} ({entry['kind']}) and the targets {list(targets)}; "
                 f"name one column in `inputs`, or leave out `continuous`"
             )
-        rows: Dataset = self.split(split)
-        encoded = encode_dataset(rows, self.spec, split)
         boundary = entry["size"]  # the id after the last one
         return ContinuousText(
-            concatenate_rows(encoded, column, boundary, append_eos=continuous.append_eos),
+            concatenate_rows(self.rows(split), column, boundary, append_eos=continuous.append_eos),
             column,
             continuous.batch_size if training else continuous.evaluation_batch_size,
             num_replicas=1 if single_rank else None,
