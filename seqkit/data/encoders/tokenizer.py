@@ -30,19 +30,33 @@ class TokenizerEncoder(Encoder):
 
     @cached_property
     def model(self) -> Tokenizer:
-        """The tokenizer, without padding."""
-        model = Tokenizer.from_str(require_fitted(self.tokenizer, self, "vocabulary"))
+        """The tokenizer without padding, truncation and dropout: a text always has the same ids, and all of them.
+
+        Raises:
+            ValueError: The JSON is not that of a tokenizer.
+        """
+        content = require_fitted(self.tokenizer, self, "vocabulary")
+        try:
+            model = Tokenizer.from_str(content)
+        except Exception as error:  # the library raises nothing more specific
+            raise ValueError(f"the tokenizer's JSON cannot be read ({error}): {content[:60]!r}") from error
         model.no_padding()
+        model.no_truncation()
+        if getattr(model.model, "dropout", None):
+            model.model.dropout = None
         return model
 
-    @property
+    @cached_property
     def size(self) -> int:
-        """Number of ids."""
-        return int(self.model.get_vocab_size())
+        """The largest id + 1; ids may have gaps."""
+        return 1 + max(self.model.get_vocab().values(), default=-1)
 
 
 class TokenizerFile(TokenizerEncoder):
     """Ids of any trained tokenizer of the `tokenizers` library, from a column of strings.
+
+    Padding, truncation and dropout that the file sets are turned off: rows have their full length, and the data
+    module cuts them if it should.
 
     Args:
         path: Its JSON file (``tokenizer.json``).
@@ -56,6 +70,12 @@ class TokenizerFile(TokenizerEncoder):
         self.path = path
         self.special_tokens = special_tokens
         self.tokenizer = tokenizer if path is None else Path(path).read_text(encoding="utf-8")
+
+    @cached_property
+    def size(self) -> int:
+        """The largest id + 1, also of the special tokens, which need not be in the vocabulary."""
+        special = self.model.encode("", add_special_tokens=self.special_tokens).ids
+        return max([super().size, *(number + 1 for number in special)])
 
     def init_args(self) -> dict[str, Any]:
         """Return the constructor's arguments, with the content of the file instead of its path."""
