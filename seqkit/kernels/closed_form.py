@@ -14,7 +14,7 @@ from torch import Tensor
 from seqkit.kernels.cells import EPSILON, SLOTS, Extras, Gradients, Layer, Weights
 from seqkit.kernels.projection import project
 from seqkit.packed import PackedLayout
-from seqkit.upstream.torch import sigmoid_backward, tanh_backward, without_version_count
+from seqkit.upstream.torch import relu_backward, sigmoid_backward, tanh_backward, without_version_count
 
 
 def forward(
@@ -123,7 +123,8 @@ def backward(layer: Layer, output: Tensor, saved: Sequence[Tensor], gradients: S
     initial[0][:, : len(last)] = 0
 
     # Overwrite each slot with the derivative of the new h or c with respect to the slot's value before its
-    # nonlinearity. The step multiplies it by the gradient of h or c, which gives the gradient of the slot.
+    # nonlinearity. The step multiplies it by the gradient of h or c, which gives the gradient of the slot. The slot
+    # of a ReLU keeps its value.
     by_slot = gates.view(directions, tokens, SLOTS[mode], units)
     slots = by_slot.unbind(2)
     if mode == "LSTM":
@@ -161,8 +162,10 @@ def backward(layer: Layer, output: Tensor, saved: Sequence[Tensor], gradients: S
         update_by_step = _by_step(update, layout)
     else:
         new = slots[0]
-        value = new if extras.keep_hidden is not None else _flip(output.clone(), layout)
-        torch.sub(1, value.square(), out=new) if mode == "RNN_TANH" else torch.gt(value, 0, out=new)
+        if extras.keep_hidden is None:
+            new.copy_(_flip(output.clone(), layout))
+        if mode == "RNN_TANH":
+            torch.sub(1, new.square(), out=new)
     if mode != "LSTM":
         of_hidden = _by_step(by_slot, layout)
 
@@ -203,6 +206,8 @@ def backward(layer: Layer, output: Tensor, saved: Sequence[Tensor], gradients: S
             dc.mul_(forget_by_step[t])
             if keep_cell:
                 dc.add_(stays)
+        elif mode == "RNN_RELU":  # a product with 0 would be NaN where dh is not finite
+            relu_backward(dh.unsqueeze(2), of_hidden[t], out=of_hidden[t])
         else:
             of_hidden[t].mul_(dh.unsqueeze(2))
             if mode == "GRU":

@@ -41,6 +41,15 @@ def layer_norm_with_statistics(
     return torch.native_layer_norm(values, [len(gain)], gain, bias, epsilon)
 
 
+def relu_backward(gradient: Tensor, value: Tensor, out: Tensor) -> Tensor:
+    """Compute 0 where ``value``, a ReLU, is 0, and ``gradient`` elsewhere, also where it is NaN.
+
+    Torch documents no backward of a nonlinearity outside autograd. Checked with torch 2.13.
+    """
+    torch.ops.aten.threshold_backward.grad_input(gradient, value, 0, grad_input=out)
+    return out
+
+
 def set_plateau_mode(scheduler: ReduceLROnPlateau, mode: str) -> None:
     """Set whether a scheduler that has not made a step yet looks for a minimum (``min``) or a maximum (``max``).
 

@@ -11,6 +11,7 @@ from seqkit.upstream.torch import (
     change_class,
     layer_norm_backward,
     layer_norm_with_statistics,
+    relu_backward,
     set_plateau_mode,
     sigmoid_backward,
     stock_forward,
@@ -72,13 +73,16 @@ def test_layer_norm():
     torch.testing.assert_close(back, expected, msg=CHANGED.format("layer_norm_backward"))
 
 
-@pytest.mark.parametrize(("function", "backward"), [(torch.sigmoid, sigmoid_backward), (torch.tanh, tanh_backward)])
+@pytest.mark.parametrize(
+    ("function", "backward"),
+    [(torch.sigmoid, sigmoid_backward), (torch.tanh, tanh_backward), (torch.relu, relu_backward)],
+)
 def test_backward_of_a_nonlinearity(function, backward):
-    values, gradient = torch.randn(4, requires_grad=True), torch.randn(4)
+    values, gradient = torch.tensor([-1.0, 0.0, 2.0, math.nan], requires_grad=True), torch.randn(4)
     out = torch.empty(4)
     assert backward(gradient, function(values).detach(), out=out) is out
     (expected,) = torch.autograd.grad(function(values), values, gradient)
-    torch.testing.assert_close(out, expected, msg=CHANGED.format(backward.__name__))
+    torch.testing.assert_close(out, expected, equal_nan=True, msg=CHANGED.format(backward.__name__))
 
 
 def test_without_version_count():

@@ -57,7 +57,8 @@ struct Backward {
                 store(dh + u, d * z + stays);
             } else {
                 vec y = load(g + u, n);
-                store(dg + u, layer.cell == RNN_TANH ? d * (1.0f - y * y) : y > 0.0f ? d : vec{}, n);
+                // As in torch, a unit that is NaN passes the gradient on.
+                store(dg + u, layer.cell == RNN_TANH ? d * (1.0f - y * y) : y <= 0.0f ? vec{} : d, n);
                 if (keep_hidden) store(dh + u, stays);
             }
         }

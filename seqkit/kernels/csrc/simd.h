@@ -83,9 +83,11 @@ INLINE vec split_power(vec x, float bound, vec& power) {
 
 const float LOG2_E = 1.44269504f;
 
+// Below -86.6 the result is 0, so that its product with an infinity is NaN as in torch.
 INLINE vec sigmoid(vec x) {
     vec power, fraction = split_power(-LOG2_E * x, 125.0f, power);
-    return inverse(power * fraction + (power + 1.0f));
+    vec value = inverse(power * fraction + (power + 1.0f));
+    return x < -86.6f ? vec{} : value;
 }
 
 INLINE vec tanh(vec x) {
