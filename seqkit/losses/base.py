@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
@@ -32,6 +33,19 @@ def with_unit_values(values: Values, new: Tensor) -> Values:
     return values._replace(data=new) if isinstance(values, PackedSequence) else new
 
 
+def full_precision(values: Tensor) -> Tensor:
+    """Return values of a half type as float32, and others unchanged.
+
+    A sum of losses in a half type loses small ones, and overflows in float16.
+    """
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def mean_over_units(total: Tensor, units: Tensor) -> Tensor:
+    """Divide a sum by the number of its units, which may be a sum of weights; 0 where no unit counts."""
+    return total / torch.where(units > 0, units, torch.ones_like(units))
+
+
 class Loss(nn.Module, ABC):
     """A loss that gives each unit (a token or a sequence) the same weight.
 
@@ -49,7 +63,8 @@ class Loss(nn.Module, ABC):
             target: Of the same type and order as ``output``.
 
         Returns:
-            The sum, a scalar; and the number of units that count, a scalar without gradient.
+            The sum, a scalar, at least in float32; and the number of units that count, or the sum of their
+            weights, a scalar without gradient.
         """
 
     def forward(self, output: Values, target: Values) -> Tensor:

@@ -7,14 +7,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seqkit.losses.base import Loss, Values, unit_values
+from seqkit.losses.base import Loss, Values, full_precision, unit_values
+from seqkit.upstream.torch import KeepDtype
 
 
-class CrossEntropy(Loss):
+class CrossEntropy(KeepDtype, Loss):
     """Cross-entropy of logits (N, C) against class ids (N,); see :func:`torch.nn.functional.cross_entropy`.
 
+    With class weights the mean is torch's: the weighted sum divided by the sum of the weights of the targets. The
+    gradient of a fit is divided by the plan's constant number of units instead, so weights that average 1 over the
+    training data keep its scale.
+
     Args:
-        weight: One weight per class, which multiplies the loss of its units; each counts as one unit all the same.
+        weight: One weight per class, which multiplies the loss of its units.
         label_smoothing: Share of the target that is distributed over all classes, in [0, 1].
         ignore_index: Target that does not count.
     """
@@ -30,12 +35,12 @@ class CrossEntropy(Loss):
         self.ignore_index = ignore_index
 
     def total(self, output: Values, target: Values) -> tuple[Tensor, Tensor]:
-        """Sum the cross-entropy; see :meth:`Loss.total`.
+        """Sum the cross-entropy, and the weights of the targets that count; see :meth:`Loss.total`.
 
         Raises:
             ValueError: The number of class weights differs from the number of classes.
         """
-        logits, classes = unit_values(output), unit_values(target)  # (N, C), (N,)
+        logits, classes = full_precision(unit_values(output)), unit_values(target)  # (N, C), (N,)
         weight = self.weight
         if weight is not None and len(weight) != logits.shape[-1]:
             raise ValueError(
@@ -50,10 +55,13 @@ class CrossEntropy(Loss):
             reduction="sum",
             label_smoothing=self.label_smoothing,
         )
-        return total, (classes != self.ignore_index).sum()
+        counts = classes != self.ignore_index
+        if weight is None:
+            return total, counts.sum()
+        return total, (weight.to(logits.dtype)[classes.where(counts, 0)] * counts).sum()
 
 
-class BinaryCrossEntropy(Loss):
+class BinaryCrossEntropy(KeepDtype, Loss):
     """Binary cross-entropy of logits (N, C) against multi-hot targets (N, C), averaged over the C labels.
 
     See :func:`torch.nn.functional.binary_cross_entropy_with_logits`.
@@ -72,7 +80,7 @@ class BinaryCrossEntropy(Loss):
 
     def total(self, output: Values, target: Values) -> tuple[Tensor, Tensor]:
         """Sum the binary cross-entropy; see :meth:`Loss.total`."""
-        logits, truth = unit_values(output), unit_values(target)  # (N, C)
+        logits, truth = full_precision(unit_values(output)), unit_values(target)  # (N, C)
         values = F.binary_cross_entropy_with_logits(
             logits, truth.to(logits.dtype), pos_weight=self.pos_weight, reduction="none"
         )
@@ -92,7 +100,7 @@ class _Distance(Loss):
         Raises:
             ValueError: The shapes differ; broadcasting them would compare every unit with every other.
         """
-        values, truth = unit_values(output), unit_values(target)
+        values, truth = full_precision(unit_values(output)), unit_values(target)
         if values.shape != truth.shape:
             raise ValueError(
                 f"{type(self).__name__}: output {tuple(values.shape)} but target {tuple(truth.shape)}; "
@@ -133,7 +141,7 @@ class Huber(_Distance):
         return F.huber_loss(output, target, reduction="none", delta=self.delta)
 
 
-class Quantile(Loss):
+class Quantile(KeepDtype, Loss):
     """Pinball loss (Koenker and Bassett 1978) of Q outputs (N, Q) against values (N,) or (N, 1).
 
     The mean over the quantiles.
@@ -165,7 +173,7 @@ class Quantile(Loss):
         Raises:
             ValueError: The output does not have one column per quantile, or the target not one value per unit.
         """
-        values, truth = unit_values(output), unit_values(target)
+        values, truth = full_precision(unit_values(output)), unit_values(target)
         truth = truth.reshape(len(values), -1)
         if values.shape[1:] != self.quantiles.shape or truth.shape[1] != 1:
             raise ValueError(

@@ -1,9 +1,10 @@
 """Metrics as `torchmetrics.Metric`: collections for each kind of target, and metrics that torchmetrics lacks."""
 
+from seqkit.metrics.base import MetricGroup
 from seqkit.metrics.classification import classification_metrics, multilabel_metrics, precision_recall_f1
 from seqkit.metrics.error_rates import ErrorRates
 from seqkit.metrics.loss import Bits, MeanLoss, Perplexity, language_metrics
-from seqkit.metrics.regression import PHMScore, regression_metrics
+from seqkit.metrics.regression import MeanAbsoluteError, PHMScore, RootMeanSquaredError, regression_metrics
 from seqkit.metrics.report import (
     ClassReport,
     EditReport,
@@ -24,12 +25,15 @@ __all__ = [
     "EditReport",
     "ErrorRates",
     "LabelReport",
+    "MeanAbsoluteError",
     "MeanLoss",
+    "MetricGroup",
     "PHMScore",
     "Perplexity",
     "PositionReport",
     "ReportMetric",
     "ReportTable",
+    "RootMeanSquaredError",
     "SpanF1",
     "SpanReport",
     "TokenReport",

@@ -68,8 +68,10 @@ def precision_recall_f1(correct: Tensor, predicted: Tensor, actual: Tensor) -> T
         actual: Number of true units, (...).
 
     Returns:
-        (..., 3): precision, recall and F1.
+        (..., 3): precision, recall and F1, float32.
     """
+    # Not by the default type, which is a half type in a step with true half precision.
+    correct, predicted, actual = correct.float(), predicted.float(), actual.float()
     scores = [
         correct / predicted.clamp(min=1),
         correct / actual.clamp(min=1),

@@ -38,7 +38,8 @@ class ErrorRates(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """Compute both rates; the first may exceed 1."""
+        # Not by the default type, which is a half type in a step with true half precision.
         return {
-            "label_error_rate": self.edits / self.labels.clamp(min=1),
-            "sequence_error_rate": self.wrong / self.rows.clamp(min=1),
+            "label_error_rate": self.edits.float() / self.labels.clamp(min=1).float(),
+            "sequence_error_rate": self.wrong.float() / self.rows.clamp(min=1).float(),
         }

@@ -2,32 +2,37 @@
 
 import math
 
-import torch
 from torch import Tensor
-from torchmetrics import Metric, MetricCollection
+from torchmetrics import MetricCollection
+
+from seqkit.metrics.base import SumMetric
 
 
-class MeanLoss(Metric):
-    """Mean loss per unit over all batches and ranks: the sum of the losses divided by the number of units."""
+class MeanLoss(SumMetric):
+    """Mean loss per unit over all batches and ranks: the sum of the losses divided by the number of units.
 
-    full_state_update = False
+    The number may also be a sum of weights.
+    """
+
     higher_is_better = False
-    total: Tensor
-    units: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        self.add_state("total", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("units", torch.tensor(0), dist_reduce_fx="sum")
+        self.add_sum("total")
+        self.add_sum("units")
 
     def update(self, total: Tensor, units: Tensor) -> None:
         """Add the sum of a batch and its number of units."""
-        self.total += total.detach().to(self.total.dtype)
-        self.units += units
+        self.increase("total", total)
+        self.increase("units", units)
+
+    def mean(self) -> Tensor:
+        """Return the mean per unit, float32."""
+        return self.sum_of("total") / self.sum_of("units")
 
     def compute(self) -> Tensor:
         """Compute the mean loss per unit."""
-        return (self.total / self.units).float()
+        return self.mean()
 
 
 class Perplexity(MeanLoss):
@@ -35,7 +40,7 @@ class Perplexity(MeanLoss):
 
     def compute(self) -> Tensor:
         """Compute the perplexity."""
-        return (self.total / self.units).exp().float()
+        return self.mean().exp()
 
 
 class Bits(MeanLoss):
@@ -43,7 +48,7 @@ class Bits(MeanLoss):
 
     def compute(self) -> Tensor:
         """Compute the bits per token."""
-        return (self.total / self.units / math.log(2)).float()
+        return self.mean() / math.log(2)
 
 
 def language_metrics(unit: str = "token") -> MetricCollection:

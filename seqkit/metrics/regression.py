@@ -2,16 +2,40 @@
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric, MetricCollection
-from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError
+from torchmetrics import MetricCollection
+
+from seqkit.metrics.base import SumMetric
+from seqkit.metrics.loss import MeanLoss
+
+
+class RootMeanSquaredError(MeanLoss):
+    """Root of the mean squared error over all values of all batches and ranks."""
+
+    def update(self, estimate: Tensor, truth: Tensor) -> None:
+        """Add the estimated and true values of a batch, of one shape."""
+        errors = _errors(estimate, truth).square()
+        super().update(errors.sum(), torch.tensor(errors.numel(), device=errors.device))
+
+    def compute(self) -> Tensor:
+        """Compute the root of the mean squared error."""
+        return self.mean().sqrt()
+
+
+class MeanAbsoluteError(MeanLoss):
+    """Mean absolute error over all values of all batches and ranks."""
+
+    def update(self, estimate: Tensor, truth: Tensor) -> None:
+        """Add the estimated and true values of a batch, of one shape."""
+        errors = _errors(estimate, truth).abs()
+        super().update(errors.sum(), torch.tensor(errors.numel(), device=errors.device))
 
 
 def regression_metrics() -> MetricCollection:
     """Build the root mean squared error and the mean absolute error, in units of the target."""
-    return MetricCollection({"rmse": MeanSquaredError(squared=False), "mae": MeanAbsoluteError()})
+    return MetricCollection({"rmse": RootMeanSquaredError(), "mae": MeanAbsoluteError()}, compute_groups=False)
 
 
-class PHMScore(Metric):
+class PHMScore(SumMetric):
     """Score of the PHM 2008 challenge for remaining useful lives, summed over units and ranks: 0 is perfect.
 
     With d = estimate - truth, a unit adds ``exp(d / 10) - 1`` if d ≥ 0 and ``exp(-d / 13) - 1`` if d < 0: a late
@@ -20,19 +44,27 @@ class PHMScore(Metric):
     so compare scores of the same units only.
     """
 
-    full_state_update = False
     higher_is_better = False
-    total: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        self.add_state("total", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_sum("total")
 
     def update(self, estimate: Tensor, truth: Tensor) -> None:
         """Add the estimated and true lives (N,) of a batch, in cycles."""
-        late = estimate.to(self.total.dtype) - truth.to(self.total.dtype)
-        self.total += torch.where(late < 0, -late / 13, late / 10).expm1().sum()
+        late = _errors(estimate, truth)
+        self.increase("total", torch.where(late < 0, -late / 13, late / 10).expm1().sum())
 
     def compute(self) -> Tensor:
         """Compute the score."""
-        return self.total.float()
+        return self.sum_of("total")
+
+
+def _errors(estimate: Tensor, truth: Tensor) -> Tensor:
+    """Return estimate - truth, at least in float32."""
+    if estimate.shape != truth.shape:
+        raise ValueError(
+            f"estimates {tuple(estimate.shape)} but true values {tuple(truth.shape)}; give both the same shape"
+        )
+    dtype = torch.promote_types(torch.promote_types(estimate.dtype, truth.dtype), torch.float32)
+    return estimate.to(dtype) - truth.to(dtype)

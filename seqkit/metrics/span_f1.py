@@ -100,7 +100,7 @@ class SpanF1(Metric):
             "span_precision": precision,
             "span_recall": recall,
             "span_f1": f1,
-            "span_f1_macro": f1_by_type.sum() / occurs.sum().clamp(min=1),
+            "span_f1_macro": f1_by_type.sum() / occurs.sum().clamp(min=1).float(),
         }
         if self.per_type:
             values |= {f"span_f1_{name}": f1_by_type[i] for i, name in enumerate(self.types)}

@@ -54,11 +54,11 @@ class Softmax(OutputSoftmax):
 
     def nll(self, features: Tensor, classes: Tensor) -> Tensor:
         """Compute the negative log-probability (N,) of classes (N,), given features (N, H)."""
-        return F.cross_entropy(self.linear(features), classes, reduction="none")
+        return F.cross_entropy(_at_least_float32(self.linear(features)), classes, reduction="none")
 
     def log_probs(self, features: Tensor) -> Tensor:
         """Compute the log-probability of each class, (N, C), given features (N, H)."""
-        return F.log_softmax(self.linear(features), -1)
+        return F.log_softmax(_at_least_float32(self.linear(features)), -1)
 
     def tie(self, weight: nn.Parameter) -> None:
         """Share the embedding's weight (C, D) as the weight of the classes (Press and Wolf 2017).
@@ -130,3 +130,8 @@ class AdaptiveSoftmax(OutputSoftmax):
             "AdaptiveSoftmax cannot share the embedding's weights: its rare classes have fewer features; set "
             "tied=False, or use Softmax"
         )
+
+
+def _at_least_float32(scores: Tensor) -> Tensor:
+    """Return scores of a half type, whose log-probabilities would have two or three digits, as float32."""
+    return scores.to(torch.promote_types(scores.dtype, torch.float32))

@@ -10,8 +10,8 @@ from seqkit.losses import Loss, Values, unit_values
 from seqkit.metrics import ReportMetric
 from seqkit.nn import LastPool
 from seqkit.tasks.inputs import TaskOptions
-from seqkit.tasks.labels import LabelTarget
 from seqkit.tasks.module import Part
+from seqkit.tasks.targets import LabelTarget
 from seqkit.tasks.task import Task
 
 

@@ -15,6 +15,7 @@ from seqkit.metrics import ReportMetric, ValueReport, regression_metrics
 from seqkit.packed import PackedLayout
 from seqkit.tasks.inputs import TaskOptions, check_steps_kept
 from seqkit.tasks.outputs import RowReport, TaskOutput, numbers_to_python
+from seqkit.tasks.targets import Standardization
 from seqkit.tasks.task import Task
 
 
@@ -43,8 +44,6 @@ class Forecaster(Task):
     """
 
     monitor = ("val_rmse", "min")
-    mean: Tensor
-    std: Tensor
 
     def __init__(
         self,
@@ -65,9 +64,7 @@ class Forecaster(Task):
         check_steps_kept(self.encoder, "Forecaster")
         if isinstance(self.loss, Quantile):
             raise ValueError("Forecaster predicts one value a step ahead; use MSE, L1 or Huber, not Quantile")
-        for name in ("mean", "std"):
-            values = torch.tensor(self.target["init_args"][name], dtype=torch.float32)  # (D,)
-            self.register_buffer(name, values, persistent=False)
+        self.standardization = Standardization(self.target)
 
     def find_target(self) -> tuple[str, dict[str, Any]]:
         """Return the series' column, as a target per step."""
@@ -124,7 +121,7 @@ class Forecaster(Task):
     def metric_inputs(self, output: Values, target: Values) -> list[tuple[Tensor, Tensor]]:
         """Return predicted and true values, flat, of all steps ahead, and of each."""
         pairs = [
-            tuple((values * self.std + self.mean).reshape(-1) for values in pair)
+            tuple(self.standardization.restore(values).reshape(-1) for values in pair)
             for pair in self._pairs(output, target)
         ]
         every = tuple(torch.cat(side) for side in zip(*pairs, strict=True))
@@ -132,8 +129,8 @@ class Forecaster(Task):
 
     def decode(self, output: Values) -> Values:
         """Return values at each step ahead (N, horizon, D), in the column's own units."""
-        values = unit_values(output).reshape(-1, self.horizon, int(self.target["size"])) * self.std + self.mean
-        return with_unit_values(output, values)
+        values = unit_values(output).reshape(-1, self.horizon, int(self.target["size"]))
+        return with_unit_values(output, self.standardization.restore(values))
 
     def to_python(self, predicted: Tensor) -> list[Any]:
         """Return lists of steps ahead, each a number, or a list of one number per channel."""

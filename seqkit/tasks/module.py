@@ -13,8 +13,8 @@ from torchmetrics import MetricCollection
 
 from seqkit.batch import Batch
 from seqkit.class_paths import public_path
-from seqkit.losses import Values
-from seqkit.metrics import MeanLoss, ReportMetric
+from seqkit.losses import Values, mean_over_units
+from seqkit.metrics import MeanLoss, MetricGroup, ReportMetric
 from seqkit.optim import Schedule, build_optimizer, schedule_config
 from seqkit.tasks.checkpoints.config import as_config, given_arguments, hide_typed_dicts
 from seqkit.tasks.checkpoints.random_state import rank_random_state, restore_random_state, save_random_state
@@ -61,7 +61,7 @@ class SequenceModule(LightningModule, ABC):
         self.spec = spec
         self._optimizer = optimizer
         self.lr_scheduler = lr_scheduler
-        self.metrics = nn.ModuleDict()
+        self.metrics = MetricGroup()
         self._units_per_step: float | None = None
         self._random_state: dict[str, Tensor] = {}
 
@@ -137,7 +137,7 @@ class SequenceModule(LightningModule, ABC):
             (over which DDP averages gradients). Without a plan, the mean over the batch.
         """
         if self._units_per_step is None:
-            return total / units.clamp(min=1)
+            return mean_over_units(total, units)
         return total * (self.trainer.world_size / self._units_per_step)
 
     def no_objective(self) -> Tensor:
@@ -249,7 +249,7 @@ class SequenceModule(LightningModule, ABC):
         """
         values: dict[str, Tensor] = {}
         if stage == "train":
-            values["train_loss"] = total / units.clamp(min=1)
+            values["train_loss"] = mean_over_units(total, units)
             every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
             if (self.trainer.global_step + 1) % max(every, 1):
                 return values

@@ -15,6 +15,7 @@ from seqkit.nn import LastPool
 from seqkit.tasks.inputs import TaskOptions
 from seqkit.tasks.module import Part
 from seqkit.tasks.outputs import numbers_to_python
+from seqkit.tasks.targets import Standardization
 from seqkit.tasks.task import Task
 
 
@@ -42,9 +43,6 @@ class Regressor(Task):
             :class:`~seqkit.Task`.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(
         self,
         spec: dict[str, Any],
@@ -65,9 +63,8 @@ class Regressor(Task):
                 )
         super().__init__(spec, loss=loss, pooling=pooling, attention=attention, causal=causal, **options)
         self.monitor = ("val_loss", "min") if isinstance(self.loss, Quantile) else ("val_rmse", "min")
-        statistics = self.target["init_args"]
-        self.register_buffer("mean", torch.tensor(statistics["mean"], dtype=torch.float32), persistent=False)
-        self.register_buffer("std", torch.tensor(statistics["std"], dtype=torch.float32), persistent=False)
+        self.standardization = Standardization(self.target)
+        self.standardization.check_resolution(self.target_column, torch.float32)
 
     def output_size(self) -> int:
         """Return one output per value, or one per quantile."""
@@ -96,7 +93,8 @@ class Regressor(Task):
     def compute_loss(self, output: Values, target: Values) -> tuple[Tensor, Tensor]:
         """Compute the loss of standardised values, summed over units, and return it with the number of units."""
         truth = unit_values(target).reshape(len(unit_values(target)), -1)  # (N, K)
-        return self.loss.total(unit_values(output), (truth - self.mean) / self.std)
+        self.standardization.check_resolution(self.target_column, truth.dtype)
+        return self.loss.total(unit_values(output), self.standardization(truth))
 
     def metric_inputs(self, output: Values, target: Values) -> list[tuple[Tensor, Tensor]]:
         """Return predicted and true values, flat, of all steps and then of the last ones."""
@@ -110,7 +108,7 @@ class Regressor(Task):
 
     def decode(self, output: Values) -> Values:
         """Return values (N, K), or quantiles (N, Q), in the target's own units."""
-        return with_unit_values(output, unit_values(output) * self.std + self.mean)
+        return with_unit_values(output, self.standardization.restore(unit_values(output)))
 
     def to_python(self, predicted: Tensor) -> list[Any]:
         """Return one number per unit, or a list of numbers if there are several values or quantiles."""

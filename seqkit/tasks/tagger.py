@@ -13,8 +13,8 @@ from seqkit.losses import Loss, Values, unit_values
 from seqkit.metrics import ReportMetric, SpanF1, SpanReport
 from seqkit.nn import CRF
 from seqkit.tasks.inputs import TaskOptions
-from seqkit.tasks.labels import LabelTarget
 from seqkit.tasks.outputs import TaskOutput
+from seqkit.tasks.targets import LabelTarget
 from seqkit.tasks.task import Task
 
 

@@ -12,7 +12,7 @@ from torch.optim import Adam
 
 from seqkit import packed
 from seqkit.batch import Batch
-from seqkit.losses import Loss, Values
+from seqkit.losses import Loss, Values, mean_over_units
 from seqkit.optim import Schedule
 from seqkit.tasks.inputs import Encoded, EncoderParts, InputOptions, build_encoder
 from seqkit.tasks.module import Part, SequenceModule
@@ -131,7 +131,7 @@ class Task(SequenceModule):
         """Return the mean loss per unit of each sequence, (B,); 0 where no unit counts."""
         each = zip(_singles(output.output), _singles(output.target), strict=True)
         sums = [self.compute_loss(*pair) for pair in each]
-        return torch.stack([total.detach() / units.clamp(min=1) for total, units in sums])
+        return torch.stack([mean_over_units(total.detach(), units) for total, units in sums])
 
     def describe_rows(self, output: TaskOutput, places: Sequence[int]) -> list[RowReport]:
         """Describe some sequences by their predicted and true targets."""
@@ -210,7 +210,7 @@ class Task(SequenceModule):
         total, units = self.compute_loss(*output)
         with torch.no_grad():
             values = self.update_metrics(stage, total.detach(), units, output)
-        return self.objective(total, units) if stage == "train" else total / units.clamp(min=1), values
+        return self.objective(total, units) if stage == "train" else mean_over_units(total, units), values
 
     # Predictions.
 

@@ -1,11 +1,28 @@
 """Undocumented parts of torch."""
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+
+class KeepDtype(nn.Module):
+    """A module whose tensors, and those of its parts, keep their type; they only move between devices.
+
+    Lightning's true half and double precision cast a whole model by ``Module.to(dtype)``, with all its metrics, and
+    torch documents no way to exclude a part. Checked with torch 2.13.
+    """
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], *options: Any, **named_options: Any) -> Self:
+        def only_move(tensor: Tensor) -> Tensor:
+            changed = fn(tensor)
+            return changed if changed.dtype == tensor.dtype else tensor.to(changed.device)
+
+        super()._apply(only_move, *options, **named_options)  # type: ignore[no-untyped-call]
+        return self
 
 
 def change_class(module: nn.Module, cls: type[nn.Module]) -> None:

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -83,8 +85,10 @@ def test_total_and_gradient_equal_the_sums_over_sequences(case, lengths):
     torch.testing.assert_close(total, expected)
     torch.testing.assert_close(gradients, torch.autograd.grad(expected, outputs))
     assert any(g.abs().sum() > 0 for g in gradients)
-    assert int(units) == sum(lengths)
-    torch.testing.assert_close(loss(packed(outputs), packed(targets)), expected / sum(lengths))
+    weights = [1.0, 2.0, 0.5, 3.0] if case == "weighted" else [1.0] * CLASSES
+    counted = sum(weights[c] if kind == "class" else 1 for y in targets for c in y.tolist())
+    assert float(units) == counted
+    torch.testing.assert_close(loss(packed(outputs), packed(targets)), expected / counted)
 
 
 @given(lengths=lengths)
@@ -95,6 +99,67 @@ def test_ignored_tokens_do_not_count(lengths):
     assert int(units) == sum(lengths) - 1
     gradient = torch.autograd.grad(total, outputs)[0]
     assert gradient[0].abs().sum() == 0
+
+
+@given(
+    lengths=lengths,
+    weight=st.none() | st.lists(st.floats(0.0625, 16, width=32), min_size=CLASSES, max_size=CLASSES),
+    label_smoothing=st.sampled_from([0.0, 0.1, 1.0]),
+    ignored=st.sampled_from([-100, 0, 2]),
+)
+def test_the_mean_of_cross_entropy_is_that_of_torch(lengths, weight, label_smoothing, ignored):
+    logits = torch.cat(sequences(lengths, CLASSES)).requires_grad_()
+    classes = torch.cat(class_targets(lengths, ignore=False))
+    classes[0] = ignored
+    if (classes == ignored).all():
+        classes[0] = 1
+    loss = CrossEntropy(weight, label_smoothing, ignored)
+    expected = F.cross_entropy(
+        logits,
+        classes,
+        weight=None if weight is None else torch.tensor(weight, dtype=torch.float64),
+        label_smoothing=label_smoothing,
+        ignore_index=ignored,
+    )
+    found = loss(logits, classes)
+    torch.testing.assert_close(found, expected)
+    gradients = (torch.autograd.grad(value, logits)[0] for value in (found, expected))
+    torch.testing.assert_close(*gradients)
+
+
+@given(lengths=lengths)
+def test_the_means_of_other_losses_are_those_of_torch(lengths):
+    outputs, values = (torch.cat(sequences(lengths, CLASSES, seed=seed)) for seed in (1, 2))
+    outputs.requires_grad_()
+    weight, labels = torch.tensor([1.0, 2.0, 0.5, 3.0], dtype=torch.float64), (values > 0).double()
+    pairs = [
+        (
+            BinaryCrossEntropy(weight.tolist())(outputs, labels),
+            F.binary_cross_entropy_with_logits(outputs, labels, pos_weight=weight),
+        ),
+        (MSE()(outputs, values), F.mse_loss(outputs, values)),
+        (L1()(outputs, values), F.l1_loss(outputs, values)),
+        (Huber(0.5)(outputs, values), F.huber_loss(outputs, values, delta=0.5)),
+    ]
+    for found, expected in pairs:
+        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(*(torch.autograd.grad(value, outputs)[0] for value in (found, expected)))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("case", CASES)
+def test_sums_of_half_precision_outputs_are_full(case, dtype):
+    """A sum over 100,000 units exceeds float16, and in bfloat16 has three digits."""
+    loss, _, kind = CASES[case]
+    outputs = torch.randn(100_000, CLASSES).to(dtype).requires_grad_()
+    targets = torch.randint(CLASSES, (100_000,)) if kind == "class" else torch.rand(100_000, CLASSES).round()
+    total, units = copy.deepcopy(loss).to(dtype).total(outputs, targets)
+    expected, expected_units = loss.total(outputs.float(), targets)
+    assert total.dtype == torch.float32
+    torch.testing.assert_close((total, units), (expected, expected_units))
+    assert total.isfinite()
+    (total / units).backward()
+    assert outputs.grad.isfinite().all()
 
 
 def test_tensors_have_one_unit_per_sequence():

@@ -1,6 +1,5 @@
 import pytest
 import torch
-import torchmetrics
 
 from seqkit.metrics import PHMScore, regression_metrics
 
@@ -21,4 +20,11 @@ def test_phm_score_counts_late_estimates_more():
     metric.update(torch.tensor([92.0, 30.0]), torch.tensor([82.0, 10.0]))  # 10 too late: e - 1; 20: e^2 - 1
     metric.update(torch.tensor([0.0]), torch.tensor([26.0]))  # 26 too early: e^2 - 1
     assert float(metric.compute()) == pytest.approx(2 * 1.7182818 + 2 * 6.3890561)
-    assert metric._reductions["total"] is torchmetrics.utilities.dim_zero_sum  # ranks add up
+    metric.dist_sync_fn, metric.distributed_available_fn = lambda state, **_: [state, state], lambda: True
+    metric.update(torch.tensor([50.0]), torch.tensor([50.0]))
+    assert float(metric.compute()) == pytest.approx(4 * 1.7182818 + 4 * 6.3890561)  # two ranks with these units
+
+
+def test_shapes_that_differ_are_refused():
+    with pytest.raises(ValueError, match=r"estimates \(2, 1\) but true values \(2,\); give both the same shape"):
+        PHMScore().update(torch.zeros(2, 1), torch.zeros(2))

@@ -40,8 +40,8 @@ def by_hand(model, rows, count):
     pairs = {1: [], 2: [], 3: []}
     for row in range(count):
         inputs = rows[[row]].inputs
-        own = inputs["series"].data * model.std + model.mean
-        predicted = model(inputs).data.view(len(own), 3, 2) * model.std + model.mean
+        own = inputs["series"].data * model.standardization.std + model.standardization.mean
+        predicted = model(inputs).data.view(len(own), 3, 2) * model.standardization.std + model.standardization.mean
         for t in range(len(own)):
             for ahead in range(1, 4):
                 if t + ahead < len(own):
@@ -58,7 +58,7 @@ def test_metrics_cover_every_step_ahead_that_exists(waves, trainer):
         errors = torch.stack([a - b for ahead in chosen for a, b in pairs[ahead]])
         assert scores[f"test_rmse{name}"] == pytest.approx(float(errors.square().mean().sqrt()), rel=1e-5)
         assert scores[f"test_mae{name}"] == pytest.approx(float(errors.abs().mean()), rel=1e-5)
-    errors = torch.stack([(a - b) / model.std for ahead in pairs for a, b in pairs[ahead]])
+    errors = torch.stack([(a - b) / model.standardization.std for ahead in pairs for a, b in pairs[ahead]])
     assert scores["test_loss"] == pytest.approx(float(errors.square().mean()), rel=1e-5)
 
 
@@ -111,7 +111,9 @@ def test_learns_waves_and_predicts_the_next_steps(waves, trainer, tmp_path):
         for row, following in zip(rows, columns["series"], strict=True):
             alone = data.rows("test")[[row]].inputs
             with torch.no_grad():
-                last = model.eval()(alone).data[-1].view(3, 2) * model.std + model.mean
+                last = (
+                    model.eval()(alone).data[-1].view(3, 2) * model.standardization.std + model.standardization.mean
+                )
             np.testing.assert_allclose(following, last.numpy(), rtol=1e-4)
 
 

@@ -59,8 +59,8 @@ def test_a_further_metric_needs_a_new_name(splits, target, name):
 def test_the_loss_is_of_standardised_values(splits):
     model, data = build(splits, "value")
     values = torch.tensor(splits["train"]["value"])
-    torch.testing.assert_close(model.mean, values.mean())
-    torch.testing.assert_close(model.std, values.std(correction=0))
+    torch.testing.assert_close(model.standardization.mean, values.mean())
+    torch.testing.assert_close(model.standardization.std, values.std(correction=0))
     batch = data.rows("train")[list(range(60))]
     output = torch.zeros(60, 1)
     total, units = model.compute_loss(output, batch.targets["value"])

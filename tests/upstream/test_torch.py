@@ -8,6 +8,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 import seqkit.nn
 from seqkit.upstream.torch import (
+    KeepDtype,
     change_class,
     layer_norm_backward,
     layer_norm_with_statistics,
@@ -20,6 +21,24 @@ from seqkit.upstream.torch import (
 )
 
 CHANGED = f"torch {torch.__version__} differs from 2.13: adapt seqkit.upstream.torch.{{}}"
+
+
+def test_keep_dtype():
+    class Kept(KeepDtype, nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("number", torch.ones(1))
+            self.register_buffer("count", torch.ones(1, dtype=torch.long))
+            self.part = nn.Linear(1, 1)
+
+    changed = CHANGED.format("KeepDtype (Module.to does not call _apply of its parts)")
+    for cast in (lambda m: m.to(torch.bfloat16), nn.Module.half, nn.Module.double, lambda m: m.type(torch.float16)):
+        model = nn.Sequential(nn.Linear(1, 1), Kept())
+        cast(model)
+        assert model[0].weight.dtype != torch.float32
+        assert {t.dtype for t in model[1].state_dict().values()} == {torch.float32, torch.long}, changed
+    moved = model.to("meta", torch.float64)[1]
+    assert {(t.device.type, t.dtype) for t in moved.part.parameters()} == {("meta", torch.float32)}, changed
 
 
 @pytest.mark.parametrize("name", ["LSTM", "GRU", "RNN"])

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
+
+from seqkit.metrics.base import SumMetric
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,7 +27,7 @@ class ReportTable(NamedTuple):
     caption: str = ""
 
 
-class ReportMetric(Metric):
+class ReportMetric(SumMetric):
     """A metric with a table, plain values and maybe a figure.
 
     torchmetrics synchronises the states when :meth:`compute` is called, and caches the result. So call
@@ -34,7 +35,6 @@ class ReportMetric(Metric):
     :meth:`plot`.
     """
 
-    full_state_update = False
     is_differentiable = False
 
     def __init__(self) -> None:

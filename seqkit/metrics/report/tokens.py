@@ -24,21 +24,21 @@ class _NLLReport(ReportMetric, ABC):
         size: The number of groups G.
     """
 
-    nll: Tensor
     tokens: Tensor
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.add_state("nll", torch.zeros(size, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_sum("nll", size)
         self.add_state("tokens", torch.zeros(size, dtype=torch.long), dist_reduce_fx="sum")
 
     def compute(self) -> dict[str, Tensor]:
         """Return the sums ``nll`` (in nats) and the counts ``tokens``, (G,) each."""
-        return {"nll": self.nll.cpu(), "tokens": self.tokens.cpu()}
+        return {"nll": self.sum_of("nll").cpu(), "tokens": self.tokens.cpu()}
 
     def _add(self, groups: Tensor, nll: Tensor) -> None:
         """Add tokens: the group and the negative log-likelihood of each, (N,)."""
-        self.nll.index_add_(0, groups, nll.double())
+        sums = nll.new_zeros(len(self.tokens), dtype=torch.float32)
+        self.increase("nll", sums.index_add_(0, groups, nll.float()))
         self.tokens += groups.bincount(minlength=len(self.tokens))
 
 
@@ -102,7 +102,8 @@ class PositionReport(_NLLReport):
         """
         if isinstance(nll, PackedSequence):
             positions = packed.positions(nll) + 1
-            self._add(torch.frexp(positions.double()).exponent.long() - 1, nll.data)
+            powers = 2 ** torch.arange(_DOUBLINGS, device=positions.device)
+            self._add(torch.bucketize(positions, powers, right=True) - 1, nll.data)
 
     def table(self) -> ReportTable:
         """Format one row a group."""

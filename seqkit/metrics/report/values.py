@@ -29,22 +29,22 @@ class ValueReport(ReportMetric):
         super().__init__()
         self.names = list(names)
         for i in range(len(names)):
-            self.add_list_state(f"predicted_{i}", torch.float64)
-            self.add_list_state(f"true_{i}", torch.float64)
+            self.add_list_state(f"predicted_{i}", torch.float32)
+            self.add_list_state(f"true_{i}", torch.float32)
 
     def update(self, *pairs: tuple[Tensor, Tensor]) -> None:
         """Add a batch: for each name predicted and true values, (P,) each; trailing pairs may be missing."""
         for i, (predicted, true) in enumerate(pairs):
-            getattr(self, f"predicted_{i}").append(predicted.double())
-            getattr(self, f"true_{i}").append(true.double())
+            getattr(self, f"predicted_{i}").append(predicted.float())
+            getattr(self, f"true_{i}").append(true.float())
 
     def compute(self) -> dict[str, Tensor]:
-        """Return, for each name with values, predicted and true values: (2, P)."""
+        """Return, for each name with values, predicted and true values: (2, P) float64."""
         pairs = {
-            name: torch.stack([dim_zero_cat(getattr(self, f"{side}_{i}")) for side in ("predicted", "true")]).cpu()
+            name: torch.stack([dim_zero_cat(getattr(self, f"{side}_{i}")).cpu() for side in ("predicted", "true")])
             for i, name in enumerate(self.names)
         }
-        return {name: values for name, values in pairs.items() if values.numel()}
+        return {name: values.double() for name, values in pairs.items() if values.numel()}
 
     def table(self) -> ReportTable:
         """Format one row a name."""

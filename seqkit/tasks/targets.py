@@ -1,14 +1,25 @@
-"""A target of labels: one class, or a set of labels, per token or per sequence."""
+"""What a target holds: labels, or values that the model computes in standardised form."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
-from seqkit.losses import BinaryCrossEntropy, CrossEntropy, Loss, Values, unit_values, with_unit_values
+from seqkit.losses import (
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Loss,
+    Values,
+    full_precision,
+    unit_values,
+    with_unit_values,
+)
 from seqkit.metrics import ClassReport, LabelReport, ReportMetric, classification_metrics, multilabel_metrics
+from seqkit.upstream.torch import KeepDtype
 
 
 @dataclass(frozen=True)
@@ -84,6 +95,52 @@ class LabelTarget:
         if self.multilabel:
             return [[self.names[i] for i, hit in enumerate(row) if hit] for row in predicted.tolist()]
         return [self.names[i] if i >= 0 else None for i in predicted.long().flatten().tolist()]
+
+
+class Standardization(KeepDtype, nn.Module):
+    """Subtract the mean and divide by the standard deviation, and back, at least in float32.
+
+    Args:
+        entry: The target's entry in the spec, with the training mean and standard deviation (one number or K).
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, entry: dict[str, Any]) -> None:
+        super().__init__()
+        for name in ("mean", "std"):
+            values = torch.tensor(entry["init_args"][name], dtype=torch.float32)
+            self.register_buffer(name, values, persistent=False)
+        moments = zip(self.mean.double().view(-1).tolist(), self.std.double().view(-1).tolist(), strict=True)
+        # Of the channel with the largest mean in units of its standard deviation.
+        self._worst = max(moments, key=lambda pair: abs(pair[0]) / pair[1], default=(0.0, 1.0))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Standardise values (N,) or (N, K)."""
+        return (full_precision(values) - self.mean) / self.std
+
+    def restore(self, values: Tensor) -> Tensor:
+        """Return the values (..., K) in their own units."""
+        return full_precision(values) * self.std + self.mean
+
+    def check_resolution(self, column: str, dtype: torch.dtype) -> None:
+        """Check that a floating-point type distinguishes values that differ by an eighth standard deviation.
+
+        Raises:
+            ValueError: It does not.
+        """
+        mean, std = self._worst
+        if mean == 0:
+            return
+        # Lightning casts the targets of a batch before a task reads them.
+        spacing = torch.finfo(dtype).eps * 2 ** math.floor(math.log2(abs(mean)))
+        if spacing > std / 8:
+            raise ValueError(
+                f"{dtype} rounds the target {column!r} to multiples of {spacing:.3g}, but its standard deviation "
+                f"is {std:.3g} (its mean is {mean:.6g}); subtract an offset from the column, or set the trainer's "
+                f"precision to 32-true or bf16-mixed if it is lower"
+            )
 
 
 def _ignore_index(loss: Loss) -> int:
