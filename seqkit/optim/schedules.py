@@ -85,12 +85,11 @@ class WarmupConstant(Warmup):
 class Plateau(ReduceLROnPlateau):
     """Multiply the learning rate by a factor when the task's monitor has not improved for some epochs.
 
-    This is :class:`torch.optim.lr_scheduler.ReduceLROnPlateau`, stepped after the validation of each epoch. The
-    task determines the metric and whether its minimum or its maximum is best.
+    This is :class:`torch.optim.lr_scheduler.ReduceLROnPlateau` with other defaults. The task determines the metric
+    and whether its minimum or its maximum is best, unless ``lr_monitor`` is given.
 
     Args:
         optimizer: The optimiser.
-        total_steps: Ignored, so that a stream of unknown length works, too.
         factor: Factor of the learning rate.
         patience: Number of epochs without improvement before the learning rate changes.
         threshold: Smallest relative improvement that counts.
@@ -100,7 +99,6 @@ class Plateau(ReduceLROnPlateau):
     def __init__(
         self,
         optimizer: Optimizer,
-        total_steps: int,  # noqa: ARG002
         factor: float = 0.5,
         patience: int = 2,
         threshold: float = 1e-4,

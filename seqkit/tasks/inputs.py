@@ -2,15 +2,13 @@
 
 from typing import Any, NamedTuple, Required, TypedDict, cast
 
-from lightning.pytorch.cli import OptimizerCallable
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from seqkit import packed
 from seqkit.nn import Downsample, Dropout, Upsample
 from seqkit.nn.pooling import State
-from seqkit.optim import Schedule
-from seqkit.tasks.module import Part
+from seqkit.tasks.module import OptimizerOptions, Part
 
 
 class InputOptions(TypedDict, total=False):
@@ -22,11 +20,8 @@ class InputOptions(TypedDict, total=False):
     dropout: float
 
 
-class TaskOptions(InputOptions, total=False):
+class TaskOptions(InputOptions, OptimizerOptions, total=False):
     """The keyword arguments that all tasks with an encoder pass on to :class:`seqkit.Task`."""
-
-    optimizer: OptimizerCallable
-    lr_scheduler: Schedule | None
 
 
 class Encoded(NamedTuple):

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import OptimizerCallable
@@ -15,11 +15,21 @@ from seqkit.batch import Batch
 from seqkit.class_paths import public_path
 from seqkit.losses import Values, mean_over_units
 from seqkit.metrics import MeanLoss, MetricGroup, ReportMetric
-from seqkit.optim import Schedule, build_optimizer, schedule_config
+from seqkit.optim import Interval, Monitor, Schedule, build_optimizer, schedule_config
 from seqkit.tasks.checkpoints.config import as_config, given_arguments, hide_typed_dicts
 from seqkit.tasks.checkpoints.random_state import rank_random_state, restore_random_state, save_random_state
 from seqkit.tasks.outputs import Predictions, RowReport, TaskOutput
 from seqkit.upstream.lightning import rebuildable, saved_arguments
+
+
+class OptimizerOptions(TypedDict, total=False):
+    """The keyword arguments that tasks pass on to :class:`SequenceModule`."""
+
+    optimizer: OptimizerCallable
+    lr_scheduler: Schedule | None
+    lr_interval: Interval | None
+    lr_monitor: Monitor | None
+
 
 Part = Callable[[int], nn.Module]
 """A part that is built once its input size is known: a class, or :func:`functools.partial` of one."""
@@ -34,13 +44,19 @@ class SequenceModule(LightningModule, ABC):
     Args:
         spec: What the data determines: ``SequenceDataModule.spec``.
         optimizer: The optimiser, without its parameters.
-        lr_scheduler: The learning-rate schedule; see :mod:`seqkit.optim`.
+        lr_scheduler: The learning-rate schedule, without its optimiser: one of torch's, or of :mod:`seqkit.optim`.
+            It gets the number of steps of the fit as ``total_steps`` if it has this argument.
+        lr_interval: Whether the schedule is stepped after each ``step`` or ``epoch``. By default after each step if
+            it has ``total_steps`` (or is ``CyclicLR``), otherwise after each epoch.
+        lr_monitor: The metric of a plateau schedule and its best end, such as ``("val_loss", "min")``; by default
+            the task's monitor.
 
     Attributes:
         lr_scheduler: The argument; it may be replaced before a fit.
 
     Raises:
         TypeError: A part from which a checkpoint could not rebuild the model (a lambda, say).
+        ValueError: ``lr_interval`` or ``lr_monitor`` without ``lr_scheduler``.
     """
 
     monitor: tuple[str, str] = ("val_loss", "min")
@@ -54,13 +70,23 @@ class SequenceModule(LightningModule, ABC):
         hide_typed_dicts(cls)
 
     def __init__(
-        self, spec: dict[str, Any], *, optimizer: OptimizerCallable = Adam, lr_scheduler: Schedule | None = None
+        self,
+        spec: dict[str, Any],
+        *,
+        optimizer: OptimizerCallable = Adam,
+        lr_scheduler: Schedule | None = None,
+        lr_interval: Interval | None = None,
+        lr_monitor: Monitor | None = None,
     ) -> None:
         super().__init__()
         self._save_plain_hyperparameters()
         self.spec = spec
         self._optimizer = optimizer
+        if lr_scheduler is None and (lr_interval, lr_monitor) != (None, None):
+            raise ValueError("lr_interval and lr_monitor belong to an lr_scheduler, but there is none")
         self.lr_scheduler = lr_scheduler
+        self.lr_interval = lr_interval
+        self.lr_monitor = lr_monitor
         self.metrics = MetricGroup()
         self._units_per_step: float | None = None
         self._random_state: dict[str, Tensor] = {}
@@ -167,8 +193,14 @@ class SequenceModule(LightningModule, ABC):
         optimizer = build_optimizer(self._optimizer, self.parameters)
         if self.lr_scheduler is None:
             return optimizer
-        steps = self.trainer.estimated_stepping_batches
-        schedule = schedule_config(self.lr_scheduler, optimizer, steps, self.monitor)
+        schedule = schedule_config(
+            self.lr_scheduler,
+            optimizer,
+            lambda: self.trainer.estimated_stepping_batches,
+            interval=self.lr_interval,
+            monitor=self.lr_monitor,
+            task_monitor=self.monitor,
+        )
         return cast(OptimizerLRScheduler, {"optimizer": optimizer, "lr_scheduler": schedule})
 
     def on_train_start(self) -> None:

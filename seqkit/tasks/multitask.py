@@ -10,7 +10,7 @@ from torch.optim import Adam
 from torchmetrics import MetricCollection
 
 from seqkit.batch import Batch
-from seqkit.optim import Schedule
+from seqkit.optim import Interval, Monitor, Schedule
 from seqkit.tasks.classifier import Classifier
 from seqkit.tasks.inputs import Encoded, EncoderParts, InputOptions, build_encoder
 from seqkit.tasks.module import Part, SequenceModule
@@ -60,7 +60,12 @@ class MultiTask(SequenceModule):
             of the losses.
         causal: Whether the output at a step may depend on nothing later; refuses a bidirectional encoder.
         optimizer: The optimiser, without its parameters.
-        lr_scheduler: The learning-rate schedule; see :mod:`seqkit.optim`.
+        lr_scheduler: The learning-rate schedule, without its optimiser: one of torch's, or of :mod:`seqkit.optim`.
+            It gets the number of steps of the fit as ``total_steps`` if it has this argument.
+        lr_interval: Whether the schedule is stepped after each ``step`` or ``epoch``. By default after each step if
+            it has ``total_steps`` (or is ``CyclicLR``), otherwise after each epoch.
+        lr_monitor: The metric of a plateau schedule and its best end, such as ``("val_loss", "min")``; by default
+            the task's monitor.
         inputs: ``encoder``, ``embedding``, ``embeddings`` and ``dropout`` (of the encoder's input); see
             :func:`~seqkit.tasks.inputs.build_encoder`.
 
@@ -79,9 +84,13 @@ class MultiTask(SequenceModule):
         causal: bool = False,
         optimizer: OptimizerCallable = Adam,
         lr_scheduler: Schedule | None = None,
+        lr_interval: Interval | None = None,
+        lr_monitor: Monitor | None = None,
         **inputs: Unpack[InputOptions],
     ) -> None:
-        super().__init__(spec, optimizer=optimizer, lr_scheduler=lr_scheduler)
+        super().__init__(
+            spec, optimizer=optimizer, lr_scheduler=lr_scheduler, lr_interval=lr_interval, lr_monitor=lr_monitor
+        )
         self.sides, self.embeddings, self.encoder, self.dropout = build_encoder(
             spec["inputs"], task=type(self).__name__, causal=causal, **inputs
         )

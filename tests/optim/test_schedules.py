@@ -134,7 +134,8 @@ def test_plateau_needs_no_number_of_steps(splits, trainer):
 
     fit(Plateau)
     with pytest.raises(
-        ValueError, match="lr_scheduler needs the number of steps of the fit, which is unknown for a stream"
+        ValueError,
+        match="WarmupCosine needs the number of steps of the fit, which is unknown for a stream",
     ):
         fit(WarmupCosine)
 

@@ -19,7 +19,7 @@ from seqkit import (
 )
 from seqkit.nn import LSTM, Embedding
 
-SHARED = ("encoder", "embedding", "embeddings", "dropout", "optimizer", "lr_scheduler")
+SHARED = ("encoder", "embedding", "embeddings", "dropout", "optimizer", "lr_scheduler", "lr_interval", "lr_monitor")
 TASKS = {
     Tagger: {*SHARED, "loss", "per_class", "decoder", "scheme", "constrained", "causal"},
     Classifier: {*SHARED, "loss", "per_class", "pooling", "attention"},

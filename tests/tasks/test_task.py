@@ -12,6 +12,7 @@ from seqkit import Classifier, PackCollate, Regressor, SequenceDataModule, Tagge
 from seqkit.data import MultiLabels
 from seqkit.losses import CrossEntropy
 from seqkit.nn import GRU, LSTM, AttentionPool, Embedding, MaxPool, MeanPool, Projection
+from seqkit.optim import WarmupCosine
 
 EMBEDDING = partial(Embedding, embedding_dim=8)
 ENCODER = partial(LSTM, hidden_size=8, bidirectional=True)
@@ -175,11 +176,11 @@ def test_attention_pooling_is_configurable(splits):
 
 
 def test_schedule_gets_the_steps_of_the_whole_fit(splits, trainer):
-    model, data = build("tags", splits, lr_scheduler=torch.optim.lr_scheduler.CosineAnnealingLR)
+    model, data = build("tags", splits, lr_scheduler=WarmupCosine)
     run = trainer(max_epochs=2)
     run.fit(model, data)
     scheduler = run.lr_scheduler_configs[0].scheduler
-    assert scheduler.T_max == run.global_step == scheduler.last_epoch
+    assert scheduler.total_steps == run.global_step == scheduler.last_epoch
     assert scheduler.get_last_lr()[0] == pytest.approx(0, abs=1e-9)
 
 

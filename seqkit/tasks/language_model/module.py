@@ -2,14 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 import torch
 from lightning.fabric.utilities import move_data_to_device
-from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
-from torch.optim import Adam
 from torchmetrics import MetricCollection
 
 from seqkit import packed
@@ -19,11 +17,10 @@ from seqkit.data.encoders import Encoder, input_encoder
 from seqkit.losses import Values, unit_values
 from seqkit.metrics import PositionReport, ReportMetric, TokenReport, language_metrics
 from seqkit.nn import EmbeddingDropout, LockedDropout, OutputSoftmax, Softmax, map_state
-from seqkit.optim import Schedule
 from seqkit.tasks.language_model import generation, scoring
 from seqkit.tasks.language_model.encoders import State, check_takes_state, checked_encoder, first_sequences
 from seqkit.tasks.language_model.scoring import add_boundaries
-from seqkit.tasks.module import Part, SequenceModule
+from seqkit.tasks.module import OptimizerOptions, Part, SequenceModule
 from seqkit.tasks.outputs import Predictions, RowReport, TaskOutput
 
 
@@ -60,8 +57,7 @@ class LanguageModel(SequenceModule):
         activation_penalty: Weight of the mean square of the dropped output (AWD-LSTM's alpha), added to the
             training loss of each token.
         temporal_penalty: Weight of the mean square of the output's change between tokens (AWD-LSTM's beta).
-        optimizer: The optimiser, without its parameters.
-        lr_scheduler: The learning-rate schedule; see :mod:`seqkit.optim`.
+        options: ``optimizer``, ``lr_scheduler``, ``lr_interval`` and ``lr_monitor``; see :class:`SequenceModule`.
 
     Raises:
         ValueError: The data has a target, or not one input of ids; a bidirectional encoder; tied weights that do
@@ -84,10 +80,9 @@ class LanguageModel(SequenceModule):
         output_dropout: float = 0.0,
         activation_penalty: float = 0.0,
         temporal_penalty: float = 0.0,
-        optimizer: OptimizerCallable = Adam,
-        lr_scheduler: Schedule | None = None,
+        **options: Unpack[OptimizerOptions],
     ) -> None:
-        super().__init__(spec, optimizer=optimizer, lr_scheduler=lr_scheduler)
+        super().__init__(spec, **options)
         kinds = [entry["kind"] for entry in spec["inputs"].values()]
         if kinds != ["ids"] or spec["targets"]:
             raise ValueError(

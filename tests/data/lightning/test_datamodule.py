@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from seqkit import SequenceDataModule, Tagger
 from seqkit.data import Words
 from seqkit.nn import LSTM, Embedding
+from seqkit.optim import WarmupCosine
 
 
 def make(splits, **options):
@@ -142,7 +143,7 @@ def model_for(data, dropout=0.2):
         encoder=partial(LSTM, hidden_size=8, bidirectional=True),
         embedding=partial(Embedding, embedding_dim=8),
         dropout=dropout,
-        lr_scheduler=torch.optim.lr_scheduler.CosineAnnealingLR,  # needs the number of steps
+        lr_scheduler=WarmupCosine,  # needs the number of steps
     )
 
 

@@ -11,6 +11,7 @@ from lightning.pytorch import Callback
 from seqkit import Classifier, SequenceDataModule, Tagger
 from seqkit.data import Files, StepCost
 from seqkit.nn import GRU, Embedding, LastPool
+from seqkit.optim import WarmupCosine
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers:UserWarning")
 
@@ -135,12 +136,11 @@ def test_trainer_options(folder, tmp_path):
 
 
 def test_a_schedule_needs_the_number_of_steps(folder, tmp_path):
-    cosine = torch.optim.lr_scheduler.CosineAnnealingLR
     data = data_of(folder)
-    with pytest.raises(ValueError, match="set the trainer's max_steps, or use no lr_scheduler"):
-        fit(tmp_path, data, tagger(data.spec, lr_scheduler=cosine))
+    with pytest.raises(ValueError, match="set the trainer's max_steps, or use a schedule without total_steps"):
+        fit(tmp_path, data, tagger(data.spec, lr_scheduler=WarmupCosine))
     data = data_of(folder)
-    trainer, _ = fit(tmp_path, data, tagger(data.spec, lr_scheduler=cosine), max_steps=3, max_epochs=-1)
+    trainer, _ = fit(tmp_path, data, tagger(data.spec, lr_scheduler=WarmupCosine), max_steps=3, max_epochs=-1)
     assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0)
 
 
