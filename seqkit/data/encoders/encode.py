@@ -2,16 +2,21 @@
 
 import hashlib
 import json
-from functools import cache
+import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from datasets.fingerprint import Hasher
 
-from seqkit.data.encoders.base import RowError
+from seqkit.data.code_key import code_key
+from seqkit.data.encoders.base import Encoder, RowError
 from seqkit.data.encoders.spec import Entry, build_encoder, source_columns
 from seqkit.data.rows.checks import check_columns
 
@@ -21,7 +26,8 @@ def encode_dataset(
 ) -> datasets.Dataset:
     """Encode a split. The rows keep their order; the columns are the inputs and targets of the spec.
 
-    The split is encoded by one ``map``, whose result `datasets` caches on disk if the dataset is on disk.
+    The split is encoded by one ``map``, whose result `datasets` caches on disk if the dataset is on disk. The key
+    of the cached result covers the rows, the spec and the code of the encoders; see `encoder_key`.
 
     Args:
         dataset: The split.
@@ -50,7 +56,11 @@ def encode_dataset(
             batched=True,
             remove_columns=sources,
             features=datasets.Features(features),
-            fn_kwargs={"entries": entries, "types": json.dumps(chosen.features.to_dict()), "code": _code_hash()},
+            fn_kwargs={
+                "entries": entries,
+                "types": json.dumps(chosen.features.to_dict()),
+                "code": [encoder_key(build_encoder(entry)) for entry in entries.values()],
+            },
             desc=f"encoding {split}",
         )
     except RowError as error:
@@ -100,7 +110,7 @@ def _encode_rows(
     *,
     entries: dict[str, Entry],
     types: str,
-    code: str = "",  # noqa: ARG001
+    code: Sequence[str] = (),  # noqa: ARG001
 ) -> pa.Table:
     """Encode a table.
 
@@ -109,8 +119,8 @@ def _encode_rows(
         rows: Their numbers, for errors.
         entries: The entries of the spec.
         types: The columns' `datasets` features, as JSON.
-        code: A hash of the encoders' source code. `datasets` hashes all arguments to find a cached result, so that
-            another version of the encoders encodes again.
+        code: The keys of the encoders. `datasets` hashes all arguments to find a cached result, but of functions
+            and classes only the names.
     """
     features = datasets.Features.from_dict(json.loads(types))
     columns: dict[str, pa.Array] = {}
@@ -137,7 +147,24 @@ def _encode_rows(
     return pa.table(columns)
 
 
-@cache
-def _code_hash() -> str:
-    code = b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))
-    return hashlib.blake2b(code, digest_size=8).hexdigest()
+def encoder_key(encoder: Encoder) -> str:
+    """Return a hash of what decides an encoder's results: its arguments and its code.
+
+    Of an encoder outside seqkit it also covers the state that its constructor makes of the arguments, and the
+    content of the files that the arguments name. See `seqkit.data.code_key.code_key` for the code.
+
+    Returns:
+        The hash; a new one in each call if the code or the state has none.
+    """
+    cls = type(encoder)
+    modules = {base.__module__ for base in cls.__mro__} - sys.stdlib_module_names
+    arguments = encoder.init_args()
+    state: list[str] = []
+    if any(not module.startswith("seqkit.") for module in modules):
+        files = [value for value in arguments.values() if isinstance(value, str) and os.path.isfile(value)]
+        try:
+            state = [Hasher.hash(vars(cls(**arguments))), *(Hasher.hash(Path(file).read_bytes()) for file in files)]
+        except Exception:  # of a constructor, a reducer for pickle, or the file system
+            return uuid4().hex
+    key = repr((cls.__module__, cls.__qualname__, arguments, code_key(__name__, *sorted(modules)), state))
+    return hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=16).hexdigest()

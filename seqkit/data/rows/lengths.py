@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.compute as pc
 from datasets import Dataset
 
+from seqkit.data.code_key import code_key
 from seqkit.data.rows.arrow import is_list_type, is_text_type, table_column
 from seqkit.data.rows.checks import null_error
 from seqkit.files import atomic_write
@@ -64,7 +65,8 @@ def _cache_file(dataset: Dataset, column: str, unit: str) -> Path | None:
     files = dataset.cache_files
     if len(dataset) < _MIN_CACHED_ROWS or not files:
         return None
-    name = hashlib.blake2b(f"{fingerprint(dataset)} {column} {unit}".encode(), digest_size=8).hexdigest()
+    key = repr((fingerprint(dataset), column, unit, code_key(__name__)))
+    name = hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
     return Path(files[0]["filename"]).with_name(f"lengths-{name}.npy")
 
 

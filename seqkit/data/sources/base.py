@@ -1,7 +1,6 @@
 """The interface of a source, and the on-disk cache of parsed files."""
 
 import hashlib
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 import datasets
 
+from seqkit.data.code_key import code_key
 from seqkit.files import atomic_write
 from seqkit.upstream.datasets import cache_folder, write_arrow
 
@@ -60,19 +60,22 @@ def parse_cached(
 ) -> datasets.Dataset:
     """Return ``Dataset.from_dict(parse(*paths, **options), features)``, memory-mapped from a cached Arrow file.
 
-    The Arrow file is in the cache folder of `datasets`. Its name is a hash of the files' contents, the options,
-    the features and the parser's source code, so an unchanged file is parsed once. The hash is also the dataset's
-    fingerprint: `datasets` caches what is ``map``-ped over it, which it does not do for datasets in memory.
+    The Arrow file is in the cache folder of `datasets`. Its name is a hash of the files' names and contents, the
+    options, the features and the parser's code (see `seqkit.data.code_key.code_key`), so an unchanged file is
+    parsed once. The hash is also the dataset's fingerprint: `datasets` caches what is ``map``-ped over it, which it
+    does not do for datasets in memory.
 
     Args:
-        parse: A module-level function from paths to columns (lists or Arrow arrays).
+        parse: A module-level function from paths to columns (lists or Arrow arrays). Of a path, only the last part
+            may decide what it returns, such as ``.gz`` at its end.
         paths: The files that it reads.
         options: Its keyword arguments, of plain types.
         features: The types of the columns.
         split: The name of the dataset's split.
     """
-    contents = [_hash_file(path) for path in (inspect.getfile(parse), *paths)]
-    key = repr((parse.__name__, contents, sorted(options.items()), features))
+    contents = [(Path(path).name, _hash_file(path)) for path in paths]
+    code = parse.__module__, parse.__qualname__, code_key(__name__, parse.__module__)
+    key = repr((code, contents, sorted(options.items()), features))
     fingerprint = hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
     file = cache_folder() / "seqkit" / f"{fingerprint}.arrow"
     if not file.exists():

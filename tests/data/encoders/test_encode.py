@@ -1,9 +1,13 @@
+import json
 import re
+import subprocess
+import sys
 
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
 
-from seqkit.data.encoders import Words, encode_dataset, encode_table, learn_spec
+from seqkit.data.encoders import Ids, Words, encode_dataset, encode_table, learn_spec
+from seqkit.data.encoders.encode import encoder_key
 
 TRAIN = Dataset.from_dict(
     {"words": [["a", "b", "a"], ["c"]], "text": ["ab", "c"], "tags": [[0, 1, 0], [1]], "label": ["yes", "no"]},
@@ -97,3 +101,95 @@ def test_class_path_of_another_class():
     spec = {"inputs": {"words": {"class_path": "collections.OrderedDict", "init_args": {}}}, "targets": {}}
     with pytest.raises(TypeError, match=r"collections\.OrderedDict is not a subclass of seqkit\.data\.Encoder"):
         encode_dataset(TRAIN, spec, "train")
+
+
+_ENCODER = """
+from pathlib import Path
+from own_base import Base
+
+class Own(Base):
+    kind, item_feature, size = "ids", datasets.Value("int64"), 1000
+
+    def __init__(self, table):
+        self.table = table
+
+    def fit(self, dataset, column):
+        return self
+
+    def encode_array(self, values, feature):
+        with open("calls", "a") as file:
+            file.write("x")
+        number = self.number() + int(Path(self.table).read_text())
+        return pa.array([[number] * len(row) for row in values.to_pylist()])
+"""
+_BASE = """
+from own_rules import NUMBER
+from seqkit.data import Encoder
+
+class Base(Encoder):
+    def number(self):
+        return NUMBER
+"""
+_SCRIPT = """
+import sys
+import datasets
+from own import Own
+from seqkit.data.encoders import encode_dataset, learn_spec
+
+rows = datasets.Dataset.load_from_disk("rows")
+print(encode_dataset(rows, learn_spec(rows, {"words": Own("table.txt")}, {}), "train")["words"][:])
+"""
+
+
+def test_an_edited_encoder_encodes_again_in_a_new_process(tmp_path):
+    files = {
+        "own.py": "import datasets, pyarrow as pa" + _ENCODER,
+        "own_base.py": _BASE,
+        "own_rules.py": "NUMBER = 1\n",
+        "table.txt": "10",
+        "run.py": _SCRIPT,
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    TRAIN.save_to_disk(tmp_path / "rows")
+
+    def run():
+        (tmp_path / "calls").write_text("")
+        found = json.loads(subprocess.check_output([sys.executable, "run.py"], text=True, cwd=tmp_path))
+        return found, bool((tmp_path / "calls").read_text())
+
+    assert run() == ([[11, 11, 11], [11]], True)
+    assert run() == ([[11, 11, 11], [11]], False)
+    (tmp_path / "own_rules.py").write_text("NUMBER = 2\n")
+    (tmp_path / "table.txt").write_text("20")
+    (tmp_path / "own.py").write_text(files["own.py"].replace("self.number() +", "self.number() + 100 +"))
+    (tmp_path / "own_base.py").write_text(_BASE.replace("return NUMBER", "return -NUMBER"))
+    assert run() == ([[118, 118, 118], [118]], True)
+
+
+class Own(Words):
+    """An encoder whose constructor makes more of its argument than the argument says."""
+
+    extra: object = 1
+
+    def __init__(self, tokenizer=None):
+        super().__init__(tokenizer=tokenizer)
+        self.made = type(self).extra
+
+
+def test_the_key_of_an_encoder(tmp_path):
+    assert encoder_key(Words()) == encoder_key(Words()) != encoder_key(Words(lowercase=True))
+    assert encoder_key(Words()) != encoder_key(Ids())
+    (tmp_path / "file").write_text("1")
+    keys = [encoder_key(Own()), encoder_key(Own(str(tmp_path / "file")))]
+    assert keys == [encoder_key(Own()), encoder_key(Own(str(tmp_path / "file")))]
+    (tmp_path / "file").write_text("2")
+    assert encoder_key(Own(str(tmp_path / "file"))) not in keys
+
+
+def test_the_state_of_an_encoder_is_in_its_key(monkeypatch):
+    before = encoder_key(Own())
+    monkeypatch.setattr(Own, "extra", [1, 2])
+    assert encoder_key(Own()) != before
+    monkeypatch.setattr(Own, "extra", (number for number in range(3)))  # has no hash
+    assert encoder_key(Own()) != encoder_key(Own())

@@ -1,7 +1,9 @@
 import datasets
 import pytest
 
+from seqkit.data.sources import base
 from seqkit.data.sources.base import parse_cached, split_paths
+from seqkit.data.sources.conll import CoNLL
 from seqkit.upstream.datasets import fingerprint
 
 FEATURES = datasets.Features({"x": datasets.Value("int64")})
@@ -40,6 +42,23 @@ class TestParseCached:
         assert parse_cached(parse, [path], {"factor": 6}, FEATURES, "train")["x"][0] == 18
         path.write_text("4")
         assert parse_cached(parse, [path], {"factor": 5}, FEATURES, "train")["x"][0] == 20
+
+    def test_the_name_of_a_file_may_decide_how_it_is_parsed(self, tmp_path):
+        found = []
+        for name in ("a.conllu", "a.conll", "b.conllu"):
+            (tmp_path / name).write_text("# b\n1 b\n".replace(" ", "\t"))
+            rows = CoNLL(str(tmp_path / name), columns=["id", "form"]).load()["train"]
+            found.append(rows["id"][0])
+        assert found == [["1"], ["#", "1"], ["1"]]
+
+    def test_parses_again_with_other_code(self, tmp_path, monkeypatch):
+        path = tmp_path / "number"
+        path.write_text("8")
+        calls.clear()
+        for code in ("old", "new", "old"):
+            monkeypatch.setattr(base, "code_key", lambda *modules, code=code: f"{code} {modules}")
+            parse_cached(parse, [path], {"factor": 1}, FEATURES, "train")
+        assert len(calls) == 2
 
     def test_map_is_cached_on_disk(self, tmp_path):
         path = tmp_path / "number"
