@@ -188,4 +188,4 @@ def _sum_of_unit_means(values: Tensor) -> tuple[Tensor, Tensor]:
     """Sum, over the units of (N, ...), the means of their values; also return N."""
     units = len(values)
     means = values.reshape(units, -1).mean(-1) if units else values
-    return means.sum(), torch.tensor(units, device=values.device)
+    return means.sum(), torch.full((), units, device=values.device)

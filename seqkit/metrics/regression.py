@@ -14,7 +14,7 @@ class RootMeanSquaredError(MeanLoss):
     def update(self, estimate: Tensor, truth: Tensor) -> None:
         """Add the estimated and true values of a batch, of one shape."""
         errors = _errors(estimate, truth).square()
-        super().update(errors.sum(), torch.tensor(errors.numel(), device=errors.device))
+        super().update(errors.sum(), torch.full((), errors.numel(), device=errors.device))
 
     def compute(self) -> Tensor:
         """Compute the root of the mean squared error."""
@@ -27,7 +27,7 @@ class MeanAbsoluteError(MeanLoss):
     def update(self, estimate: Tensor, truth: Tensor) -> None:
         """Add the estimated and true values of a batch, of one shape."""
         errors = _errors(estimate, truth).abs()
-        super().update(errors.sum(), torch.tensor(errors.numel(), device=errors.device))
+        super().update(errors.sum(), torch.full((), errors.numel(), device=errors.device))
 
 
 def regression_metrics() -> MetricCollection:

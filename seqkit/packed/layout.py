@@ -189,9 +189,11 @@ class PackedLayout:
 _layouts: dict[int, tuple[weakref.ref[Tensor], PackedLayout]] = {}  # by the id of `batch_sizes`, while that lives
 
 
-def move(indices: Tensor, device: torch.device) -> Tensor:
+def move(values: Tensor, device: torch.device) -> Tensor:
     """Move from the CPU without waiting: only a copy from pinned memory is asynchronous."""
-    return indices.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else indices.to(device)
+    if device.type in ("cpu", "meta", "mps") or values.device.type != "cpu":  # of these, none pins memory
+        return values.to(device)
+    return values.pin_memory().to(device, non_blocking=True)
 
 
 # Collation calls these for each batch. They use numpy, whose calls cost a third of torch's.

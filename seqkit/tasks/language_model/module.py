@@ -123,7 +123,7 @@ class LanguageModel(SequenceModule):
     def metric_inputs(self, output: Values, target: Values) -> list[tuple[Values, Values]]:  # noqa: ARG002
         """Return the sum of the NLL of a batch's tokens, and their number."""
         nll = unit_values(output)
-        return [(nll.sum(), torch.tensor(len(nll), device=nll.device))]
+        return [(nll.sum(), torch.full((), len(nll), device=nll.device))]
 
     def build_report(self) -> list[ReportMetric]:
         """Build the reports by token and by position."""
@@ -169,7 +169,7 @@ class LanguageModel(SequenceModule):
         reverse = packed.reverse(self._ids(inputs))
         ids, target = add_boundaries(reverse, self.boundary)
         hidden, _, _ = self.encode(ids, self.backward_encoder, None)
-        of_tokens = hidden.data[target.data != self.boundary]  # (N, H), in the order of `reverse`
+        of_tokens = hidden.data[scoring.token_places(reverse, target)]  # (N, H), in the order of `reverse`
         return packed.reverse(reverse._replace(data=self.softmax.log_probs(of_tokens)))
 
     def encode(
@@ -201,7 +201,7 @@ class LanguageModel(SequenceModule):
         """
         output, penalty = self._score_batch(batch, stage)
         nll = unit_values(output.output)
-        total, units = nll.sum(), torch.tensor(len(nll), device=nll.device)
+        total, units = nll.sum(), torch.full((), len(nll), device=nll.device)
         with torch.no_grad():
             values = self.update_metrics(stage, total.detach(), units, output)
         self.log_values(values)
@@ -225,7 +225,7 @@ class LanguageModel(SequenceModule):
         if self.backward_encoder is not None:
             reverse = add_boundaries(packed.reverse(rows), self.boundary)
             backward_nll, other, _ = self._score(*reverse, self.backward_encoder, None)
-            backward_nll = scoring.align_backward_nll(backward_nll, rows, target.data == self.boundary)
+            backward_nll = scoring.align_backward_nll(backward_nll, rows, target)
             nll, penalty = (nll + backward_nll) / 2, (penalty + other) / 2
         return TaskOutput(target._replace(data=nll), target), penalty
 

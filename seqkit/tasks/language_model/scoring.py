@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from seqkit import packed
+from seqkit.packed import PackedLayout
 from seqkit.tasks.outputs import RowReport, TaskOutput, costliest_tokens, select_sequences
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def penalty(model: "LanguageModel", nll: Tensor, dropped: PackedSequence, hidden
     return total
 
 
-def align_backward_nll(backward_nll: Tensor, rows: PackedSequence, is_end: Tensor) -> Tensor:
+def align_backward_nll(backward_nll: Tensor, rows: PackedSequence, target: PackedSequence) -> Tensor:
     """Bring the backward direction's NLL (N + B,) to the order of the forward direction.
 
     Element i is then the NLL of the same token in both directions; the row's begin takes the place of its end.
@@ -59,10 +60,17 @@ def align_backward_nll(backward_nll: Tensor, rows: PackedSequence, is_end: Tenso
     Args:
         backward_nll: The NLL of reversed rows.
         rows: The rows, data (N,).
-        is_end: Which places hold an end, (N + B,).
+        target: The rows with their ends, data (N + B,).
     """
-    tokens = packed.reverse(rows._replace(data=backward_nll[~is_end]))
-    return backward_nll.masked_scatter(~is_end, tokens.data)
+    places = token_places(rows, target)
+    tokens = packed.reverse(rows._replace(data=backward_nll[places]))
+    return backward_nll.index_copy(0, places, tokens.data)
+
+
+def token_places(rows: PackedSequence, target: PackedSequence) -> Tensor:
+    """Return the index (N,) of the tokens of rows, data (N,), in the rows with their ends, data (N + B,)."""
+    layout = PackedLayout.of(rows)
+    return PackedLayout.of(target).index(layout.positions, layout.ranks)
 
 
 def predict_columns(model: "LanguageModel", rows: PackedSequence) -> dict[str, list[Any]]:
