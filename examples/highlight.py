@@ -24,6 +24,7 @@ from torch.nn.utils.rnn import PackedSequence
 from seqkit import packed
 from seqkit.data import RaggedRows, encode_dataset
 from seqkit.data.sources.python_code import blocks
+from seqkit.files import atomic_write, check_not_read
 from seqkit.tasks import Tagger
 
 STYLES = {
@@ -126,16 +127,19 @@ def main(arguments: Sequence[str] | None = None, console: Console | None = None)
     parser.add_argument("--picture", type=Path, help="also write the coloured text to this SVG file")
     options = parser.parse_args(arguments)
     try:
+        if options.picture:
+            check_not_read(options.picture, options.file)
         checkpoint = options.checkpoint or newest_checkpoint(options.runs)
         source = options.file.read_text(encoding="utf-8", errors="replace")
         model = Tagger.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         parser.error(str(error))
     datasets.disable_progress_bars()  # encoding one file takes a moment only
     console = Console(record=options.picture is not None) if console is None else console
     console.print(highlight(model, source), soft_wrap=True)
     if options.picture:
-        options.picture.write_text(console.export_svg(title=options.file.name), encoding="utf-8")
+        with atomic_write(options.picture) as picture:
+            picture.write_text(console.export_svg(title=options.file.name), encoding="utf-8")
 
 
 def _cut(source: str, first: int, end: int) -> Iterator[tuple[int, int]]:

@@ -1,28 +1,99 @@
-"""Write a file completely or not at all."""
+"""Write a file completely or not at all, and never over a file that is read."""
 
+import errno
 import os
-from collections.abc import Iterator
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from glob import iglob
 from pathlib import Path
-from uuid import uuid4
+from typing import Any
+
+
+def private_folder(path: Path) -> Path:
+    """Create a folder beside ``path`` that only this user can open, under a name that no other process has.
+
+    Args:
+        path: The file that will be written; its parent folder is created.
+
+    Raises:
+        OSError: The file cannot be written there.
+    """
+    with clear_write_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        return Path(tempfile.mkdtemp(prefix=f".{path.stem[:80]}.", suffix=".partial", dir=path.parent))
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` and rename it to ``path`` when the block ends without an error.
+    """Yield a temporary path and rename it to ``path`` when the block ends without an error.
 
     If the block raises, the temporary file is removed and ``path`` keeps its old content. The parent folder is
-    created. The temporary path has the same suffix, so that libraries that choose a format by suffix work. It is
-    unique, so that processes can write the same file at the same time.
+    created. The temporary path has the same name in a :func:`private_folder` beside ``path``: libraries that choose
+    a format by suffix work, and processes can write the same file at the same time. A symbolic link is replaced,
+    not followed.
 
     Args:
         path: The file to write or replace.
+
+    Raises:
+        OSError: The file cannot be written, because the disk is full, for example.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.stem}.{uuid4().hex}.partial{path.suffix}")
+    folder = private_folder(path)
     try:
-        yield temporary
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        with clear_write_errors(path):
+            yield folder / path.name
+            os.replace(folder / path.name, path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def clear_write_errors(path: Path) -> Iterator[None]:
+    """Make operating-system errors in the block say which file could not be written.
+
+    Raises:
+        OSError: An error of the same kind, with a message.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+        message = f"cannot write {path}: {reason}; free some space, or give a path in a writable folder"
+        raise (OSError(message) if error.errno is None else OSError(error.errno, message)) from error
+
+
+def check_not_read(path: Path, read: Any) -> None:
+    """Check that a file to write is none of the files that are read, whatever the paths are called.
+
+    Args:
+        path: The file to write.
+        read: Whatever names the files that are read: a path, a pattern with ``*``, a source or another object with
+            attributes, or containers of these. Strings that name no file do not matter.
+
+    Raises:
+        ValueError: It is one of them, by another name, a symbolic or a hard link too.
+    """
+    if path.exists():
+        for name in _paths(read):
+            for found in iglob(name) if "*" in name else [name]:
+                if os.path.exists(found) and os.path.samefile(path, found):
+                    raise ValueError(f"{path} would be overwritten, but {found} is read; give another path")
+
+
+def _paths(read: Any) -> Iterator[str]:
+    if isinstance(read, str | os.PathLike):
+        yield os.fspath(read)
+    elif isinstance(read, Mapping):
+        for value in read.values():
+            yield from _paths(value)
+    elif isinstance(read, list | tuple):
+        for value in read:
+            yield from _paths(value)
+    elif hasattr(read, "__dict__"):
+        for value in vars(read).values():
+            if isinstance(value, str | os.PathLike | Mapping | list | tuple) or hasattr(value, "load"):
+                yield from _paths(value)

@@ -1,9 +1,10 @@
 """Write predictions to a file, one line per row, in the dataset's order."""
 
 import json
-from collections.abc import Iterable, Iterator
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,8 +12,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from seqkit.batch import Batch
 from seqkit.data import CoNLL
-from seqkit.files import atomic_write
+from seqkit.files import atomic_write, check_not_read, clear_write_errors, private_folder
 from seqkit.tasks import Predictions
+
+T = TypeVar("T")
 
 _CONLL = (".conll", ".conllu")
 
@@ -23,8 +26,9 @@ class PredictionWriter(Callback):
     A CoNLL file (``.conll``, ``.conllu``) is the file that was read with the predicted column added, or replaced in
     CoNLL-U; see :meth:`seqkit.data.CoNLL.write`.
 
-    Each rank appends its batches to a temporary file. At the end the first rank sorts all rows and renames the
-    result, so a file of the given name is always complete. A row that the data module dropped has no line.
+    Each rank appends its batches to a temporary file in a folder that only this run uses. At the end the first rank
+    sorts all rows and renames the result, so a file of the given name is always complete, even if two runs write
+    it. A row that the data module dropped has no line.
 
     Args:
         path: The file; its suffix (``.jsonl``, ``.json``, ``.parquet``, ``.conll`` or ``.conllu``) is the format.
@@ -35,6 +39,7 @@ class PredictionWriter(Callback):
 
     def __init__(self, path: str = "predictions.jsonl") -> None:
         self.path = Path(path)
+        self._parts: Path | None = None
         if self.path.suffix not in (".jsonl", ".json", ".parquet", *_CONLL):
             raise ValueError(
                 f"PredictionWriter got path={path!r}; let it end in .jsonl, .json or .parquet, or, where a CoNLL "
@@ -42,10 +47,11 @@ class PredictionWriter(Callback):
             )
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Empty this rank's temporary file.
+        """Create the folder of the temporary files.
 
         Raises:
-            ValueError: The format is CoNLL, but the data's source is not.
+            ValueError: The format is CoNLL, but the data's source is not; or the file is one that the source reads.
+            OSError: The file cannot be written there.
         """
         source = getattr(trainer.datamodule, "source", None)  # type: ignore[attr-defined]
         if self.path.suffix in _CONLL and not isinstance(source, CoNLL):
@@ -53,8 +59,8 @@ class PredictionWriter(Callback):
                 f"PredictionWriter got path={str(self.path)!r}, but the data's source is {type(source).__name__}, "
                 f"not CoNLL; let it end in .jsonl, .json or .parquet"
             )
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._part(trainer.global_rank).write_text("")
+        check_not_read(self.path, source)
+        self._parts = _on_first_rank(trainer, lambda: private_folder(self.path))
 
     def on_predict_batch_end(
         self,
@@ -68,20 +74,30 @@ class PredictionWriter(Callback):
         """Append a batch to this rank's temporary file."""
         rows, columns = outputs
         lines = [{"row": row} | {name: values[i] for name, values in columns.items()} for i, row in enumerate(rows)]
-        with self._part(trainer.global_rank).open("a", encoding="utf-8") as part:
-            part.writelines(_json_lines(lines))
+        part = cast(Path, self._parts) / f"rank{trainer.global_rank}.jsonl"
+        with clear_write_errors(self.path), part.open("a", encoding="utf-8") as file:
+            file.writelines(_json_lines(lines))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Sort the rows of all ranks and write the file."""
         trainer.strategy.barrier("predictions written")
-        if trainer.is_global_zero:
-            parts = [self._part(rank) for rank in range(trainer.world_size)]
-            lines = sorted(_read(parts), key=lambda line: line["row"])
-            with atomic_write(self.path) as temporary:
-                self._write(lines, temporary, trainer.datamodule)  # type: ignore[attr-defined]
-            for part in parts:
-                part.unlink()
-        trainer.strategy.barrier("predictions sorted")
+        _on_first_rank(trainer, lambda: self._join(trainer.datamodule))  # type: ignore[attr-defined]
+        self._remove_parts()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002
+        """Remove the temporary files of an interrupted run."""
+        self._remove_parts()
+
+    def _remove_parts(self) -> None:
+        if self._parts is not None:
+            shutil.rmtree(self._parts, ignore_errors=True)
+            self._parts = None
+
+    def _join(self, datamodule: Any) -> None:
+        parts = cast(Path, self._parts).iterdir()  # a rank without a batch has none
+        lines = sorted(_read(parts), key=lambda line: line["row"])
+        with atomic_write(self.path) as temporary:
+            self._write(lines, temporary, datamodule)
 
     def _write(self, lines: list[dict[str, Any]], path: Path, datamodule: Any) -> None:
         if self.path.suffix in _CONLL:
@@ -94,8 +110,19 @@ class PredictionWriter(Callback):
             with path.open("w", encoding="utf-8") as file:
                 file.writelines(_json_lines(lines))
 
-    def _part(self, rank: int) -> Path:
-        return self.path.with_name(f"{self.path.name}.part{rank}")
+
+def _on_first_rank(trainer: Trainer, action: Callable[[], T]) -> T:
+    """Return what an action returns on the first rank; if it raises an error, every rank raises it."""
+    outcome: Any = None
+    if trainer.is_global_zero:
+        try:
+            outcome = action()
+        except Exception as error:
+            outcome = error
+    outcome = trainer.strategy.broadcast(outcome)
+    if isinstance(outcome, Exception):
+        raise outcome
+    return cast(T, outcome)
 
 
 def _json_lines(lines: Iterable[dict[str, Any]]) -> Iterator[str]:

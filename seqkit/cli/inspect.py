@@ -10,7 +10,7 @@ from rich.table import Table
 
 from seqkit.data.lightning import SequenceDataModule
 from seqkit.figures import new_figure
-from seqkit.files import atomic_write
+from seqkit.files import atomic_write, check_not_read
 
 QUANTILES = (0, 25, 50, 75, 95, 100)
 _FORMATS = {"waste": ".1%", "correlation": ".3f", "cost": ".3f"}
@@ -26,7 +26,11 @@ def inspect(data: SequenceDataModule, picture: Path) -> dict[str, Any]:
 
     Returns:
         The training plan's report, see :meth:`seqkit.data.LengthBucketSampler.report`.
+
+    Raises:
+        ValueError: The picture would overwrite a file of the data.
     """
+    check_not_read(picture, data.source)
     console = Console()
     lengths = {split: data.rows(split).lengths for split in data.splits}
     console.print(_splits_table(lengths))

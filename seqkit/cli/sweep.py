@@ -18,11 +18,13 @@ from rich.table import Table
 from seqkit.callbacks import Throughput
 from seqkit.callbacks.monitor import has_validation
 from seqkit.cli.sequence_cli import SequenceCLI
-from seqkit.files import atomic_write
+from seqkit.files import atomic_write, check_not_read
 from seqkit.upstream.lightning import find_callbacks, remove_callbacks
 
 
-def sweep(options: Sequence[str], seeds: Sequence[int], *, test: bool = False) -> dict[str, Any]:
+def sweep(
+    options: Sequence[str], seeds: Sequence[int], *, test: bool = False, output: Path | None = None
+) -> dict[str, Any]:
     """Fit with each seed, and score each seed's best checkpoint on the validation split.
 
     Args:
@@ -30,17 +32,21 @@ def sweep(options: Sequence[str], seeds: Sequence[int], *, test: bool = False) -
         seeds: The seeds.
         test: Whether to score the test split as well. Test scores that decide anything are biased: use it once,
             after all decisions.
+        output: A JSON file for the result.
 
     Returns:
         Plain types: the ``seeds``, the ``monitor``, the ``scores`` of every seed by name, the number of
         ``parameters``, and the machine and versions. The scores include the seconds of the fit and the training
         speed in tokens per second.
+
+    Raises:
+        ValueError: ``output`` is a file that a fit reads.
     """
     monitor, parameters, runs = "", 0, []
     for seed in seeds:
-        monitor, parameters, scores = _run(options, seed, test=test)
+        monitor, parameters, scores = _run(options, seed, test=test, output=output)
         runs.append(scores)
-    return {
+    result = {
         "options": list(options),
         "seeds": list(seeds),
         "monitor": monitor,
@@ -51,6 +57,8 @@ def sweep(options: Sequence[str], seeds: Sequence[int], *, test: bool = False) -
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
+    _write(result, output)
+    return result
 
 
 def sweep_command(arguments: Sequence[str]) -> dict[str, Any]:
@@ -70,14 +78,18 @@ def sweep_command(arguments: Sequence[str]) -> dict[str, Any]:
     )
     parser.add_argument("--output", type=Path, help="a JSON file for all values")
     given, options = parser.parse_known_args(list(arguments))
-    result = sweep(options, given.seeds, test=given.test)
-    _report(result, given.output)
+    result = sweep(options, given.seeds, test=given.test, output=given.output)
+    _print(result)
     return result
 
 
 @rank_zero_only
-def _report(result: dict[str, Any], output: Path | None) -> None:
+def _print(result: dict[str, Any]) -> None:
     Console().print(_table(result))
+
+
+@rank_zero_only
+def _write(result: dict[str, Any], output: Path | None) -> None:
     if output is not None:
         with atomic_write(output) as temporary:
             temporary.write_text(json.dumps(result, indent=1))
@@ -96,10 +108,18 @@ def _table(result: dict[str, Any]) -> Table:
     return table
 
 
-def _run(options: Sequence[str], seed: int, *, test: bool) -> tuple[str, int, dict[str, float]]:
+def _run(
+    options: Sequence[str], seed: int, *, test: bool, output: Path | None
+) -> tuple[str, int, dict[str, float]]:
     """Fit with one seed; return the monitor's name, the number of parameters and the scores."""
+
+    class Fit(SequenceCLI):
+        def before_fit(self) -> None:
+            if output is not None:
+                check_not_read(output, self.config.as_dict())
+
     start = time.perf_counter()
-    cli = SequenceCLI(["fit", *options, f"--seed_everything={seed}"])
+    cli = Fit(["fit", *options, f"--seed_everything={seed}"])
     seconds = time.perf_counter() - start
     trainer = cli.trainer
     if trainer.checkpoint_callback is None:

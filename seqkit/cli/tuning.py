@@ -17,7 +17,7 @@ from seqkit.batch import Batch
 from seqkit.data.lightning import SequenceDataModule
 from seqkit.data.lightning.loaders import identity
 from seqkit.figures import new_figure
-from seqkit.files import atomic_write
+from seqkit.files import atomic_write, check_not_read
 from seqkit.tasks import SequenceModule
 from seqkit.upstream.lightning import epoch_limit
 
@@ -41,8 +41,9 @@ def find_lr(trainer: Trainer, model: LightningModule, data: SequenceDataModule, 
         The learning rate.
 
     Raises:
-        ValueError: The loss fell at no learning rate.
+        ValueError: The loss fell at no learning rate; or the picture would overwrite a file of the data.
     """
+    check_not_read(picture, data.source)
     with epoch_limit(trainer, _EPOCHS):  # the few epochs of a config may hold fewer steps than the test needs
         found = Tuner(trainer).lr_find(model, datamodule=data, update_attr=False)
     rate = None if found is None else found.suggestion()

@@ -1,3 +1,4 @@
+import errno
 import json
 from functools import partial
 
@@ -7,7 +8,7 @@ import torch
 
 from seqkit import Regressor, SequenceDataModule, Tagger
 from seqkit.callbacks import PredictionWriter
-from seqkit.data import CoNLL
+from seqkit.data import CoNLL, Files
 from seqkit.nn import LSTM, Embedding
 
 
@@ -47,6 +48,61 @@ def test_an_earlier_file_is_kept_until_the_new_one_is_complete(splits, trainer, 
     with pytest.raises(OSError, match="no space left"):
         predict(Tagger, "tags", splits, trainer, path)
     assert path.read_text() == "earlier\n"
+    assert [file.name for file in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+@pytest.mark.parametrize("failing", ["callbacks.predictions._json_lines", "tasks.Tagger.predict_step"])
+def test_a_run_that_fails_leaves_no_part(failing, splits, trainer, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(f"seqkit.{failing}", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        predict(Tagger, "tags", splits, trainer, tmp_path / "out.jsonl")
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_runs_to_one_file_do_not_mix(splits, trainer, tmp_path):
+    path = tmp_path / "out.jsonl"
+    writers = [PredictionWriter(str(path)) for _ in range(2)]
+    data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
+    parts = {"encoder": partial(LSTM, hidden_size=4), "embedding": partial(Embedding, embedding_dim=4)}
+    model, run = Tagger(data.spec, **parts), trainer()
+    run.predict(model, data, return_predictions=False)
+    for writer in writers:
+        writer.on_predict_start(run, model)
+    for step in range(4):  # both are in the middle of their rows
+        writers[0].on_predict_batch_end(run, model, ([step], {"tags": [["first"]]}), None, 0)
+        writers[1].on_predict_batch_end(run, model, ([3 - step], {"tags": [["second"]]}), None, 0)
+    for writer, name in zip(writers, ("first", "second"), strict=True):
+        writer.on_predict_end(run, model)
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        assert lines == [{"row": row, "tags": [name]} for row in range(4)]
+    assert [file.name for file in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+def test_links_in_the_place_of_earlier_parts_are_not_followed(splits, trainer, tmp_path):
+    (tmp_path / "victim").write_text("kept")
+    for name in ("out.jsonl", "out.jsonl.part0"):
+        (tmp_path / name).symlink_to(tmp_path / "victim")
+    predict(Tagger, "tags", splits, trainer, tmp_path / "out.jsonl")
+    assert (tmp_path / "victim").read_text() == "kept"
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 20
+
+
+def test_a_file_of_the_source_is_not_overwritten(splits, trainer, tmp_path, monkeypatch):
+    rows = tmp_path / "rows.jsonl"
+    splits["train"].to_json(rows)
+    before = rows.read_bytes()
+    (tmp_path / "link.jsonl").symlink_to(rows)
+    monkeypatch.chdir(tmp_path)
+    data = SequenceDataModule(Files(*[str(rows)] * 3), inputs="words", targets="tags", max_tokens=32)
+    parts = {"encoder": partial(LSTM, hidden_size=4), "embedding": partial(Embedding, embedding_dim=4)}
+    model = Tagger(data.spec, **parts)
+    for path in (rows, "rows.jsonl", "link.jsonl"):
+        with pytest.raises(ValueError, match=r"would be overwritten, but .*rows.jsonl is read; give another path"):
+            trainer(callbacks=[PredictionWriter(str(path))]).predict(model, data)
+    assert rows.read_bytes() == before
 
 
 def test_unknown_suffix():

@@ -53,3 +53,13 @@ def test_only_the_first_rank_writes(tmp_path, monkeypatch):
     monkeypatch.setattr(rank_zero_only, "rank", 1)
     assert main(["sweep", "--output", str(tmp_path / "out.json")])["scores"] == {"val_loss": [1.0, 1.0, 1.0]}
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_read_is_not_overwritten(folder):
+    before = Path("config.yaml").read_text()
+    Path("link.json").symlink_to("config.yaml")
+    for output in ("config.yaml", "link.json"):
+        with pytest.raises(ValueError, match=f"{output} would be overwritten, but .* is read; give another path"):
+            main(["sweep", "--seeds", "5", "--output", output, "--config", "config.yaml", *QUIET])
+    assert Path("config.yaml").read_text() == before
+    assert not Path("runs").exists()

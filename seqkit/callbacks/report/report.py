@@ -16,7 +16,7 @@ from rich.table import Table
 from seqkit.batch import Batch
 from seqkit.callbacks.report.worst_rows import WorstRow, WorstRows
 from seqkit.figures import pixels
-from seqkit.files import atomic_write
+from seqkit.files import atomic_write, check_not_read
 from seqkit.metrics import ReportMetric, ReportTable
 from seqkit.tasks import SequenceModule, TaskOutput
 
@@ -102,6 +102,9 @@ class Report(Callback):
                     console.print(_rich_table(table, f"test, {column}"))
             path = None if folder is None else Path(folder) / f"test_{_file_name(column)}.json"
             if path is not None:
+                source = getattr(trainer.datamodule, "source", None)  # type: ignore[attr-defined]
+                for written in (path, path.with_suffix(".png"), _worst_path(path)):
+                    check_not_read(written, source)
                 self._write(trainer, column, path)
             if column in self._worst and self._worst[column].rows:
                 self._report_worst(trainer, pl_module, column, console, path)
@@ -140,8 +143,12 @@ class Report(Callback):
         if path is not None:
             lines = [line | {"columns": row} for line, row in zip(worst.lines(), rows, strict=True)]
             texts = (json.dumps(line, ensure_ascii=False, default=str) + "\n" for line in lines)
-            with atomic_write(path.with_name(f"{path.stem}_worst.jsonl")) as partial:
+            with atomic_write(_worst_path(path)) as partial:
                 partial.write_text("".join(texts), encoding="utf-8")
+
+
+def _worst_path(path: Path) -> Path:
+    return path.with_name(f"{path.stem}_worst.jsonl")
 
 
 def _rich_table(table: ReportTable, title: str) -> Table:
