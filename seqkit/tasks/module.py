@@ -232,7 +232,7 @@ class SequenceModule(LightningModule, ABC):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the task's name and torch's random state on each rank."""
         checkpoint["seqkit_task"] = public_path(type(self))
-        save_random_state(checkpoint, self.attached_trainer, self.device)
+        save_random_state(checkpoint, self.attached_trainer, self.device, self._random_state)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the random state for a fit that resumes.

@@ -44,23 +44,90 @@ def find_callbacks(trainer: Trainer, kind: type[AnyCallback]) -> list[AnyCallbac
     return [callback for callback in callbacks if isinstance(callback, kind)]
 
 
-def finish_epoch(trainer: Trainer) -> None:
-    """Count the last epoch of a checkpoint as finished, at the start of the training that it resumes.
+def correct_progress(checkpoint: dict[str, Any], *, finished: bool) -> bool:
+    """Correct the loops' counters in a checkpoint, before Lightning loads them.
 
-    Two corrections to a checkpoint saved after the last batch of an epoch. Its number of batches becomes that of
-    the current training loader, which differs on another number of ranks; otherwise Lightning would train the
-    difference. The next epoch is started as any other: Lightning takes it for the rest of the finished one, does
-    not call ``on_train_epoch_start`` and leaves its count of started epochs one behind. Checked with
-    lightning 2.6.6.
+    Lightning counts an epoch that ``max_steps`` or ``should_stop`` cut short as over, and would skip the rest of
+    it. From the counters of a checkpoint saved in ``on_train_batch_end``, it would skip the validation that follows
+    and the end of the epoch. From those of one saved in ``on_train_epoch_end``, a trainer with ``max_steps`` would
+    end the epoch a second time. Checked with lightning 2.6.6.
+
+    Args:
+        checkpoint: Changed in place.
+        finished: Whether all batches of the last started epoch are processed.
+
+    Returns:
+        Whether what follows a batch is still to do: see :func:`continue_epoch`.
+    """
+    loops = checkpoint["loops"]["fit_loop"]
+    epoch, batches = loops["epoch_progress"], loops["epoch_loop.batch_progress"]
+    validation = loops["epoch_loop.val_loop.batch_progress"]["current"]
+    now = batches["current"]
+    if not now["processed"]:
+        return False
+    pending = now["completed"] < now["processed"] or validation["completed"] < validation["ready"]
+    over = epoch["current"]["processed"] == epoch["current"]["started"]
+    for kind in ("current", "total"):
+        batches[kind]["completed"] = batches[kind]["processed"]
+        if over:
+            epoch[kind]["processed"] -= not finished
+            epoch[kind]["completed"] = epoch[kind]["processed"]
+    if over and finished:
+        batches["is_last_batch"] = False
+        now.update(dict.fromkeys(now, 0))
+        validation.update(dict.fromkeys(validation, 0))
+    return pending and not over
+
+
+def continue_epoch(trainer: Trainer, *, pending: bool, finished: bool) -> None:
+    """Let the loops do what follows the last batch of a checkpoint, at the start of the training that it resumes.
+
+    That is a validation, if one is due, and the end of the epoch with all its schedules. The number of batches of a
+    finished epoch becomes that of the current training loader, which differs on another number of ranks; otherwise
+    Lightning would train the difference. Checked with lightning 2.6.6.
+
+    Args:
+        trainer: The trainer, in ``on_train_start``.
+        pending: The result of :func:`correct_progress`.
+        finished: Whether all batches of the epoch are processed.
     """
     loop: Any = trainer.fit_loop
-    batches = loop.epoch_loop.batch_progress
-    if not batches.current.processed:
+    epoch_loop = loop.epoch_loop
+    if not loop.restarted_mid_epoch:
         return
-    batches.current.reset()
-    batches.current.increment_by(int(trainer.num_training_batches))
-    if loop.restarted_mid_epoch and loop.epoch_loop.restarted_on_train_batch_end and batches.is_last_batch:
-        loop.reset_restart_stage()
+    batches, validation = epoch_loop.batch_progress, epoch_loop.val_loop
+    loop._restarting = False  # otherwise no schedule that watches a metric is stepped at the end of the epoch
+    if finished and trainer.num_training_batches != float("inf"):
+        batches.current.reset()
+        batches.current.increment_by(int(trainer.num_training_batches))
+    due = epoch_loop._should_check_val_fx(loop._data_fetcher)
+    if pending and due:
+        validation.batch_progress.current.reset()
+        validation._restart_stage = "restarted_mid_evaluation"
+    elif pending:
+        epoch_loop.on_advance_end(loop._data_fetcher)
+    if finished and not due:
+        validation._has_run = True  # there is nothing left to do before the end of the epoch
+
+
+def end_resumed_epoch(trainer: Trainer) -> None:
+    """Let the next epoch start as any other; in ``on_train_epoch_end`` of the resumed epoch.
+
+    If nothing was left to do in that epoch, Lightning would take the next one for its rest. Checked with
+    lightning 2.6.6.
+    """
+    trainer.fit_loop.epoch_loop.on_iteration_done()
+
+
+def end_epoch_schedules(trainer: Trainer) -> None:
+    """Step the schedules that watch a metric, as Lightning does after ``on_train_epoch_end``.
+
+    A checkpoint saved in that hook lacks this step. Checked with lightning 2.6.6.
+    """
+    loop: Any = trainer.fit_loop
+    loop.epoch_progress.current.completed -= 1  # the schedules' frequency counts from the current epoch
+    loop.epoch_loop.update_lr_schedulers("epoch", update_plateau_schedulers=True)
+    loop.epoch_progress.current.completed += 1
 
 
 def rebuildable(class_path: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,6 +168,17 @@ def saved_arguments(hyper_parameters: Mapping[str, Any]) -> tuple[str, dict[str,
     return str(hyper_parameters["_class_path"]), arguments
 
 
+def saved_progress(checkpoint: dict[str, Any]) -> tuple[int, bool]:
+    """Return the processed batches of a checkpoint's last started epoch, and whether it was saved at its end.
+
+    That is in ``on_train_epoch_end``, after which Lightning steps some schedules. Checked with lightning 2.6.6.
+    """
+    loops = checkpoint["loops"]["fit_loop"]
+    epoch = loops["epoch_progress"]["current"]
+    batches = int(loops["epoch_loop.batch_progress"]["current"]["processed"])
+    return batches, epoch["completed"] < epoch["processed"]
+
+
 def set_reload_interval(trainer: Trainer, epochs: int) -> int:
     """Set after how many epochs the trainer sets up its loaders again, and return the previous number.
 
@@ -112,12 +190,13 @@ def set_reload_interval(trainer: Trainer, epochs: int) -> int:
     return before
 
 
-def training_position(trainer: Trainer) -> tuple[int, int]:
-    """Return the last epoch that the training loop has started, and how many of its batches it has processed.
+def training_position(trainer: Trainer) -> tuple[int, int, bool]:
+    """Return the last epoch that the training loop has started, its processed batches, and whether these are all.
 
-    A checkpoint of the data needs both at any moment, also in the middle of an epoch and between two epochs;
+    A checkpoint of the data needs them at any moment, also in the middle of an epoch and between two epochs;
     ``Trainer.current_epoch`` changes only when an epoch's hooks are finished. Checked with lightning 2.6.6.
     """
     loop: Any = trainer.fit_loop
-    epoch = max(loop.epoch_progress.current.started - 1, 0)
-    return epoch, int(loop.epoch_loop.batch_progress.current.processed)
+    epoch, batches = max(loop.epoch_progress.current.started - 1, 0), loop.epoch_loop.batch_progress
+    processed = int(batches.current.processed)
+    return epoch, processed, bool(batches.is_last_batch and batches.current.ready == processed)

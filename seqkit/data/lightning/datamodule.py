@@ -236,16 +236,19 @@ class SequenceDataModule(LightningDataModule):
         return move_batch(batch, device)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the position in the training data: small, JSON-able, identical on all ranks."""
+        """Return the position in the training data and the last metrics: small, JSON-able, for all ranks."""
         if self.trainer is None or self._train_loader is None:
             return {}
-        return training_state(self.trainer, self._train_loader)
+        metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
+        return training_state(self.trainer, self._train_loader) | {"metrics": metrics}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Let the training loader continue from a state, on any number of ranks."""
-        self._resume_state = state_dict or None
-        if self._resume_state is not None and self.trainer is not None and not self._encoded.is_stream("train"):
-            add_callback(self.trainer, ResumedEpoch(finished=not self._resume_state["batches"]))
+        state = dict(state_dict)
+        metrics = state.pop("metrics", {})
+        self._resume_state = state or None
+        if state and self.trainer is not None:
+            add_callback(self.trainer, ResumedEpoch(state["batches"] > 0, metrics))
 
     def teardown(self, stage: str) -> None:
         """Forget the state after the fit: the next fit starts from the beginning."""

@@ -1,23 +1,31 @@
 """Resuming in Lightning: the position in the training data, and the loops' counters."""
 
+import math
 from copy import copy
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 
 from seqkit.data.lightning.loaders import ModuleStreamLoader, PlannedLoader
-from seqkit.upstream.lightning import finish_epoch, set_reload_interval, training_position
+from seqkit.upstream.lightning import (
+    continue_epoch,
+    correct_progress,
+    end_epoch_schedules,
+    end_resumed_epoch,
+    saved_progress,
+    set_reload_interval,
+    training_position,
+)
 
 
 def training_state(trainer: Trainer, loader: PlannedLoader | ModuleStreamLoader) -> dict[str, Any]:
     """Return the position in the training data after the batches that Lightning has processed."""
-    epoch, step = training_position(trainer)
-    if isinstance(loader, ModuleStreamLoader):
-        if step and step in (loader.ended_after, trainer.num_training_batches):
-            epoch, step = epoch + 1, 0
-        return loader.state_after(step, epoch)
-    if step >= trainer.num_training_batches:
+    epoch, step, finished = training_position(trainer)
+    if finished:
         epoch, step = epoch + 1, 0
+    if isinstance(loader, ModuleStreamLoader):
+        return loader.state_after(step, epoch)
     sampler: Any = copy(loader.sampler)  # the loader's sampler may be at another epoch
     sampler.set_epoch(epoch)
     state: dict[str, Any] = sampler.state_dict(step)
@@ -43,32 +51,58 @@ def start_training(loader: PlannedLoader | ModuleStreamLoader, epoch: int, state
 
 
 class ResumedEpoch(Callback):
-    """Make Lightning's loops agree with the epoch in which a run is resumed.
+    """Make Lightning's loops agree with the position at which a run is resumed.
+
+    The run then does what the interrupted one would have done: also the validation and the end of the epoch if the
+    checkpoint was saved before them, and the rest of an epoch that was stopped early. The values that callbacks and
+    schedules watch are restored.
 
     Lightning reads the number of batches of an epoch once, when it sets up the training loader. On another number
-    of ranks, the interrupted epoch has another number of batches than the epochs after it, and an epoch that was
-    finished before has another number than Lightning's counters say.
+    of ranks, the interrupted epoch has another number of batches than the epochs after it, so the loader is then
+    set up again.
 
     Args:
-        finished: Whether the run was interrupted after the last batch of an epoch.
+        epoch_begun: Whether the run was interrupted in the middle of an epoch, not at its beginning or end.
+        metrics: The trainer's ``callback_metrics`` when the checkpoint was saved.
     """
 
-    def __init__(self, finished: bool) -> None:
-        self._finished = finished
+    def __init__(self, epoch_begun: bool, metrics: dict[str, float]) -> None:
+        self._epoch_begun = epoch_begun
+        self._finished = False  # whether all batches of the last started epoch are processed
+        self._metrics = metrics
+        self._pending = False
+        self._lacks_schedules = False
         self._reload_interval: int | None = None
 
+    def on_load_checkpoint(
+        self,
+        trainer: Trainer,  # noqa: ARG002
+        pl_module: LightningModule,  # noqa: ARG002
+        checkpoint: dict[str, Any],
+    ) -> None:
+        """Correct the counters of the loops before Lightning loads them."""
+        batches, self._lacks_schedules = saved_progress(checkpoint)
+        self._finished = batches > 0 and not self._epoch_begun
+        self._pending = correct_progress(checkpoint, finished=self._finished)
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Count a finished epoch as finished; after an unfinished one, set up the loader again."""
-        if self._finished:
-            finish_epoch(trainer)
-            return
+        """Continue the interrupted epoch; set up the loader again if its number of batches is another one."""
+        trainer.callback_metrics.update({name: _tensor(value) for name, value in self._metrics.items()})
+        continue_epoch(trainer, pending=self._pending, finished=self._finished)
+        if self._finished and self._lacks_schedules:
+            end_epoch_schedules(trainer)
         loader: Any = trainer.train_dataloader
-        if len(loader) != len(loader.sampler):
+        planned = isinstance(loader, PlannedLoader) and not self._finished
+        if planned and len(loader) != len(loader.sampler):
             self._reload_interval = set_reload_interval(trainer, 1)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Restore the trainer's option: the loader of the next epoch is set up."""
         self._restore(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Let the next epoch start as any other."""
+        end_resumed_epoch(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Restore the trainer's option if the run ends in the resumed epoch."""
@@ -78,3 +112,9 @@ class ResumedEpoch(Callback):
         if self._reload_interval is not None:
             set_reload_interval(trainer, self._reload_interval)
             self._reload_interval = None
+
+
+def _tensor(value: float) -> torch.Tensor:
+    """Return a number as a tensor of the precision that it needs."""
+    narrow = torch.tensor(value)
+    return narrow if math.isnan(value) or narrow.item() == value else torch.tensor(value, dtype=torch.float64)

@@ -9,13 +9,22 @@ from torch import Tensor
 _KEY = "seqkit_rng_state"
 
 
-def save_random_state(checkpoint: dict[str, Any], trainer: Trainer | None, device: torch.device) -> None:
-    """Save the random states of all ranks, each (ranks, bytes), under a key for the CPU and one for ``device``."""
+def save_random_state(
+    checkpoint: dict[str, Any], trainer: Trainer | None, device: torch.device, pending: dict[str, Tensor]
+) -> None:
+    """Save the random states of all ranks, each (ranks, bytes), under a key for the CPU and one for ``device``.
+
+    Args:
+        checkpoint: Changed in place.
+        trainer: The trainer, if there is one.
+        device: The model's device.
+        pending: What this rank has still to restore after a resume; saved instead of the current states.
+    """
     own = {_KEY: torch.get_rng_state()}
     if device.type != "cpu":
         own[_key(device)] = _device_state(device)
     for key, state in own.items():
-        checkpoint[key] = torch.stack(gather_from_ranks(state, trainer))
+        checkpoint[key] = torch.stack(gather_from_ranks(pending.get(key, state), trainer))
 
 
 def rank_random_state(checkpoint: dict[str, Any], trainer: Trainer) -> dict[str, Tensor]:

@@ -32,7 +32,7 @@ def test_a_device_of_each_rank_continues_its_random_numbers(rank, monkeypatch):
     monkeypatch.setattr(torch.distributed, "all_gather_object", gather)
     run, checkpoint = SimpleNamespace(world_size=2, global_rank=min(rank, 1)), {}
     with torch.random.fork_rng(devices=[]):
-        save_random_state(checkpoint, run, device)
+        save_random_state(checkpoint, run, device, {})
         expected = torch.rand(3), torch.rand(3, generator=accelerator.generator)
         assert {key: value.dtype for key, value in checkpoint.items()} == dict.fromkeys(
             ["seqkit_rng_state", "seqkit_rng_state_xpu"], torch.uint8
@@ -55,7 +55,7 @@ def test_a_device_of_each_rank_continues_its_random_numbers(rank, monkeypatch):
 def test_a_checkpoint_of_a_cpu_leaves_the_device_alone(monkeypatch):
     accelerator, checkpoint, run = Accelerator(), {}, SimpleNamespace(world_size=1, global_rank=0)
     monkeypatch.setattr(torch, "get_device_module", lambda device: accelerator)
-    save_random_state(checkpoint, run, torch.device("cpu"))
+    save_random_state(checkpoint, run, torch.device("cpu"), {})
     assert list(checkpoint) == ["seqkit_rng_state"]
     before = accelerator.generator.get_state()
     restore_random_state(rank_random_state(checkpoint, run), torch.device("xpu"))
