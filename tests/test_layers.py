@@ -12,7 +12,7 @@ import seqkit
 
 ROOT = Path(seqkit.__file__).parent
 LAYERS = [  # lowest first; a module belongs to the longest prefix that fits
-    ["files", "figures", "class_paths", "batch", "upstream"],
+    ["files", "figures", "class_paths", "options", "batch", "upstream"],
     ["packed"],
     ["kernels", "labels"],
     ["nn", "losses", "decoding", "optim"],
@@ -23,7 +23,10 @@ LAYERS = [  # lowest first; a module belongs to the longest prefix that fits
     ["cli"],
     ["__main__"],
 ]
-TORCH_ONLY = ("packed", "kernels", "labels", "nn", "losses", "decoding", "optim", "batch", "files", "class_paths")
+TORCH_ONLY = (
+    *("packed", "kernels", "labels", "nn", "losses", "decoding", "optim", "batch"),
+    *("files", "class_paths", "options"),
+)
 LIGHTNING_ALLOWED = ("data.lightning", "tasks", "callbacks", "cli", "upstream.lightning", "upstream.jsonargparse")
 LIGHT = ["torch", "numpy", "torchmetrics", "datasets", "pyarrow", "tokenizers", "fsspec", "pandas"]
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")

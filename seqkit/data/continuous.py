@@ -17,6 +17,7 @@ from torch.utils.data import Dataset, DistributedSampler
 from seqkit.batch import Batch
 from seqkit.data.batching.rank_assignment import rank_and_world_size
 from seqkit.data.batching.state import fingerprint, require_equal_settings
+from seqkit.options import flag, integer, number
 
 Ints = npt.NDArray[np.int64]
 
@@ -49,13 +50,10 @@ class Continuous:
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "bptt", "evaluation_batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"Continuous got {name}={getattr(self, name)}; it must be at least 1")
-        if not 0 <= self.short <= 1 or self.deviation < 0:
-            raise ValueError(
-                f"Continuous got short={self.short} and deviation={self.deviation}; the first is a share between 0 "
-                f"and 1, the second must not be negative"
-            )
+            integer(f"Continuous: {name}", getattr(self, name), 1)
+        number("Continuous: short", self.short, 0, most=1)
+        number("Continuous: deviation", self.deviation, 0)
+        flag("Continuous: append_eos", self.append_eos)
 
 
 def concatenate_rows(dataset: datasets.Dataset, column: str, boundary: int, *, append_eos: bool) -> Ints:

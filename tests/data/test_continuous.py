@@ -169,9 +169,9 @@ class TestBadInput:
 
     @pytest.mark.parametrize("options", [{"batch_size": 0}, {"bptt": 0}, {"evaluation_batch_size": 0}])
     def test_sizes_below_one(self, options):
-        with pytest.raises(ValueError, match=f"{next(iter(options))}=0; it must be at least 1"):
+        with pytest.raises(ValueError, match=f"{next(iter(options))}=0: must be an integer of at least 1"):
             Continuous(**options)
 
     def test_a_share_above_one(self):
-        with pytest.raises(ValueError, match=r"short=1\.5 and deviation=5\.0; the first is a share"):
+        with pytest.raises(ValueError, match=r"short=1\.5: must be a number from 0 to 1"):
             Continuous(short=1.5)

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from seqkit.data.batching.plan import Histogram
+from seqkit.data.rows.checks import RowError
+from seqkit.options import choice
 
 Ints = npt.NDArray[np.int64]
 Rows = npt.NDArray[Any]
@@ -30,19 +32,24 @@ class Policy:
     overlong: Literal["raise", "drop", "truncate", "solo"]
     empty: Literal["raise", "drop"]
 
+    def __post_init__(self) -> None:
+        choice("overlong", self.overlong, ("raise", "drop", "truncate", "solo"))
+        choice("empty", self.empty, ("raise", "drop"))
+
     def check(self, first: int, lengths: Ints) -> None:
-        """Raise ValueError if the policy refuses a row; the message names it, with rows counted from ``first``."""
+        """Raise RowError if the policy refuses a row; rows are counted from ``first``."""
         if lengths.min() < 0:
             row = int(np.argmax(lengths < 0))
-            raise ValueError(f"row {first + row}: length {lengths[row]} is negative")
+            raise RowError(first + row, f"length {lengths[row]} is negative")
         if self.empty == "raise" and lengths.min() == 0:
             row = int(np.argmax(lengths == 0))
-            raise ValueError(f'row {first + row}: length 0, nothing to pack; remove it or pass empty="drop"')
+            raise RowError(first + row, 'length 0, nothing to pack; remove it or pass empty="drop"')
         if self.overlong == "raise" and self.max_tokens is not None and lengths.max() > self.max_tokens:
             row = int(np.argmax(lengths > self.max_tokens))
-            raise ValueError(
-                f"row {first + row}: {lengths[row]} tokens, but max_tokens={self.max_tokens}; raise max_tokens or "
-                'pass overlong="drop", "truncate" (the dataset must cut the row) or "solo" (a batch of its own)'
+            raise RowError(
+                first + row,
+                f"{lengths[row]} tokens, but max_tokens={self.max_tokens}; raise max_tokens or pass "
+                'overlong="drop", "truncate" (the dataset must cut the row) or "solo" (a batch of its own)',
             )
 
     def admit(self, lengths: Ints) -> tuple[Ints | None, Ints]:

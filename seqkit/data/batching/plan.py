@@ -10,12 +10,15 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from seqkit.options import choice, integer, number, optional_integer
+
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 _NODES = 512  # positions at which a bucket may start; with at most so many rows, the plan is the exact optimum
 _LONGEST = 64  # number of the longest rows after each of which a bucket may end
 _MAX_BUCKETS = 64  # if no number is given
+_MAX_BUDGET = 2**40  # sums of it and of a data set's tokens fit int64
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,10 @@ class StepCost:
     per_step: float = 1.0
     per_token: float = 0.8
     per_batch: float = 90.0
+
+    def __post_init__(self) -> None:
+        for name in ("per_step", "per_token", "per_batch"):
+            number(f"StepCost: {name}", getattr(self, name), 0)
 
     def __call__(self, longest: Ints, tokens: Ints) -> Floats:
         """Return the cost of batches, given their longest length and number of tokens (any shape)."""
@@ -101,17 +108,6 @@ class Histogram:
         return Histogram.from_counts(self.values[counts > 0], counts[counts > 0])
 
 
-def check_positive(**values: int | None) -> None:
-    """Check that arguments are at least 1 or None.
-
-    Raises:
-        ValueError: One is not; the message names it.
-    """
-    for name, value in values.items():
-        if value is not None and value < 1:
-            raise ValueError(f"{name}={value}: must be at least 1")
-
-
 @dataclass(frozen=True)
 class Budget:
     """How much one local batch, the batch of one rank, may hold.
@@ -123,7 +119,8 @@ class Budget:
         multiple: The number of sequences is rounded down to a multiple of this, unless it is smaller already.
 
     Raises:
-        ValueError: There is no limit, or a value is below 1.
+        TypeError: A value is not an integer.
+        ValueError: There is no limit, a value is below 1, or ``kind`` is unknown.
     """
 
     max_tokens: int | None
@@ -136,7 +133,10 @@ class Budget:
             raise ValueError(
                 "neither max_tokens nor max_sequences is given: a batch needs a budget; e.g. max_tokens=4096"
             )
-        check_positive(max_tokens=self.max_tokens, max_sequences=self.max_sequences, batch_multiple=self.multiple)
+        optional_integer("max_tokens", self.max_tokens, 1, _MAX_BUDGET)
+        optional_integer("max_sequences", self.max_sequences, 1, _MAX_BUDGET)
+        integer("batch_multiple", self.multiple, 1, _MAX_BUDGET)
+        choice("budget", self.kind, ("packed", "padded"))
 
     def sequences(self, histogram: Histogram, positions: Ints) -> Ints:
         """Return how many sequences fit, whichever rows at or after each position they are; at least 1.
@@ -233,8 +233,8 @@ def plan_buckets(
     """
     # Layer k holds plans whose last bucket is number k. A path to a node is a list of buckets that ends at the node
     # or less than one global batch before it.
-    rows, layers = histogram.num_rows, _MAX_BUCKETS if num_buckets is None else num_buckets
-    nodes = _nodes(histogram, budget)
+    rows, nodes = histogram.num_rows, _nodes(histogram, budget)
+    layers = min(_MAX_BUCKETS if num_buckets is None else num_buckets, nodes.size)
     end = np.zeros((nodes.size, layers), np.int64)  # position at which the best path to a node ends
     path_cost = np.full(end.shape, np.inf)  # cost of that path
     bound = path_cost.copy()  # cost of that path and, in proportion, of the rows between its end and the node

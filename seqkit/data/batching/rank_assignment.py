@@ -5,6 +5,7 @@ import numpy.typing as npt
 import torch.distributed
 
 from seqkit.data.batching.permutation import index_in_group
+from seqkit.options import integer
 
 Ints = npt.NDArray[np.int64]
 
@@ -15,15 +16,20 @@ _TOLERANCE = 0.01  # of the mean sum: ranks that differ by more exchange rows
 def rank_and_world_size(rank: int | None = None, world_size: int | None = None) -> tuple[int, int]:
     """Return this process's rank and the number of ranks.
 
-    A number that is given is returned unchanged. One that is None is read from torch.distributed; without an
-    initialised process group the rank is 0 and the number of ranks 1.
+    A number that is None is read from torch.distributed; without an initialised process group the rank is 0 and the
+    number of ranks 1.
+
+    Raises:
+        TypeError: A given number is not an integer.
+        ValueError: A number is out of range.
     """
     distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
     if rank is None:
         rank = torch.distributed.get_rank() if distributed else 0
     if world_size is None:
         world_size = torch.distributed.get_world_size() if distributed else 1
-    return rank, world_size
+    world_size = integer("num_replicas", world_size, 1)
+    return integer("rank", rank, 0, world_size - 1), world_size
 
 
 def assign_serpentine(index: Ints, world_size: int) -> Ints:

@@ -11,12 +11,13 @@ from torch.utils.data import DistributedSampler
 
 from seqkit.data.batching.epoch_part import Planner
 from seqkit.data.batching.length_sort import Policy, sort_by_length
-from seqkit.data.batching.plan import Budget, StepCost, check_positive
+from seqkit.data.batching.plan import Budget, StepCost
 from seqkit.data.batching.plan_report import LocalBatches, plan_report
 from seqkit.data.batching.position import ConsumedPart, ResumePosition, rebuild_position
 from seqkit.data.batching.rank_assignment import rank_and_world_size
 from seqkit.data.batching.state import fingerprint, require_equal_settings
 from seqkit.data.batching.weighted import Draws
+from seqkit.options import MAX_SEED, flag, integer, optional_integer
 
 _VERSION = 2  # of the state
 
@@ -100,9 +101,10 @@ class LengthBucketSampler(DistributedSampler[list[int]]):
         rank: int | None = None,
     ) -> None:
         limits = Budget(max_tokens, max_sequences, budget, batch_multiple)
-        check_positive(num_buckets=num_buckets)
-        if seed < 0:
-            raise ValueError(f"seed={seed}: must not be negative")
+        num_buckets = optional_integer("num_buckets", num_buckets, 1)
+        seed = integer("seed", seed, 0, MAX_SEED)
+        flag("shuffle", shuffle)
+        flag("longest_first", longest_first)
         counts = np.asarray(lengths)
         if counts.ndim == 2 and counts.shape[1]:
             counts = counts.max(1)

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seqkit.data.batching.plan import Histogram
+from seqkit.data.rows.checks import RowError
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -37,12 +38,14 @@ class Draws:
         """Make the draws from weights (rows,) and the rows that are kept, longest first, with their lengths.
 
         Raises:
-            ValueError: A weight is negative or not finite (the message names the row), or all weights are 0.
+            RowError: A weight is negative or not finite.
+            ValueError: All weights are 0.
         """
         given = np.asarray(weights, np.float64)
         wrong = np.flatnonzero(~((given >= 0) & np.isfinite(given)))
         if wrong.size:
-            raise ValueError(f"row {wrong[0]}: weight {given[wrong[0]]}; a weight is a finite number, 0 or more")
+            message = f"weight {given[wrong[0]]}; a weight is a finite number, 0 or more"
+            raise RowError(int(wrong[0]), message)
         edges = np.concatenate([np.zeros(1), np.cumsum(given[sorted_rows])])
         if not edges[-1] > 0:
             raise ValueError(f"the weights of all {sorted_rows.size} rows are 0: none can be drawn")

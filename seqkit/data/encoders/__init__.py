@@ -1,6 +1,6 @@
 """Encoders: each turns a dataset's column into the numbers that a model reads or predicts."""
 
-from seqkit.data.encoders.base import IGNORE_INDEX, Encoder, RowError
+from seqkit.data.encoders.base import IGNORE_INDEX, Encoder
 from seqkit.data.encoders.characters import Characters, WordCharacters
 from seqkit.data.encoders.encode import encode_dataset, encode_table
 from seqkit.data.encoders.label_sequences import LabelSequences
@@ -18,6 +18,7 @@ from seqkit.data.encoders.spec import (
 )
 from seqkit.data.encoders.tokenizer import TokenizerFile
 from seqkit.data.encoders.words import Words
+from seqkit.data.rows.checks import RowError
 
 __all__ = [
     "IGNORE_INDEX",

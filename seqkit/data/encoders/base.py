@@ -15,22 +15,6 @@ IGNORE_INDEX = -100
 T = TypeVar("T")
 
 
-class RowError(ValueError):
-    """An error in one value of a column.
-
-    Args:
-        row: The position of the value in the column.
-        message: What is wrong, both values and the remedy.
-        column: The column's name, if it is known.
-    """
-
-    def __init__(self, row: int, message: str, column: str | None = None) -> None:
-        where = f"row {row}" if column is None else f"row {row}, column {column!r}"
-        super().__init__(f"{where}: {message}")
-        self.row = row
-        self.message = message
-
-
 class Encoder(ABC):
     """Turns one column of a dataset into the numbers that a model reads or predicts.
 

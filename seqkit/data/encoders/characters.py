@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import tokenizers
 from numpy.typing import NDArray
 
-from seqkit.data.encoders.base import Encoder, RowError, require_fitted
+from seqkit.data.encoders.base import Encoder, require_fitted
 from seqkit.data.encoders.columns import (
     flatten,
     is_list_feature,
@@ -22,6 +22,7 @@ from seqkit.data.encoders.columns import (
     unflatten,
 )
 from seqkit.data.encoders.tokenizer import TokenizerEncoder, dump_vocabulary, new_tokenizer
+from seqkit.data.rows.checks import RowError
 
 _NUM_CODE_POINTS = 0x110000
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import DTypeLike, NDArray
 
-from seqkit.data.encoders.base import RowError
+from seqkit.data.rows.checks import RowError
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ def iter_column(dataset: datasets.Dataset, column: str, read: Callable[[pa.Array
         try:
             result = read(table.column(column).combine_chunks())
         except RowError as error:
-            raise RowError(first + error.row, error.message) from error
+            raise error.replace(row=first + error.row) from error
         yield result
         first += len(table)
 

@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 from datasets.fingerprint import Hasher
 
 from seqkit.data.code_key import code_key
-from seqkit.data.encoders.base import Encoder, RowError
+from seqkit.data.encoders.base import Encoder
 from seqkit.data.encoders.spec import Entry, build_encoder, source_columns
-from seqkit.data.rows.checks import check_columns
+from seqkit.data.rows.checks import RowError, check_columns
 
 
 def encode_dataset(
@@ -64,7 +64,7 @@ def encode_dataset(
             desc=f"encoding {split}",
         )
     except RowError as error:
-        raise ValueError(f"{split} {error}") from error
+        raise error.replace(split=split) from error
     return encoded.with_format(None)
 
 
@@ -96,7 +96,7 @@ def encode_table(
     try:
         return _encode_rows(table.select(sources), rows, entries=entries, types=types)
     except RowError as error:
-        raise ValueError(f"{split} {error}") from error
+        raise error.replace(split=split) from error
 
 
 def _entries(spec: dict[str, Any], with_targets: bool) -> dict[str, Entry]:
@@ -131,7 +131,7 @@ def _encode_rows(
                 table.column(source).combine_chunks(), features[source]
             )
         except RowError as error:
-            raise RowError(rows[error.row], error.message, source) from error
+            raise error.replace(row=rows[error.row], column=source) from error
     main, *others = entries
     lengths = pc.list_value_length(columns[main]).to_numpy()
     for column in others:

@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from seqkit.data.encoders.base import RowError
 from seqkit.data.encoders.columns import (
     flatten,
     is_list_feature,
@@ -22,6 +21,7 @@ from seqkit.data.encoders.columns import (
     unflatten,
 )
 from seqkit.data.encoders.labels import LabelEncoder, check_labels, label_name, no_labels_error
+from seqkit.data.rows.checks import RowError
 from seqkit.labels import END, UNKNOWN
 
 

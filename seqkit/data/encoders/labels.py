@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 from numpy.typing import NDArray
 
-from seqkit.data.encoders.base import IGNORE_INDEX, Encoder, RowError, require_fitted
+from seqkit.data.encoders.base import IGNORE_INDEX, Encoder, require_fitted
 from seqkit.data.encoders.columns import (
     flatten,
     is_list_feature,
@@ -22,6 +22,7 @@ from seqkit.data.encoders.columns import (
     sum_segments,
     unflatten,
 )
+from seqkit.data.rows.checks import RowError
 
 _UNKNOWN = -1
 

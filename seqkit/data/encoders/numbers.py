@@ -8,9 +8,10 @@ import pyarrow as pa
 import pyarrow.types as pt
 from numpy.typing import NDArray
 
-from seqkit.data.encoders.base import Encoder, RowError, require_fitted
+from seqkit.data.encoders.base import Encoder, require_fitted
 from seqkit.data.encoders.columns import flatten, is_list_feature, iter_column, locate, require_values, unflatten
 from seqkit.data.rows.arrow import is_list_type
+from seqkit.data.rows.checks import RowError
 
 
 class Ids(Encoder):

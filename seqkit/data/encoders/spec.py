@@ -8,7 +8,7 @@ from typing import Any
 import datasets
 
 from seqkit.class_paths import class_at, public_path
-from seqkit.data.encoders.base import Encoder, RowError
+from seqkit.data.encoders.base import Encoder
 from seqkit.data.encoders.characters import Characters
 from seqkit.data.encoders.columns import leaf_feature, list_depth
 from seqkit.data.encoders.label_sequences import LabelSequences
@@ -16,7 +16,7 @@ from seqkit.data.encoders.labels import LabelEncoder, Labels, MultiLabels
 from seqkit.data.encoders.numbers import Features, Ids, Values
 from seqkit.data.encoders.shapes import ShapedWords
 from seqkit.data.encoders.words import Words
-from seqkit.data.rows.checks import check_columns
+from seqkit.data.rows.checks import RowError, check_columns
 
 Entry = dict[str, Any]
 Spec = dict[str, dict[str, Entry]]
@@ -165,7 +165,7 @@ def _fit(train: datasets.Dataset, encoder: Encoder, columns: Sequence[str]) -> E
         return encoder.fit(rows, column)
     except RowError as error:
         part, row = divmod(error.row, max(len(train), 1))
-        raise ValueError(f"train {RowError(row, error.message, columns[part])}") from error
+        raise error.replace(row=row, column=columns[part], split="train") from error
 
 
 def _value_type(feature: Any) -> str:

@@ -11,8 +11,9 @@ import pyarrow as pa
 import tokenizers
 from tokenizers import Tokenizer
 
-from seqkit.data.encoders.base import Encoder, RowError, require_fitted
+from seqkit.data.encoders.base import Encoder, require_fitted
 from seqkit.data.encoders.columns import is_text_feature, require_values, unflatten
+from seqkit.data.rows.checks import RowError
 
 UNKNOWN = "<unk>"
 

@@ -12,7 +12,6 @@ import tokenizers
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from seqkit.data.encoders.base import RowError
 from seqkit.data.encoders.columns import (
     flatten,
     is_list_feature,
@@ -23,6 +22,7 @@ from seqkit.data.encoders.columns import (
     unflatten,
 )
 from seqkit.data.encoders.tokenizer import TokenizerEncoder, dump_vocabulary, new_tokenizer
+from seqkit.data.rows.checks import RowError
 
 
 class Words(TokenizerEncoder):

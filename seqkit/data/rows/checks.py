@@ -1,11 +1,69 @@
 """Checks of rows; each error names the row or column, both values and the remedy."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from seqkit.data.rows.sorted_rows import SortedRows
+from seqkit.options import near
+
+
+class RowError(ValueError):
+    """An error in one row, such as ``train row 12 (column 'form'): there is no value (null) at position 3; …``.
+
+    Args:
+        row: The row's number in its column or dataset.
+        message: What is wrong, both values and the remedy.
+        column: The column's name, if it is known.
+        split: The split's name, if it is known.
+        of: What the row is counted in, such as ``the stream``, if it is not a dataset.
+    """
+
+    def __init__(
+        self, row: int, message: str, column: str | None = None, split: str | None = None, of: str | None = None
+    ) -> None:
+        place = f"{split or ''} row {row}".lstrip() + (f" of {of}" if of else "")
+        super().__init__(f"{place}{'' if column is None else f' (column {column!r})'}: {message}")
+        self.row = row
+        self.message = message
+        self.column = column
+        self.split = split
+        self.of = of
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.row, self.message, self.column, self.split, self.of)
+
+    def replace(self, **changes: Any) -> "RowError":
+        """Return the same error with other arguments."""
+        known = {name: getattr(self, name) for name in ("row", "message", "column", "split", "of")}
+        return RowError(**(known | changes))
+
+
+@dataclass(frozen=True)
+class SourceRows:
+    """Which rows of a source a dataset has, so that errors name rows that can be found in the source.
+
+    Attributes:
+        split: Name of the dataset's split.
+        numbers: (rows,) the number in the source of each row of the dataset; None if it is the same.
+        of: What the rows are counted in, if it is not a dataset.
+    """
+
+    split: str | None = None
+    numbers: np.ndarray | None = None
+    of: str | None = None
+
+    @contextmanager
+    def name_errors(self) -> Iterator[None]:
+        """Let a :class:`RowError` about a row of the dataset name the row of the source."""
+        try:
+            yield
+        except RowError as error:
+            row = error.row if self.numbers is None else int(self.numbers[error.row])
+            raise error.replace(row=row, split=self.split or error.split, of=self.of or error.of) from error
 
 
 def check_columns(names: Iterable[str], existing: Collection[str], owner: str = "the dataset") -> None:
@@ -16,19 +74,21 @@ def check_columns(names: Iterable[str], existing: Collection[str], owner: str = 
     """
     for name in names:
         if name not in existing:
-            raise ValueError(f"{owner} has no column {name!r}; it has {', '.join(existing) or 'none'}")
+            has = ", ".join(existing) or "none"
+            raise ValueError(f"{owner} has no column {name!r}; it has {has}{near(name, existing)}")
 
 
 def check_lengths(main: str, lengths: np.ndarray, column: str, others: np.ndarray, rows: np.ndarray) -> None:
     """Check that a column has the lengths (B,) of the main input.
 
     Raises:
-        ValueError: For the first row (B,) that differs.
+        RowError: For the first row (B,) that differs.
     """
     for i in np.flatnonzero(lengths != others)[:1]:
-        raise ValueError(
-            f"row {rows[i]}: {lengths[i]} tokens in column {main!r} but {others[i]} values in {column!r}; "
-            f"each token needs one value: correct the row or drop it with dataset.filter"
+        raise RowError(
+            int(rows[i]),
+            f"{lengths[i]} tokens in column {main!r} but {others[i]} values in {column!r}; each token needs one "
+            f"value: correct the row or drop it with dataset.filter",
         )
 
 
@@ -36,12 +96,14 @@ def check_empty(column: str, lengths: np.ndarray, rows: np.ndarray) -> None:
     """Check that every sequence has a token.
 
     Raises:
-        ValueError: For the first row (B,) without tokens.
+        RowError: For the first row (B,) without tokens.
     """
     if not lengths.all():
-        raise ValueError(
-            f"row {rows[lengths.argmin()]}: column {column!r} is an empty sequence, which cannot be packed; drop "
-            f'such rows with dataset.filter, or let the sampler do it with empty="drop"'
+        raise RowError(
+            int(rows[lengths.argmin()]),
+            "an empty sequence, which cannot be packed; drop such rows with dataset.filter, or let the sampler do "
+            'it with empty="drop"',
+            column,
         )
 
 
@@ -49,13 +111,15 @@ def check_empty_tokens(column: str, lengths: np.ndarray, sorted_rows: SortedRows
     """Check that every token's inner sequence has a value; lengths are (N,) in packed order.
 
     Raises:
-        ValueError: For the first token whose inner sequence is empty.
+        RowError: For the first token whose inner sequence is empty.
     """
     for token in np.flatnonzero(lengths == 0)[:1]:
         row = rows[sorted_rows.order[sorted_rows.ranks[token]]]
-        raise ValueError(
-            f"row {row}: column {column!r} contains an empty sequence for token {sorted_rows.positions[token]}, "
-            f"which cannot be packed; give it at least one value, or drop the row with dataset.filter"
+        raise RowError(
+            int(row),
+            f"an empty sequence for token {sorted_rows.positions[token]}, which cannot be packed; give it at least "
+            f"one value, or drop the row with dataset.filter",
+            column,
         )
 
 
@@ -63,22 +127,22 @@ def check_shapes(arrays: Sequence[np.ndarray], column: str, rows: np.ndarray, *,
     """Check that all tokens, or all rows, have values of the same shape.
 
     Raises:
-        ValueError: For the first row that differs from the first one.
+        RowError: For the first row that differs from the first one.
     """
     shapes = [array.shape[1:] if per_token else array.shape for array in arrays]
     for shape, row in zip(shapes, rows, strict=True):
         if shape != shapes[0]:
-            raise ValueError(
-                f"row {row}: column {column!r} has values of shape {shape} but {shapes[0]} in row {rows[0]}; "
-                f"every {'token' if per_token else 'row'} needs the same shape"
+            raise RowError(
+                int(row),
+                f"values of shape {shape} but {shapes[0]} before; every "
+                f"{'token' if per_token else 'row'} needs the same shape",
+                column,
             )
 
 
-def null_error(column: str, row: int) -> ValueError:
+def null_error(column: str, row: int) -> RowError:
     """Return the error for a null in a row, at any depth."""
-    return ValueError(
-        f"row {row}: column {column!r} is null or contains a null; fill it in or drop the row with dataset.filter"
-    )
+    return RowError(row, "null, or contains a null; fill it in or drop the row with dataset.filter", column)
 
 
 def contains_null(value: Any) -> bool:

@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from seqkit.batch import Batch
 from seqkit.data.rows.checks import (
+    RowError,
     check_columns,
     check_empty,
     check_empty_tokens,
@@ -20,6 +21,7 @@ from seqkit.data.rows.checks import (
 )
 from seqkit.data.rows.convert import to_array, to_tensor
 from seqkit.data.rows.sorted_rows import SortedRows
+from seqkit.options import choice, names, optional_integer
 
 
 class PackCollate:
@@ -71,35 +73,34 @@ class PackCollate:
         row: str | None = None,
         max_length: int | None = None,
     ):
-        self.inputs = _as_list(inputs)
-        self.targets = _as_list(targets)
-        self.sequence_targets = _as_list(sequence_targets)
-        self.nested = _as_list(nested)
-        self.unaligned = _as_list(unaligned)
-        self.text = text
+        self.inputs = names("inputs", inputs, least=1)
+        self.targets = names("targets", targets)
+        self.sequence_targets = names("sequence_targets", sequence_targets)
+        self.nested = names("nested", nested)
+        self.unaligned = names("unaligned", unaligned)
+        self.text = choice("text", text, ("characters", "bytes"))
         self.row = row
-        self.max_length = max_length
-        if not self.inputs:
-            raise ValueError("inputs names no column; PackCollate needs at least one, whose lengths sort the batch")
+        self.max_length = optional_integer("max_length", max_length, 1)
+        for name in self.sequence_targets:
+            if name in self.targets:
+                raise ValueError(f"column {name!r} is in targets and in sequence_targets; name it in one of them")
         for name in (*self.nested, *self.unaligned):
             if name not in (*self.inputs[1:], *self.targets) or (name in self.nested and name in self.unaligned):
                 raise ValueError(
                     f"column {name!r} is nested or unaligned; it must be only one of the two, and a target or "
                     f"an input after the main one, {self.inputs[0]!r}"
                 )
-        if max_length is not None and max_length < 1:
-            raise ValueError(f"max_length is {max_length}; it must be at least 1, or None to keep all tokens")
 
     def __call__(self, examples: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> Batch:
         """Return the batch of a list of examples, or of a dict of columns such as ``dataset[[5, 2, 9]]``."""
-        names = [*self.inputs, *self.targets, *self.sequence_targets, *([self.row] if self.row else [])]
+        needed = [*self.inputs, *self.targets, *self.sequence_targets, *([self.row] if self.row else [])]
         if isinstance(examples, Mapping):
-            check_columns(names, examples, "the batch")
-            columns = {name: examples[name] for name in names}
+            check_columns(needed, examples, "the batch")
+            columns = {name: examples[name] for name in needed}
         else:
             for example in examples:
-                check_columns(names, example, "an example")
-            columns = {name: [example[name] for example in examples] for name in names}
+                check_columns(needed, example, "an example")
+            columns = {name: [example[name] for example in examples] for name in needed}
         rows = columns[self.row] if self.row else range(len(columns[self.inputs[0]]))
         return self.collate(columns, np.asarray(rows, dtype=np.int64))
 
@@ -175,16 +176,10 @@ class PackCollate:
         return np.frombuffer(value.encode("utf-32-le"), np.uint32)
 
 
-def _as_list(names: str | Sequence[str]) -> list[str]:
-    return [names] if isinstance(names, str) else list(names)
-
-
 def _lengths(arrays: list[np.ndarray], column: str, rows: np.ndarray) -> np.ndarray:
     for array, row in zip(arrays, rows, strict=True):
         if array.ndim == 0:
-            raise ValueError(
-                f"row {row}: column {column!r} contains the single value {array}, not a sequence; wrap it in a list"
-            )
+            raise RowError(int(row), f"the single value {array}, not a sequence; wrap it in a list", column)
     return np.array([len(array) for array in arrays], dtype=np.int64)
 
 

@@ -6,14 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqkit.data.rows.checks import contains_null, null_error
+from seqkit.data.rows.checks import RowError, contains_null, null_error
 
 
 def to_array(value: Any, column: str, row: int) -> np.ndarray:
     """Return the value of one row as an array of numbers.
 
     Raises:
-        ValueError: If it contains a null, or values that are not numbers or not of one shape.
+        RowError: If it contains a null, or values that are not numbers or not of one shape.
     """
     if isinstance(value, Tensor) and value.dtype == torch.bfloat16:
         value = value.float()  # numpy has no bfloat16
@@ -26,13 +26,10 @@ def to_array(value: Any, column: str, row: int) -> np.ndarray:
     if contains_null(value):
         raise null_error(column, row)
     if array.dtype == np.object_:
-        raise ValueError(
-            f"row {row}: column {column!r} contains lists of different lengths within one sequence; "
-            f"every token needs the same shape"
+        raise RowError(
+            row, "lists of different lengths within one sequence; every token needs the same shape", column
         )
-    raise ValueError(
-        f"row {row}: column {column!r} contains values of dtype {array.dtype}, not numbers; encode them first"
-    )
+    raise RowError(row, f"values of dtype {array.dtype}, not numbers; encode them first", column)
 
 
 def to_tensor(values: np.ndarray, column: str) -> Tensor:

@@ -16,10 +16,12 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from seqkit.batch import Batch
 from seqkit.data.batching.length_sort import Policy
-from seqkit.data.batching.plan import Budget, StepCost, check_positive
+from seqkit.data.batching.plan import Budget, StepCost
 from seqkit.data.batching.rank_assignment import rank_and_world_size
+from seqkit.data.rows.checks import SourceRows
 from seqkit.data.rows.packed_rows import RaggedRows
 from seqkit.data.streaming.pool import form_batches, learn_buckets
+from seqkit.options import MAX_SEED, flag, integer
 
 Encode = Callable[[pa.Table, int], pa.Table]
 Ints = npt.NDArray[np.int64]
@@ -48,6 +50,7 @@ class PackedStream(IterableDataset[Batch]):
         unaligned: Columns.
         pool: Number of rows that are read together; at most twice as many are held in memory.
         encode: Called with a table of rows and the number of its first row; returns columns of numbers.
+        split: Name of the split, for errors.
         max_tokens: See :class:`~seqkit.data.LengthBucketSampler`, also for the next seven.
         max_sequences: Limit on the number of sequences of a batch.
         budget: What ``max_tokens`` counts.
@@ -82,6 +85,7 @@ class PackedStream(IterableDataset[Batch]):
         unaligned: Sequence[str] = (),
         pool: int = 10_000,
         encode: Encode | None = None,
+        split: str | None = None,
         max_tokens: int | None = None,
         max_sequences: int | None = None,
         budget: Literal["packed", "padded"] = "packed",
@@ -93,16 +97,18 @@ class PackedStream(IterableDataset[Batch]):
         num_replicas: int | None = None,
         rank: int | None = None,
     ) -> None:
-        check_positive(pool=pool)
+        pool = integer("pool", pool, 1)
+        seed = integer("seed", seed, 0, MAX_SEED)
+        flag("shuffle", shuffle)
         Budget(max_tokens, max_sequences, budget)  # checks the limits
-        if seed < 0:
-            raise ValueError(f"seed={seed}: must not be negative")
+        Policy(max_tokens, overlong, empty)  # checks the names
         self.rank, self.num_replicas = rank_and_world_size(rank, num_replicas)
         self.dataset = dataset
         self.inputs, self.targets, self.sequence_targets = list(inputs), list(targets), list(sequence_targets)
         self.nested, self.unaligned = list(nested), list(unaligned)
         self.pool = pool
         self.encode = encode
+        self.split = split
         self.max_tokens = max_tokens
         self.max_sequences = max_sequences
         self.budget = budget
@@ -153,8 +159,9 @@ class PackedStream(IterableDataset[Batch]):
             table = pool.table if held is None else pa.concat_tables([held[0], pool.table])
             numbers = pool.first + np.arange(len(pool.table))
             numbers = numbers if held is None else np.concatenate([held[1], numbers])
-            rows = self._packed_rows(table)
-            kept = self._kept_rows(rows.lengths, numbers)
+            with SourceRows(self.split, numbers, _name_share(share, shares)).name_errors():
+                rows = self._packed_rows(table)
+                kept = self._kept_rows(rows.lengths)
             if longest is None and kept.size:
                 longest = learn_buckets(rows.lengths[kept], self._budget, self._cost)
             lengths, waited = rows.lengths[kept], kept < len(table) - len(pool.table)
@@ -197,7 +204,8 @@ class PackedStream(IterableDataset[Batch]):
         for table in stream.iter(batch_size=self.pool):
             if ahead is not None:
                 yield ahead
-            encoded = table if self.encode is None else self.encode(table, first)
+            with SourceRows(self.split, None, _name_share(share, shares)).name_errors():
+                encoded = table if self.encode is None else self.encode(table, first)
             ahead = _Pool(number, first, state, encoded, last=False)
             number, first, state = number + 1, first + len(table), copy.deepcopy(stream.state_dict())
         if ahead is not None:
@@ -214,12 +222,9 @@ class PackedStream(IterableDataset[Batch]):
             max_length=self.max_tokens if self.overlong == "truncate" else None,
         )
 
-    def _kept_rows(self, lengths: Ints, numbers: Ints) -> Ints:
+    def _kept_rows(self, lengths: Ints) -> Ints:
         """Return the indices of the rows that the policy keeps, or raise for a row that it refuses."""
-        try:
-            self._policy.check(0, lengths)
-        except ValueError as error:
-            raise ValueError(f"among the rows {numbers[0]} to {numbers[-1]} of the stream: {error}") from error
+        self._policy.check(0, lengths)
         kept = self._policy.admit(lengths)[0]
         return np.arange(lengths.size) if kept is None else kept
 
@@ -227,8 +232,10 @@ class PackedStream(IterableDataset[Batch]):
     def _per_step(self) -> tuple[float, float]:
         """Tokens and sequences of a step, estimated from the stream's first pool with rows: equal on all ranks."""
         for pool in self._pools(0, 1, 0, None):
-            lengths = self._packed_rows(pool.table).lengths
-            lengths = lengths[self._kept_rows(lengths, pool.first + np.arange(lengths.size))]
+            numbers = pool.first + np.arange(len(pool.table))
+            with SourceRows(self.split, numbers, _name_share(0, 1)).name_errors():
+                lengths = self._packed_rows(pool.table).lengths
+                lengths = lengths[self._kept_rows(lengths)]
             if lengths.size:
                 longest = learn_buckets(lengths, self._budget, self._cost)
                 none = np.zeros(lengths.size, bool)
@@ -261,6 +268,11 @@ def _unpack_bits(text: str) -> Ints:
     """Return the numbers that :func:`_pack_bits` wrote, ascending."""
     bits: Ints = np.flatnonzero(np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8)))
     return bits
+
+
+def _name_share(share: int, shares: int) -> str:
+    """Return in what the rows of a share of the stream are counted, for errors."""
+    return "the stream" if shares == 1 else f"share {share + 1} of {shares} of the stream"
 
 
 class _Pool(NamedTuple):

@@ -144,9 +144,9 @@ def test_cost_of_batches():
     ("limits", "message"),
     [
         ((None, None), "neither max_tokens nor max_sequences is given"),
-        ((0, None), "max_tokens=0: must be at least 1"),
-        ((None, -1), "max_sequences=-1: must be at least 1"),
-        ((5, None, "packed", 0), "batch_multiple=0: must be at least 1"),
+        ((0, None), "max_tokens=0: must be an integer from 1 to"),
+        ((None, -1), "max_sequences=-1: must be an integer from 1 to"),
+        ((5, None, "packed", 0), "batch_multiple=0: must be an integer from 1 to"),
     ],
 )
 def test_a_budget_has_a_limit_of_at_least_one(limits, message):

@@ -179,12 +179,12 @@ def test_equal_lengths_warn():
     ("arguments", "message"),
     [
         ({}, "neither max_tokens nor max_sequences is given: a batch needs a budget"),
-        ({"max_tokens": 0}, "max_tokens=0: must be at least 1"),
-        ({"max_sequences": -1}, "max_sequences=-1: must be at least 1"),
-        ({"max_tokens": 9, "batch_multiple": 0}, "batch_multiple=0: must be at least 1"),
-        ({"max_tokens": 9, "num_buckets": 0}, "num_buckets=0: must be at least 1"),
-        ({"max_tokens": 9, "seed": -1}, "seed=-1: must not be negative"),
-        ({"max_tokens": 9, "num_replicas": 2, "rank": 2}, "Invalid rank 2"),
+        ({"max_tokens": 0}, "max_tokens=0: must be an integer from 1 to"),
+        ({"max_sequences": -1}, "max_sequences=-1: must be an integer from 1 to"),
+        ({"max_tokens": 9, "batch_multiple": 0}, "batch_multiple=0: must be an integer from 1 to"),
+        ({"max_tokens": 9, "num_buckets": 0}, "num_buckets=0: must be an integer of at least 1"),
+        ({"max_tokens": 9, "seed": -1}, "seed=-1: must be an integer from 0 to"),
+        ({"max_tokens": 9, "num_replicas": 2, "rank": 2}, "rank=2: must be an integer from 0 to 1"),
     ],
 )
 def test_invalid_arguments_raise(arguments, message):

@@ -85,7 +85,7 @@ def test_target_of_another_length(tokens, targets):
 def test_errors_name_the_row_of_the_split():
     spec = learn_spec(TRAIN, {"words": None}, {"label": None})
     rows = Dataset.from_dict({"words": [["a"]] * 1500, "label": ["yes"] * 1400 + ["maybe"] * 100})
-    message = "test row 1400, column 'label': label 'maybe' is not one of the known labels: no, yes"
+    message = r"test row 1400 \(column 'label'\): label 'maybe' is not one of the known labels: no, yes"
     with pytest.raises(ValueError, match=message):
         encode_dataset(rows, spec, "test")
 
@@ -93,7 +93,7 @@ def test_errors_name_the_row_of_the_split():
 def test_errors_name_the_source_column():
     spec = learn_spec(TRAIN, {"other": Words(column="words")}, {})
     broken = Dataset.from_dict({"words": [["a"], [None]]})
-    with pytest.raises(ValueError, match=r"test row 1, column 'words': there is no value \(null\) at position 0"):
+    with pytest.raises(ValueError, match=r"test row 1 \(column 'words'\): there is no value \(null\) at"):
         encode_dataset(broken, spec, "test")
 
 

@@ -111,7 +111,7 @@ class TestErrors:
 
     def test_errors_in_fit_name_the_row(self):
         rows = Dataset.from_dict({"series": [[[0.0]]] * 1200 + [[[float("nan")]]]})
-        with pytest.raises(ValueError, match="train row 1200, column 'series': channel 0 is nan at step 0"):
+        with pytest.raises(ValueError, match=r"train row 1200 \(column 'series'\): channel 0 is nan at step 0"):
             learn_spec(rows, {"series": None}, {})
 
     def test_no_default_encoder(self):

@@ -182,7 +182,7 @@ def test_unknown_words_after_the_first_pool_and_bad_rows(tmp_path):
     bad = [*rows, {"words": ["a"], "tags": ["y"]}]
     stream = IterableDatasetDict(train=Dataset.from_list(bad).to_iterable_dataset())
     streamed = SequenceDataModule(stream, "words", "tags", max_tokens=9, pool=5)
-    with pytest.raises(ValueError, match="train row 6, column 'tags'"):
+    with pytest.raises(ValueError, match="train row 6 of the stream \\(column 'tags'\\)"):
         list(streamed.train_dataloader())
 
 

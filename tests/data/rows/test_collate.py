@@ -161,7 +161,7 @@ class TestErrors:
             ),
             (
                 [{"x": [1], "y": [1]}, {"x": [], "y": []}],
-                "row 1: column 'x' is an empty sequence, which cannot be packed; drop such rows with "
+                "row 1 (column 'x'): an empty sequence, which cannot be packed; drop such rows with "
                 'dataset.filter, or let the sampler do it with empty="drop"',
             ),
             (
@@ -170,45 +170,45 @@ class TestErrors:
             ),
             (
                 [{"x": [1], "y": 1}, {"x": None, "y": 1}],
-                "row 1: column 'x' is null or contains a null; fill it in or drop the row with dataset.filter",
+                "row 1 (column 'x'): null, or contains a null; fill it in or drop the row with dataset.filter",
             ),
             (
                 [{"x": [1, None], "y": 1}],
-                "row 0: column 'x' is null or contains a null; fill it in or drop the row with dataset.filter",
+                "row 0 (column 'x'): null, or contains a null; fill it in or drop the row with dataset.filter",
             ),
             (
                 [{"x": [[1, 2], [3, None]], "y": 1}],
-                "row 0: column 'x' is null or contains a null; fill it in or drop the row with dataset.filter",
+                "row 0 (column 'x'): null, or contains a null; fill it in or drop the row with dataset.filter",
             ),
             (
                 [{"x": [1], "y": 1}, {"x": [1], "y": None}],
-                "row 1: column 'y' is null or contains a null; fill it in or drop the row with dataset.filter",
+                "row 1 (column 'y'): null, or contains a null; fill it in or drop the row with dataset.filter",
             ),
             (
                 [{"x": [[1, 2], [3]], "y": 1}],
-                "row 0: column 'x' contains lists of different lengths within one sequence; "
+                "row 0 (column 'x'): lists of different lengths within one sequence; "
                 "every token needs the same shape",
             ),
             (
                 [{"x": [torch.ones(2), torch.ones(3)], "y": 1}],
-                "row 0: column 'x' contains lists of different lengths within one sequence; "
+                "row 0 (column 'x'): lists of different lengths within one sequence; "
                 "every token needs the same shape",
             ),
             (
                 [{"x": [[1, 2]], "y": 1}, {"x": [[1, 2, 3]], "y": 1}],
-                "row 1: column 'x' has values of shape (3,) but (2,) in row 0; every token needs the same shape",
+                "row 1 (column 'x'): values of shape (3,) but (2,) before; every token needs the same shape",
             ),
             (
                 [{"x": ["a", "b"], "y": 1}],
-                "row 0: column 'x' contains values of dtype <U1, not numbers; encode them first",
+                "row 0 (column 'x'): values of dtype <U1, not numbers; encode them first",
             ),
             (
                 [{"x": 3, "y": 1}],
-                "row 0: column 'x' contains the single value 3, not a sequence; wrap it in a list",
+                "row 0 (column 'x'): the single value 3, not a sequence; wrap it in a list",
             ),
             (
                 [{"x": [1], "y": [1]}, {"x": [1], "y": 1}],
-                "row 1: column 'y' contains the single value 1, not a sequence; wrap it in a list",
+                "row 1 (column 'y'): the single value 1, not a sequence; wrap it in a list",
             ),
             (
                 [{"x": np.array([2**63], dtype=np.uint64), "y": 1}],
@@ -221,7 +221,7 @@ class TestErrors:
             PackCollate("x", "y")(rows)
 
     def test_vectors_of_different_lengths(self):
-        message = "row 1: column 'y' has values of shape (1,) but (2,) in row 0; every row needs the same shape"
+        message = "row 1 (column 'y'): values of shape (1,) but (2,) before; every row needs the same shape"
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             PackCollate("x", sequence_targets="y")([{"x": [1], "y": [0, 1]}, {"x": [1], "y": [0]}])
 
@@ -235,7 +235,7 @@ class TestErrors:
             PackCollate("x")({})
 
     def test_constructor(self):
-        with pytest.raises(ValueError, match="inputs names no column"):
+        with pytest.raises(ValueError, match="names no column; it needs at least 1"):
             PackCollate([])
-        with pytest.raises(ValueError, match="max_length is 0; it must be at least 1"):
+        with pytest.raises(ValueError, match="max_length=0: must be an integer of at least 1"):
             PackCollate("x", max_length=0)

@@ -98,10 +98,10 @@ class TestErrors:
     def test_null_names_the_row_of_the_view(self):
         data = dataset(List(Value("int64")), [[1], [2], None, [3]])
         with pytest.raises(
-            ValueError, match=r"^row 2: column 'x' is null or contains a null; fill it in or drop the row"
+            ValueError, match=r"^row 2 \(column 'x'\): null, or contains a null; fill it in or drop the row"
         ):
             lengths(data, "x")
-        with pytest.raises(ValueError, match=r"^row 1: column 'x' is null"):
+        with pytest.raises(ValueError, match=r"^row 1 \(column 'x'\): null"):
             lengths(data.select([3, 2, 0]), "x")
         assert lengths(data.select([3, 0]), "x").tolist() == [1, 1]
 

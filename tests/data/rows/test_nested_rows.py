@@ -108,10 +108,10 @@ def test_inner_values_of_different_shapes_are_decoded():
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"y": [1, 2], "words": ["a", ""]}, "row 1: column 'words' contains an empty sequence for token 1"),
+        ({"y": [1, 2], "words": ["a", ""]}, "row 1 (column 'words'): an empty sequence for token 1"),
         ({"y": [1, 2], "words": ["a"]}, "row 1: 2 tokens in column 'y' but 1 values in 'words'"),
-        ({"y": [1], "words": [None]}, "row 1: column 'words' is null or contains a null"),
-        ({"y": [1], "words": None}, "row 1: column 'words' is null or contains a null"),
+        ({"y": [1], "words": [None]}, "row 1 (column 'words'): null"),
+        ({"y": [1], "words": None}, "row 1 (column 'words'): null"),
     ],
 )
 def test_bad_words(row, message):
@@ -125,7 +125,7 @@ def test_bad_words(row, message):
 
 @pytest.mark.parametrize(
     ("other", "message"),
-    [([], "row 1: column 'other' is an empty sequence"), (None, "row 1: column 'other' is null")],
+    [([], "row 1 (column 'other'): an empty sequence"), (None, "row 1 (column 'other'): null")],
 )
 def test_bad_unaligned_rows(other, message):
     data = Dataset.from_list([{"y": [4], "other": [5, 6]}, {"y": [4, 5], "other": other}])

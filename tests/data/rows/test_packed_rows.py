@@ -218,7 +218,7 @@ def rows_of(**columns):
     return Dataset.from_dict(columns)
 
 
-NULL = "column {!r} is null or contains a null; fill it in or drop the row with dataset.filter"
+NULL = "(column {!r}): null, or contains a null; fill it in or drop the row with dataset.filter"
 
 
 class TestErrors:
@@ -230,29 +230,29 @@ class TestErrors:
                 "row 1: 2 tokens in column 'x' but 1 values in 'y'; each token needs one value: "
                 "correct the row or drop it with dataset.filter",
             ),
-            ({"x": [[1], [2], None], "y": [1, 2, 3]}, "row 2: " + NULL.format("x")),
-            ({"x": [[1], [2], [3, None]], "y": [1, 2, 3]}, "row 2: " + NULL.format("x")),
-            ({"x": [[1], [2], [3]], "y": [1, 2, None]}, "row 2: " + NULL.format("y")),
-            ({"x": [[1], [2], [3]], "y": [[1], None, [3]]}, "row 1: " + NULL.format("y")),
-            ({"x": [[[1, 2]], [[1, 2], [None, 4]]], "y": [1, 2]}, "row 1: " + NULL.format("x")),
-            ({"x": [[[1, 2]], [[1, 2], None]], "y": [1, 2]}, "row 1: " + NULL.format("x")),
-            ({"x": [[None, [1, 2]], [[1, 2]]], "y": [1, 2]}, "row 0: " + NULL.format("x")),
+            ({"x": [[1], [2], None], "y": [1, 2, 3]}, "row 2 " + NULL.format("x")),
+            ({"x": [[1], [2], [3, None]], "y": [1, 2, 3]}, "row 2 " + NULL.format("x")),
+            ({"x": [[1], [2], [3]], "y": [1, 2, None]}, "row 2 " + NULL.format("y")),
+            ({"x": [[1], [2], [3]], "y": [[1], None, [3]]}, "row 1 " + NULL.format("y")),
+            ({"x": [[[1, 2]], [[1, 2], [None, 4]]], "y": [1, 2]}, "row 1 " + NULL.format("x")),
+            ({"x": [[[1, 2]], [[1, 2], None]], "y": [1, 2]}, "row 1 " + NULL.format("x")),
+            ({"x": [[None, [1, 2]], [[1, 2]]], "y": [1, 2]}, "row 0 " + NULL.format("x")),
             (
                 {"x": [[[1, 2]], [[1, 2], [3]]], "y": [1, 2]},
-                "row 1: column 'x' contains lists of different lengths within one sequence; "
+                "row 1 (column 'x'): lists of different lengths within one sequence; "
                 "every token needs the same shape",
             ),
             (
                 {"x": [[[1, 2]], [], [[3]]], "y": [1, 2, 3]},
-                "row 2: column 'x' has values of shape (1,) but (2,) in row 0; every token needs the same shape",
+                "row 2 (column 'x'): values of shape (1,) but (2,) before; every token needs the same shape",
             ),
             (
                 {"x": [[], ["a"]], "y": [1, 2]},
-                "row 1: column 'x' contains values of dtype <U1, not numbers; encode them first",
+                "row 1 (column 'x'): values of dtype <U1, not numbers; encode them first",
             ),
             (
                 {"x": [[1], [2]], "y": ["a", "b"]},
-                "row 0: column 'y' contains values of dtype <U1, not numbers; encode them first",
+                "row 0 (column 'y'): values of dtype <U1, not numbers; encode them first",
             ),
             (
                 {"x": [1, 2], "y": [1, 2]},
@@ -270,18 +270,18 @@ class TestErrors:
     def test_errors_name_the_row_of_the_view(self, chunked):
         data = Dataset.from_dict({"x": [[[1]], [[1], [None]], [[1]], [[1], [1]]]})
         view = concatenate_datasets([data.select([i]) for i in (3, 2, 1)]) if chunked else data.select([3, 2, 1])
-        with pytest.raises(ValueError, match=r"^row 2: column 'x' is null or contains a null"):
+        with pytest.raises(ValueError, match=r"^row 2 \(column 'x'\): null"):
             RaggedRows(view, ["x"])
 
     def test_chunks_of_different_widths(self):
         data = concatenate_datasets([rows_of(x=[[], [[1, 2]]]), rows_of(x=[[], [[1, 2, 3]]])])
-        message = "row 3: column 'x' has values of shape (3,) but (2,) in row 1; every token needs the same shape"
+        message = "row 3 (column 'x'): values of shape (3,) but (2,) before; every token needs the same shape"
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             RaggedRows(data, ["x"])
 
     def test_vectors_of_different_lengths(self):
         data = rows_of(x=[[1], [2]], y=[[0, 1], [1]])
-        message = "row 1: column 'y' has values of shape (1,) but (2,) in row 0; every row needs the same shape"
+        message = "row 1 (column 'y'): values of shape (1,) but (2,) before; every row needs the same shape"
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             RaggedRows(data, ["x"], sequence_targets=["y"])
 
@@ -290,7 +290,7 @@ class TestErrors:
         rows = RaggedRows(rows_of(x=[[1], [], [2]]), ["x"])
         rows._can_gather = gathered
         message = (
-            "row 1: column 'x' is an empty sequence, which cannot be packed; drop such rows with dataset.filter, "
+            "row 1 (column 'x'): an empty sequence, which cannot be packed; drop such rows with dataset.filter, "
             'or let the sampler do it with empty="drop"'
         )
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):

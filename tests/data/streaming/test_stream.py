@@ -112,7 +112,7 @@ class TestBatches:
         assert ranks[0].sequences_per_step == ranks[1].sequences_per_step
 
     def test_an_empty_pool_raises(self):
-        with pytest.raises(ValueError, match="pool=0: must be at least 1"):
+        with pytest.raises(ValueError, match="pool=0: must be an integer of at least 1"):
             stream_of([1, 2], 1, pool=0)
 
     def test_a_stream_without_rows_raises(self):
