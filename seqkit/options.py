@@ -85,6 +85,18 @@ def flag(name: str, value: Any) -> bool:
     return value
 
 
+def instance(name: str, value: Any, kind: type, *, optional: bool = True) -> Any:
+    """Return an option that is an object of some class, or None if that is allowed.
+
+    Raises:
+        TypeError: It is neither.
+    """
+    if not isinstance(value, kind) and not (optional and value is None):
+        allowed = f"{kind.__name__} or None" if optional else kind.__name__
+        raise TypeError(f"{name}={value!r:.80}: must be {allowed}, not {type(value).__name__}")
+    return value
+
+
 def names(option: str, value: Any, *, least: int = 0) -> list[str]:
     """Return an option that is one name or several different ones, such as columns, as a list.
 

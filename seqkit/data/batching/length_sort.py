@@ -14,6 +14,9 @@ from seqkit.options import choice
 Ints = npt.NDArray[np.int64]
 Rows = npt.NDArray[Any]
 
+OVERLONG = ("raise", "drop", "truncate", "solo")
+EMPTY = ("raise", "drop")
+
 _CHUNK = 1 << 21  # rows sorted at once: limits the memory allocated besides the result
 _DENSE = 1 << 22  # lengths below it are counted in a table
 
@@ -33,8 +36,8 @@ class Policy:
     empty: Literal["raise", "drop"]
 
     def __post_init__(self) -> None:
-        choice("overlong", self.overlong, ("raise", "drop", "truncate", "solo"))
-        choice("empty", self.empty, ("raise", "drop"))
+        choice("overlong", self.overlong, OVERLONG)
+        choice("empty", self.empty, EMPTY)
 
     def check(self, first: int, lengths: Ints) -> None:
         """Raise RowError if the policy refuses a row; rows are counted from ``first``."""

@@ -18,7 +18,8 @@ Floats = npt.NDArray[np.float64]
 _NODES = 512  # positions at which a bucket may start; with at most so many rows, the plan is the exact optimum
 _LONGEST = 64  # number of the longest rows after each of which a bucket may end
 _MAX_BUCKETS = 64  # if no number is given
-_MAX_BUDGET = 2**40  # sums of it and of a data set's tokens fit int64
+BUDGETS = ("packed", "padded")
+MAX_BUDGET = 2**40  # sums of it and of a data set's tokens fit int64
 
 
 @dataclass(frozen=True)
@@ -133,10 +134,10 @@ class Budget:
             raise ValueError(
                 "neither max_tokens nor max_sequences is given: a batch needs a budget; e.g. max_tokens=4096"
             )
-        optional_integer("max_tokens", self.max_tokens, 1, _MAX_BUDGET)
-        optional_integer("max_sequences", self.max_sequences, 1, _MAX_BUDGET)
-        integer("batch_multiple", self.multiple, 1, _MAX_BUDGET)
-        choice("budget", self.kind, ("packed", "padded"))
+        optional_integer("max_tokens", self.max_tokens, 1, MAX_BUDGET)
+        optional_integer("max_sequences", self.max_sequences, 1, MAX_BUDGET)
+        integer("batch_multiple", self.multiple, 1, MAX_BUDGET)
+        choice("budget", self.kind, BUDGETS)
 
     def sequences(self, histogram: Histogram, positions: Ints) -> Ints:
         """Return how many sequences fit, whichever rows at or after each position they are; at least 1.

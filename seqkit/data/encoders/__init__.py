@@ -16,6 +16,7 @@ from seqkit.data.encoders.spec import (
     target_encoder,
     vocabulary,
 )
+from seqkit.data.encoders.spec_checks import check_spec
 from seqkit.data.encoders.tokenizer import TokenizerFile
 from seqkit.data.encoders.words import Words
 from seqkit.data.rows.checks import RowError
@@ -37,6 +38,7 @@ __all__ = [
     "WordCharacters",
     "WordShapes",
     "Words",
+    "check_spec",
     "encode_dataset",
     "encode_table",
     "input_encoder",

@@ -6,18 +6,56 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seqkit.data.encoders import Encoder, is_vector
+from seqkit.data.encoders import Encoder, check_spec, is_vector
 from seqkit.data.rows.lengths import lengths
 from seqkit.data.rows.packed_rows import RaggedRows
+from seqkit.options import instance, names, near
 
 Columns = str | Sequence[str] | dict[str, Encoder | None]
 
 
-def name_columns(columns: Columns | None) -> dict[str, Encoder | None] | None:
-    """Return columns as a dict from name to encoder, with None for the default encoder."""
-    if columns is None or isinstance(columns, dict):
-        return columns
-    return dict.fromkeys([columns] if isinstance(columns, str) else columns)
+NamedColumns = dict[str, Encoder | None]
+
+
+def name_columns(
+    inputs: Columns | None, targets: Columns | None, spec: Any
+) -> tuple[NamedColumns | None, NamedColumns | None]:
+    """Return the inputs and the targets as dicts from name to encoder, with None for the default encoder.
+
+    Raises:
+        TypeError: The columns are no names, an encoder is not one, or the data spec has another type.
+        ValueError: A column is named twice, or is not in the data spec; there is no input; the spec is not one.
+    """
+    named = _name_columns("inputs", inputs), _name_columns("targets", targets)
+    if spec is not None:
+        check_spec(spec)
+        for group, columns in zip(("inputs", "targets"), named, strict=True):
+            for name in columns or ():
+                if name not in spec[group]:
+                    raise ValueError(
+                        f"{group}: {name!r} is not in the data spec, which has {list(spec[group])}"
+                        f"{near(name, spec[group])}; leave {group} out, or learn a spec"
+                    )
+    elif not named[0]:
+        raise ValueError(f"inputs={inputs!r}: name a column to learn from, or give a `spec`")
+    for name in named[1] or ():
+        if name in (named[0] or ()):
+            raise ValueError(
+                f"{name!r} is an input and a target; give the input another name and the column to its encoder, "
+                f'such as inputs={{"{name}_input": Words(column="{name}")}}'
+            )
+    return named
+
+
+def _name_columns(group: str, columns: Columns | None) -> NamedColumns | None:
+    if columns is None:
+        return None
+    if not isinstance(columns, dict):
+        return dict.fromkeys(names(group, columns))
+    names(group, columns.keys())
+    for name, encoder in columns.items():
+        instance(f"{group}[{name!r}]", encoder, Encoder)
+    return columns
 
 
 def unaligned_inputs(spec: Mapping[str, Any]) -> list[str]:

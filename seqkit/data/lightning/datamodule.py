@@ -12,10 +12,11 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
 from seqkit.batch import Batch
-from seqkit.data.batching.plan import StepCost
+from seqkit.data.batching.length_sort import EMPTY, OVERLONG
+from seqkit.data.batching.plan import BUDGETS, MAX_BUDGET, StepCost
 from seqkit.data.batching.sampler import LengthBucketSampler
 from seqkit.data.continuous import BPTTSampler, Continuous, ContinuousText
-from seqkit.data.lightning.checks import check_train_stream
+from seqkit.data.lightning.checks import check_fractions, check_source, check_split, check_train_stream
 from seqkit.data.lightning.columns import Columns, column_roles, name_columns, row_lengths
 from seqkit.data.lightning.encoded_splits import EncodedSplits
 from seqkit.data.lightning.loaders import (
@@ -29,6 +30,7 @@ from seqkit.data.lightning.resume import ResumedEpoch, current_epoch, start_trai
 from seqkit.data.lightning.splits import load_splits, read_weights
 from seqkit.data.rows.packed_rows import RaggedRows
 from seqkit.data.sources import Source
+from seqkit.options import MAX_SEED, choice, flag, instance, integer, names, optional_integer
 from seqkit.upstream.lightning import add_callback, remove_callbacks
 
 
@@ -78,7 +80,9 @@ class SequenceDataModule(LightningDataModule):
             ``targets`` default to its columns.
 
     Raises:
-        ValueError: Neither ``inputs`` nor ``spec`` is given, or ``continuous`` is combined with ``streaming``.
+        TypeError: An argument has a wrong type.
+        ValueError: An argument has a wrong value, neither ``inputs`` nor ``spec`` is given, or ``continuous`` is
+            combined with ``streaming``.
     """
 
     def __init__(
@@ -108,31 +112,27 @@ class SequenceDataModule(LightningDataModule):
         unaligned: str | Sequence[str] = (),
     ) -> None:
         super().__init__()
-        if inputs is None and spec is None:
-            raise ValueError("SequenceDataModule needs `inputs`, the columns to learn from, or a `spec`")
         if streaming and continuous is not None:
             raise ValueError("continuous text needs all rows in their order; set streaming=False, or no continuous")
-        self.source = source
-        self.inputs = name_columns(inputs)
-        self.targets = name_columns(targets)
-        self.unaligned = [unaligned] if isinstance(unaligned, str) else list(unaligned)
-        self.max_tokens = max_tokens
-        self.max_sequences = max_sequences
-        self.budget = budget
-        self.overlong = overlong
-        self.empty = empty
-        self.validation_fraction = validation_fraction
-        self.test_fraction = test_fraction
-        self.predict_split = predict_split
-        self.seed = seed
-        self.num_workers = num_workers
-        self.streaming = streaming
-        self.pool = pool
-        self.weights = weights
-        self.batch_multiple = batch_multiple
-        self.longest_first = longest_first
-        self.cost = cost
-        self.continuous = continuous
+        self.source = check_source(source)
+        self.inputs, self.targets = name_columns(inputs, targets, spec)
+        self.unaligned = names("unaligned", unaligned)
+        self.max_tokens = optional_integer("max_tokens", max_tokens, 1, MAX_BUDGET)
+        self.max_sequences = optional_integer("max_sequences", max_sequences, 1, MAX_BUDGET)
+        self.budget = choice("budget", budget, BUDGETS)
+        self.overlong = choice("overlong", overlong, OVERLONG)
+        self.empty = choice("empty", empty, EMPTY)
+        self.validation_fraction, self.test_fraction = check_fractions(validation_fraction, test_fraction)
+        self.predict_split = check_split("predict_split", predict_split, source)
+        self.seed = integer("seed", seed, 0, MAX_SEED)
+        self.num_workers = integer("num_workers", num_workers, 0)
+        self.streaming = flag("streaming", streaming)
+        self.pool = integer("pool", pool, 1)
+        self.weights = instance("weights", weights, str)
+        self.batch_multiple = integer("batch_multiple", batch_multiple, 1, MAX_BUDGET)
+        self.longest_first = flag("longest_first", longest_first)
+        self.cost = instance("cost", cost, StepCost)
+        self.continuous = instance("continuous", continuous, Continuous)
         self._spec = spec
         self._train_loader: PlannedLoader | ModuleStreamLoader | None = None
         self._resume_state: dict[str, Any] | None = None
@@ -170,6 +170,7 @@ class SequenceDataModule(LightningDataModule):
             self._encoded.rows(split, with_targets=with_targets),
             **column_roles(self.spec, self.overlong, with_targets=with_targets),
             max_length=self.max_tokens if training and self.overlong == "truncate" else None,
+            source=self._encoded.sources[split],
         )
 
     def sampler(
@@ -183,15 +184,19 @@ class SequenceDataModule(LightningDataModule):
                 every row once and in full.
             single_rank: Whether this process gets all batches, even if there are several ranks.
         """
-        sampler = LengthBucketSampler(
-            row_lengths(rows, self.spec),
-            **self._batch_options(training=training),
-            weights=read_weights(self._encoded.split("train"), self.weights) if training and self.weights else None,
-            batch_multiple=self.batch_multiple if training else 1,
-            longest_first=self.longest_first and training,
-            num_replicas=1 if single_rank else None,
-            rank=0 if single_rank else None,
-        )
+        with rows.source.name_errors():
+            weights = (
+                read_weights(self._encoded.split("train"), self.weights) if training and self.weights else None
+            )
+            sampler = LengthBucketSampler(
+                row_lengths(rows, self.spec),
+                **self._batch_options(training=training),
+                weights=weights,
+                batch_multiple=self.batch_multiple if training else 1,
+                longest_first=self.longest_first and training,
+                num_replicas=1 if single_rank else None,
+                rank=0 if single_rank else None,
+            )
         for reason, count in sampler.dropped.items():
             if count:
                 rank_zero_info(f"{count} of {len(rows)} rows dropped: {reason}")
@@ -259,14 +264,15 @@ class SequenceDataModule(LightningDataModule):
 
     @cached_property
     def _encoded(self) -> EncodedSplits:
-        splits = load_splits(
+        splits, sources = load_splits(
             self.source,
             streaming=self.streaming,
             fractions={"test": self.test_fraction, "validation": self.validation_fraction},
             shuffle=self.continuous is None,
             seed=self.seed,
         )
-        return EncodedSplits(splits, self.inputs or {}, self.targets or {}, self.unaligned, self.pool, self._spec)
+        learned = self.inputs or {}, self.targets or {}, self.unaligned, self.pool, self._spec
+        return EncodedSplits(splits, sources, *learned)
 
     def _overfits(self) -> bool:
         trainer: Any = self.trainer

@@ -8,7 +8,9 @@ from datasets import Dataset, IterableDataset
 
 from seqkit.data.continuous import Continuous, ContinuousText, concatenate_rows
 from seqkit.data.encoders import Encoder, encode_dataset, encode_table, learn_spec, source_columns
+from seqkit.data.rows.checks import SourceRows
 from seqkit.data.streaming.stream import PackedStream, first_rows
+from seqkit.options import near
 
 
 class EncodedSplits:
@@ -16,6 +18,7 @@ class EncodedSplits:
 
     Args:
         splits: The rows, or the stream of rows, of each split.
+        sources: Which rows of the source each split has, for errors.
         inputs: The encoder of each input, or None for the default encoder of the column's type.
         targets: The encoder of each target, likewise.
         unaligned: The inputs whose sequences have lengths of their own.
@@ -26,6 +29,7 @@ class EncodedSplits:
     def __init__(
         self,
         splits: dict[str, Any],
+        sources: Mapping[str, SourceRows],
         inputs: Mapping[str, Encoder | None],
         targets: Mapping[str, Encoder | None],
         unaligned: Collection[str],
@@ -33,6 +37,7 @@ class EncodedSplits:
         spec: dict[str, Any] | None,
     ) -> None:
         self.splits = splits
+        self.sources = sources
         self.inputs = inputs
         self.targets = targets
         self.unaligned = unaligned
@@ -49,7 +54,8 @@ class EncodedSplits:
         """
         train = self.split("train")
         rows = first_rows(train, self.pool) if self.is_stream("train") else train
-        return learn_spec(rows, self.inputs, self.targets, self.unaligned)
+        with self.sources["train"].name_errors():
+            return learn_spec(rows, self.inputs, self.targets, self.unaligned)
 
     def split(self, split: str) -> Any:
         """Return the rows of a split, as the source gives them.
@@ -59,8 +65,8 @@ class EncodedSplits:
         """
         if split not in self.splits:
             raise ValueError(
-                f"the source has no split {split!r}, only {list(self.splits)}; name its file, or hold rows out of "
-                f"the training split with validation_fraction or test_fraction"
+                f"the source has no split {split!r}, only {list(self.splits)}{near(split, self.splits)}; name its "
+                f"file, or hold rows out of the training split with validation_fraction or test_fraction"
             )
         return self.splits[split]
 
@@ -75,7 +81,9 @@ class EncodedSplits:
             split: The name of the split.
             with_targets: Whether to encode the targets, too.
         """
-        return encode_dataset(self.split(split), self.spec, split, with_targets=with_targets)
+        rows, spec = self.split(split), self.spec
+        with self.sources[split].name_errors():
+            return encode_dataset(rows, spec, split, with_targets=with_targets)
 
     def stream(self, split: str, *, with_targets: bool, **options: Any) -> PackedStream:
         """Return a split that is a stream as a stream of encoded rows.
@@ -93,6 +101,7 @@ class EncodedSplits:
         return PackedStream(
             rows.select_columns(source_columns(entries)),
             encode=encode,
+            split=split,
             pool=self.pool,
             **options,
         )

@@ -1,12 +1,15 @@
 """The splits of a source, with those that are held out, and the weights of rows."""
 
 import math
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 
+from seqkit.data.rows.checks import SourceRows, check_columns
 from seqkit.data.sources import Source, to_streams
 
 
@@ -17,8 +20,10 @@ def load_splits(
     fractions: dict[str, float],
     shuffle: bool,
     seed: int,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], dict[str, SourceRows]]:
     """Return the source's splits, and hold missing ones out of the training split.
+
+    By split also return which rows of the source it has, for errors.
 
     Args:
         source: A source, or the rows themselves; a single dataset is a training split.
@@ -28,18 +33,40 @@ def load_splits(
         seed: Seed of this choice.
 
     Raises:
+        TypeError: The source's ``load`` returns no splits.
         ValueError: No training row would be left.
     """
-    loaded: Any = source
-    if isinstance(source, Source):
-        loaded = source.stream() if streaming else source.load()
-    splits = {"train": loaded} if isinstance(loaded, Dataset | IterableDataset) else dict(loaded)
-    if streaming and all(isinstance(rows, Dataset) for rows in splits.values()):
-        splits = dict(to_streams(splits))
+    splits = _read_splits(source, streaming=streaming)
+    held_out = {split: fraction for split, fraction in fractions.items() if split not in splits and fraction > 0}
+    train = splits.get("train")
+    if not held_out or not isinstance(train, Dataset):
+        return splits, {split: SourceRows(split, place=_place(rows)) for split, rows in splits.items()}
+    hold_out = partial(_hold_out, fractions=held_out, shuffle=shuffle, seed=seed)
+    sources = {split: SourceRows(split) for split in splits}
+    for split in ("train", *held_out):
+        place = "" if split == "train" else f", held out for {split}"
+        sources[split] = SourceRows("train", partial(held_out_row, split, len(train), hold_out), place)
+    return splits | hold_out(train), sources
+
+
+def held_out_row(split: str, count: int, hold_out: Callable[[Dataset], dict[str, Dataset]], row: int) -> int:
+    """Return which of the source's training rows a row is, after some of them were held out.
+
+    Args:
+        split: The split that has the row: one that was held out, or ``train`` for what is left.
+        count: Number of training rows of the source.
+        hold_out: Returns the splits that training rows are divided into.
+        row: The row's number in the split.
+    """
+    numbers = Dataset.from_dict({"number": np.arange(count)})
+    return int(hold_out(numbers)[split][row]["number"])
+
+
+def _hold_out(train: Dataset, *, fractions: Mapping[str, float], shuffle: bool, seed: int) -> dict[str, Dataset]:
+    """Return the splits that are held out of the training rows, and what is left of these."""
+    splits = {"train": train}
     for split, fraction in fractions.items():
-        if split in splits or fraction <= 0 or not isinstance(splits.get("train"), Dataset):
-            continue
-        count = splits["train"].num_rows
+        count = len(splits["train"])
         if count <= math.ceil(count * fraction):
             raise ValueError(
                 f"{split}_fraction={fraction} of {count} training rows leaves none to train on; set it to 0, or "
@@ -50,12 +77,34 @@ def load_splits(
     return splits
 
 
+def _read_splits(source: Any, *, streaming: bool) -> dict[str, Any]:
+    loaded = source
+    if isinstance(source, Source):
+        loaded = source.stream() if streaming and hasattr(source, "stream") else source.load()
+    splits = {"train": loaded} if isinstance(loaded, Dataset | IterableDataset) else loaded
+    if not isinstance(splits, Mapping) or not splits or not all(map(_is_dataset, splits.values())):
+        raise TypeError(
+            f"{type(source).__name__}.load() returned {loaded!r:.200}; it must return a datasets.DatasetDict with "
+            f"the splits train, validation and test, or some of them"
+        )
+    if streaming and all(isinstance(rows, Dataset) for rows in splits.values()):
+        splits = to_streams(splits)
+    return dict(splits)
+
+
+def _is_dataset(rows: Any) -> bool:
+    return isinstance(rows, Dataset | IterableDataset)
+
+
+def _place(rows: Any) -> str:
+    return " of the stream" if isinstance(rows, IterableDataset) else ""
+
+
 def read_weights(train: Dataset, column: str) -> npt.NDArray[Any]:
     """Return the weights of the training rows (rows,).
 
     Raises:
         ValueError: There is no such column.
     """
-    if column not in train.column_names:
-        raise ValueError(f"weights: train has no column {column!r}; it has {', '.join(train.column_names)}")
+    check_columns([column], train.column_names, "weights: train")
     return np.asarray(train.with_format("numpy")[column][:])

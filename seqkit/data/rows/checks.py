@@ -1,6 +1,6 @@
 """Checks of rows; each error names the row or column, both values and the remedy."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,26 +19,26 @@ class RowError(ValueError):
         message: What is wrong, both values and the remedy.
         column: The column's name, if it is known.
         split: The split's name, if it is known.
-        of: What the row is counted in, such as ``the stream``, if it is not a dataset.
+        place: Text after the row's number, such as `` of the stream``.
     """
 
     def __init__(
-        self, row: int, message: str, column: str | None = None, split: str | None = None, of: str | None = None
+        self, row: int, message: str, column: str | None = None, split: str | None = None, place: str = ""
     ) -> None:
-        place = f"{split or ''} row {row}".lstrip() + (f" of {of}" if of else "")
-        super().__init__(f"{place}{'' if column is None else f' (column {column!r})'}: {message}")
+        where = f"{split or ''} row {row}{place}".lstrip()
+        super().__init__(f"{where}{'' if column is None else f' (column {column!r})'}: {message}")
         self.row = row
         self.message = message
         self.column = column
         self.split = split
-        self.of = of
+        self.place = place
 
     def __reduce__(self) -> Any:
-        return type(self), (self.row, self.message, self.column, self.split, self.of)
+        return type(self), (self.row, self.message, self.column, self.split, self.place)
 
     def replace(self, **changes: Any) -> "RowError":
         """Return the same error with other arguments."""
-        known = {name: getattr(self, name) for name in ("row", "message", "column", "split", "of")}
+        known = {name: getattr(self, name) for name in ("row", "message", "column", "split", "place")}
         return RowError(**(known | changes))
 
 
@@ -47,14 +47,14 @@ class SourceRows:
     """Which rows of a source a dataset has, so that errors name rows that can be found in the source.
 
     Attributes:
-        split: Name of the dataset's split.
-        numbers: (rows,) the number in the source of each row of the dataset; None if it is the same.
-        of: What the rows are counted in, if it is not a dataset.
+        split: Name of the source's split.
+        locate: Returns the row's number in that split, given its number in the dataset; None if it is the same.
+        place: Text after the row's number.
     """
 
     split: str | None = None
-    numbers: np.ndarray | None = None
-    of: str | None = None
+    locate: Callable[[int], int] | None = None
+    place: str = ""
 
     @contextmanager
     def name_errors(self) -> Iterator[None]:
@@ -62,8 +62,8 @@ class SourceRows:
         try:
             yield
         except RowError as error:
-            row = error.row if self.numbers is None else int(self.numbers[error.row])
-            raise error.replace(row=row, split=self.split or error.split, of=self.of or error.of) from error
+            row = error.row if self.locate is None else int(self.locate(error.row))
+            raise error.replace(row=row, split=self.split or error.split, place=self.place) from error
 
 
 def check_columns(names: Iterable[str], existing: Collection[str], owner: str = "the dataset") -> None:

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from seqkit.batch import Batch
 from seqkit.data.rows.arrow import as_utf8, decode_utf8, is_list_type, is_text_type, table_column
-from seqkit.data.rows.checks import check_empty, check_empty_tokens, check_lengths
+from seqkit.data.rows.checks import SourceRows, check_empty, check_empty_tokens, check_lengths
 from seqkit.data.rows.collate import PackCollate
 from seqkit.data.rows.column import ArrowColumn, NestedColumn, UnsupportedColumnError
 from seqkit.data.rows.convert import to_tensor
@@ -46,6 +46,7 @@ class RaggedRows(Dataset[Batch]):
         unaligned: Inputs and targets with a sequence whose length is its own.
         text: The elements of a string: ``"characters"`` or ``"bytes"`` (of UTF-8).
         max_length: The number of tokens to keep of each sequence; None keeps all.
+        source: Which rows of a source the dataset's rows are, for errors.
 
     Raises:
         ValueError: If a column is missing or has a transform, if columns have different lengths in a row, or if
@@ -63,7 +64,9 @@ class RaggedRows(Dataset[Batch]):
         unaligned: Sequence[str] = (),
         text: Literal["characters", "bytes"] = "characters",
         max_length: int | None = None,
+        source: SourceRows = SourceRows(),  # noqa: B008 (it cannot be changed)
     ):
+        self.source = source
         self._collate = PackCollate(
             inputs,
             targets,
@@ -78,7 +81,8 @@ class RaggedRows(Dataset[Batch]):
             table_column(dataset, name)  # raises if it cannot be read
         self.dataset = dataset.select_columns(list(dict.fromkeys(names))).with_format(None)
         self._open_columns()
-        self._check_rows()
+        with source.name_errors():
+            self._check_rows()
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -98,7 +102,8 @@ class RaggedRows(Dataset[Batch]):
                     "a batch of no rows needs a dtype, but the dataset has no row with a token; add one"
                 )
             return _without_rows(self[int(self.lengths.argmax())])
-        return self._gather(numbers) if self._can_gather else self._decode(numbers)
+        with self.source.name_errors():
+            return self._gather(numbers) if self._can_gather else self._decode(numbers)
 
     @cached_property
     def lengths(self) -> np.ndarray:
@@ -107,7 +112,7 @@ class RaggedRows(Dataset[Batch]):
 
     def __getstate__(self) -> dict[str, Any]:
         # Without the columns, whose addresses are invalid in another process.
-        return {"dataset": self.dataset, "_collate": self._collate}
+        return {"dataset": self.dataset, "_collate": self._collate, "source": self.source}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -1,6 +1,6 @@
 """Sources of rows: each class reads one kind of file or hub into a `DatasetDict`."""
 
-from seqkit.data.sources.base import Source, to_streams
+from seqkit.data.sources.base import SPLITS, Source, to_streams
 from seqkit.data.sources.cmapss import CMAPSS
 from seqkit.data.sources.cmudict import CMUdict
 from seqkit.data.sources.conll import CoNLL
@@ -12,6 +12,7 @@ from seqkit.data.sources.time_series import TimeSeries
 
 __all__ = [
     "CMAPSS",
+    "SPLITS",
     "CMUdict",
     "CoNLL",
     "Files",

@@ -28,6 +28,11 @@ class Source(ABC):
         """Return the splits as iterable datasets; by default those of the loaded splits."""
         return to_streams(self.load())
 
+    @classmethod
+    def __subclasshook__(cls, other: type) -> bool:
+        """Whether a class is a source: any class with ``load`` is one, also for the command line."""
+        return NotImplemented if cls is not Source else callable(getattr(other, "load", None))
+
 
 def to_streams(splits: Mapping[str, datasets.Dataset]) -> datasets.IterableDatasetDict:
     """Return each split as an iterable dataset of at most 64 shards."""

@@ -159,7 +159,7 @@ class PackedStream(IterableDataset[Batch]):
             table = pool.table if held is None else pa.concat_tables([held[0], pool.table])
             numbers = pool.first + np.arange(len(pool.table))
             numbers = numbers if held is None else np.concatenate([held[1], numbers])
-            with SourceRows(self.split, numbers, _name_share(share, shares)).name_errors():
+            with SourceRows(self.split, numbers.__getitem__, self._name_share(epoch, share, shares)).name_errors():
                 rows = self._packed_rows(table)
                 kept = self._kept_rows(rows.lengths)
             if longest is None and kept.size:
@@ -204,7 +204,7 @@ class PackedStream(IterableDataset[Batch]):
         for table in stream.iter(batch_size=self.pool):
             if ahead is not None:
                 yield ahead
-            with SourceRows(self.split, None, _name_share(share, shares)).name_errors():
+            with SourceRows(self.split, None, self._name_share(epoch, share, shares)).name_errors():
                 encoded = table if self.encode is None else self.encode(table, first)
             ahead = _Pool(number, first, state, encoded, last=False)
             number, first, state = number + 1, first + len(table), copy.deepcopy(stream.state_dict())
@@ -228,12 +228,18 @@ class PackedStream(IterableDataset[Batch]):
         kept = self._policy.admit(lengths)[0]
         return np.arange(lengths.size) if kept is None else kept
 
+    def _name_share(self, epoch: int, share: int, shares: int) -> str:
+        """Return what errors say after a row's number: in what it is counted."""
+        name = " of the stream" if shares == 1 else f" of share {share + 1} of {shares} of the stream"
+        shuffled = self.shuffle and self.dataset.num_shards > 1
+        return f"{name}, its shards shuffled for epoch {epoch}" if shuffled else name
+
     @cached_property
     def _per_step(self) -> tuple[float, float]:
         """Tokens and sequences of a step, estimated from the stream's first pool with rows: equal on all ranks."""
         for pool in self._pools(0, 1, 0, None):
             numbers = pool.first + np.arange(len(pool.table))
-            with SourceRows(self.split, numbers, _name_share(0, 1)).name_errors():
+            with SourceRows(self.split, numbers.__getitem__, " of the stream").name_errors():
                 lengths = self._packed_rows(pool.table).lengths
                 lengths = lengths[self._kept_rows(lengths)]
             if lengths.size:
@@ -268,11 +274,6 @@ def _unpack_bits(text: str) -> Ints:
     """Return the numbers that :func:`_pack_bits` wrote, ascending."""
     bits: Ints = np.flatnonzero(np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8)))
     return bits
-
-
-def _name_share(share: int, shares: int) -> str:
-    """Return in what the rows of a share of the stream are counted, for errors."""
-    return "the stream" if shares == 1 else f"share {share + 1} of {shares} of the stream"
 
 
 class _Pool(NamedTuple):

@@ -90,7 +90,7 @@ class TestSpec:
 
 class TestBadInput:
     def test_no_inputs(self, splits):
-        with pytest.raises(ValueError, match="needs `inputs`, the columns to learn from, or a `spec`"):
+        with pytest.raises(ValueError, match="inputs=None: name a column to learn from, or give a `spec`"):
             SequenceDataModule(splits)
 
     def test_no_such_split(self, splits):

@@ -1,6 +1,9 @@
+import datasets
+import numpy as np
 import pytest
 
 from seqkit import SequenceDataModule
+from seqkit.data import Characters
 
 
 def make(splits, **options):
@@ -32,3 +35,118 @@ def test_existing_splits_are_kept(splits):
 
 def test_no_validation_split(splits):
     assert make(splits["train"], validation_fraction=0).val_dataloader() == []
+
+
+# Errors name the row of the source, whatever becomes of it before a batch is made.
+
+COUNT, BAD = 40, 23
+SEED = 7  # does not hold out the bad row
+
+
+def make_with_bad_row(split="train", bad_row=BAD, *, stream=False, words=None, label="x", weight=1.0, **options):
+    """A data module whose source has one bad row."""
+    rows = [
+        {"words": ["a"] * (row % 5 + 1), "label": "xy"[row % 2], "weight": 1.0, "number": row}
+        for row in range(COUNT)
+    ]
+    splits = {"train": rows} if split == "train" else {"train": rows, split: [dict(row) for row in rows]}
+    splits[split][bad_row].update(weight=weight, label=label)
+    if words is not None:
+        splits[split][bad_row]["words"] = words
+    source = datasets.DatasetDict({name: datasets.Dataset.from_list(each) for name, each in splits.items()})
+    options = {"inputs": "words", "targets": "label", "max_tokens": 16} | options
+    return SequenceDataModule(source, streaming=stream, **options)
+
+
+@pytest.mark.parametrize("bad_row", [0, 5, 23, 39])
+@pytest.mark.parametrize("fractions", [(0.0, 0.0), (0.3, 0.0), (0.3, 0.3)])
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"words": []}, r"length 0, nothing to pack; remove it or pass empty=\"drop\""),
+        ({"words": ["a"] * 20}, "20 tokens, but max_tokens=16; raise max_tokens or pass overlong="),
+        ({"weight": -1.0, "weights": "weight"}, "weight -1.0; a weight is a finite number, 0 or more"),
+    ],
+    ids=["empty", "overlong", "weight"],
+)
+def test_rows_that_the_sampler_refuses(bad_row, fractions, bad, message):
+    validation, test = fractions
+    data = make_with_bad_row(bad_row=bad_row, validation_fraction=validation, test_fraction=test, **bad)
+    split = next(name for name, rows in data.splits.items() if bad_row in rows["number"])
+    place = "" if split == "train" else f", held out for {split}"
+    loaders = {"train": data.train_dataloader, "validation": data.val_dataloader, "test": data.test_dataloader}
+    loader = loaders[split]
+    if split == "train" or "length 0" in message:
+        with pytest.raises(ValueError, match=rf"^train row {bad_row}{place}: {message}"):
+            loader()
+    else:
+        assert len(loader()) > 0  # neither is an error in evaluation
+
+
+@pytest.mark.parametrize("bad_row", [0, 5, 23, 39])
+@pytest.mark.parametrize("validation", [0.0, 0.5])
+def test_rows_that_cannot_be_encoded(bad_row, validation):
+    spec = make_with_bad_row().spec
+    data = make_with_bad_row(bad_row=bad_row, words=["a", None], validation_fraction=validation, spec=spec)
+    held_out = validation > 0 and bad_row in data.splits["validation"]["number"]
+    place = ", held out for validation" if held_out else ""
+    with pytest.raises(ValueError, match=rf"^train row {bad_row}{place} \(column 'words'\): there is no value"):
+        data.rows("validation" if held_out else "train")
+
+
+def test_rows_that_cannot_be_learned_from():
+    data = make_with_bad_row(words=["ab"], inputs={"words": Characters()}, validation_fraction=0.3, seed=SEED)
+    with pytest.raises(ValueError, match=rf"^train row {BAD} \(column 'words'\): 'ab' at position 0 is not one"):
+        _ = data.spec
+
+
+def test_unknown_labels_in_another_split():
+    data = make_with_bad_row("test", label="z")
+    with pytest.raises(ValueError, match=rf"^test row {BAD} \(column 'label'\): label 'z' is not one of the known"):
+        data.test_dataloader()
+
+
+def test_rows_to_predict():
+    data = make_with_bad_row("test", words=[])
+    with pytest.raises(ValueError, match=rf"^test row {BAD}: length 0, nothing to pack"):
+        data.predict_dataloader()
+
+
+def test_a_row_that_is_asked_for():
+    rows = make_with_bad_row(words=[], validation_fraction=0.3, seed=SEED).rows("train")
+    empty = int(np.flatnonzero(rows.lengths == 0)[0])
+    with pytest.raises(ValueError, match=rf"^train row {BAD} \(column 'words'\): an empty sequence"):
+        rows[[empty]]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"words": []}, ": length 0, nothing to pack"),
+        ({"words": ["a", None]}, r" \(column 'words'\): there is no value \(null\) at position 1"),
+        ({"label": "z"}, r" \(column 'label'\): label 'z' is not one of the known labels"),
+    ],
+    ids=["empty", "null", "label"],
+)
+def test_rows_of_a_stream(bad, message, workers):
+    data = make_with_bad_row("test", stream=True, pool=8, num_workers=workers, spec=make_with_bad_row().spec, **bad)
+    with pytest.raises((ValueError, RuntimeError), match=rf"test row {BAD} of the stream{message}"):
+        list(data.test_dataloader())
+
+
+def test_rows_of_a_stream_with_shuffled_shards():
+    data = make_with_bad_row(stream=True, pool=8, spec=make_with_bad_row().spec, label="z")
+    with pytest.raises(ValueError, match=r"^train row \d+ of the stream, its shards shuffled for epoch 0 \(column"):
+        list(data.train_dataloader())
+
+
+def test_rows_of_a_rank_of_a_stream():
+    stream = (
+        make_with_bad_row("test", stream=True, pool=8, spec=make_with_bad_row().spec, label="z")
+        .test_dataloader()
+        .dataset
+    )
+    stream.rank, stream.num_replicas = 1, 2
+    with pytest.raises(ValueError, match=r"^test row \d+ of share 2 of 2 of the stream \(column 'label'\)"):
+        list(stream)

@@ -1,0 +1,178 @@
+import re
+
+import datasets
+import numpy as np
+import pandas
+import pytest
+
+from seqkit import SequenceDataModule
+from seqkit.data import Continuous, StepCost, Words
+
+ROWS = {"words": [["a", "b"], ["b"], ["c", "a", "b"], ["a"]], "label": ["x", "y", "x", "y"]}
+
+
+def make(source=None, **options):
+    source = datasets.Dataset.from_dict(ROWS) if source is None else source
+    return SequenceDataModule(source, **({"inputs": "words", "targets": "label", "max_tokens": 8} | options))
+
+
+class OwnSource:
+    def load(self):
+        return datasets.DatasetDict(train=datasets.Dataset.from_dict(ROWS))
+
+
+class TestOptions:
+    @pytest.mark.parametrize(
+        ("option", "value", "error", "message"),
+        [
+            ("overlong", "cut", ValueError, "overlong='cut': must be one of 'raise', 'drop', 'truncate', 'solo'"),
+            ("overlong", "truncat", ValueError, "did you mean 'truncate'?"),
+            ("empty", "x", ValueError, "empty='x': must be one of 'raise', 'drop'"),
+            ("empty", None, TypeError, "empty=None: must be one of 'raise', 'drop'"),
+            ("budget", "bytes", ValueError, "budget='bytes': must be one of 'packed', 'padded'"),
+            ("validation_fraction", -0.1, ValueError, "validation_fraction=-0.1: must be a number of at least 0"),
+            ("validation_fraction", 1.5, ValueError, "validation_fraction=1.5: must be a number of at least 0"),
+            (
+                "validation_fraction",
+                1,
+                ValueError,
+                "validation_fraction=1: must be a number of at least 0",
+            ),
+            ("validation_fraction", float("nan"), ValueError, "validation_fraction=nan: must be a number"),
+            ("validation_fraction", True, TypeError, "validation_fraction=True: must be a number"),
+            ("validation_fraction", None, TypeError, "validation_fraction=None: must be a number"),
+            ("test_fraction", "0.1", TypeError, "test_fraction='0.1': must be a number"),
+            (
+                "test_fraction",
+                0.95,
+                ValueError,
+                "test_fraction=0.95 leave no rows to train on",
+            ),
+            ("max_tokens", 2.5, TypeError, "max_tokens=2.5: must be an integer from 1 to"),
+            ("max_tokens", True, TypeError, "max_tokens=True: must be an integer from 1 to"),
+            ("max_tokens", "1024", TypeError, "max_tokens='1024': must be an integer from 1 to"),
+            ("max_tokens", 10**30, ValueError, "must be an integer from 1 to"),
+            ("max_sequences", 1.5, TypeError, "max_sequences=1.5: must be an integer from 1 to"),
+            ("max_sequences", 0, ValueError, "max_sequences=0: must be an integer from 1 to"),
+            ("batch_multiple", 0, ValueError, "batch_multiple=0: must be an integer from 1 to"),
+            ("batch_multiple", None, TypeError, "batch_multiple=None: must be an integer from 1 to"),
+            ("seed", -1, ValueError, "seed=-1: must be an integer from 0 to"),
+            ("seed", 2**64, ValueError, "seed=18446744073709551616: must be an integer from 0 to"),
+            ("seed", "7", TypeError, "seed='7': must be an integer from 0 to"),
+            ("seed", None, TypeError, "seed=None: must be an integer from 0 to"),
+            ("pool", 0, ValueError, "pool=0: must be an integer of at least 1"),
+            ("pool", 1e4, TypeError, "pool=10000.0: must be an integer of at least 1"),
+            ("num_workers", -1, ValueError, "num_workers=-1: must be an integer of at least 0"),
+            ("num_workers", True, TypeError, "num_workers=True: must be an integer of at least 0"),
+            ("streaming", "yes", TypeError, "streaming='yes': must be True or False"),
+            ("longest_first", 1, TypeError, "longest_first=1: must be True or False"),
+            ("predict_split", 3, TypeError, "predict_split=3: must be str"),
+            ("weights", ["label"], TypeError, "weights=['label']: must be str or None"),
+            ("cost", 2.0, TypeError, "cost=2.0: must be StepCost or None"),
+            ("continuous", True, TypeError, "continuous=True: must be Continuous or None"),
+            ("inputs", [], ValueError, "inputs=[]: name a column to learn from, or give a `spec`"),
+            ("inputs", {}, ValueError, "inputs={}: name a column to learn from, or give a `spec`"),
+            ("inputs", ["words", "words"], ValueError, "inputs=['words', 'words']: contains 'words' twice"),
+            ("inputs", ["words", ""], ValueError, "contains ''; name a column once"),
+            ("inputs", 3, TypeError, "inputs=3: must be a name or a list of names"),
+            ("inputs", {"words": Words}, TypeError, "inputs['words']=<class 'seqkit.data.encoders.words.Words'>"),
+            ("inputs", {"words": "Words"}, TypeError, "inputs['words']='Words': must be Encoder or None, not str"),
+            ("inputs", {3: None}, TypeError, "must be a name or a list of names"),
+            ("targets", ["label", "label"], ValueError, "contains 'label' twice"),
+            ("targets", "words", ValueError, "'words' is an input and a target; give the input another name"),
+            ("unaligned", 3, TypeError, "unaligned=3: must be a name or a list of names"),
+        ],
+    )
+    def test_errors_name_the_option_the_value_and_what_is_allowed(self, option, value, error, message):
+        with pytest.raises(error, match=re.escape(message)):
+            make(**{option: value})
+
+    def test_numbers_of_numpy(self):
+        data = make(max_tokens=np.int64(8), seed=np.uint32(3), validation_fraction=np.float32(0.25))
+        assert type(data.max_tokens) is type(data.seed) is int
+        assert len(data.splits["validation"]) == 1
+
+    def test_objects_as_options(self):
+        data = make(cost=StepCost(per_batch=0), continuous=Continuous(batch_size=2), targets=None)
+        assert data.cost.per_batch == 0
+
+    def test_the_split_to_predict_of_a_known_source(self):
+        splits = datasets.DatasetDict.fromkeys(("train", "unlabelled"), datasets.Dataset.from_dict(ROWS))
+        assert make(splits, predict_split="unlabelled").predict_split == "unlabelled"
+        with pytest.raises(ValueError, match=r"predict_split='unlabeled': must be .*; did you mean 'unlabelled'"):
+            make(splits, predict_split="unlabeled")
+
+    def test_the_split_to_predict_of_another_source(self):
+        data = make(OwnSource(), predict_split="tran")
+        with pytest.raises(ValueError, match=r"the source has no split 'tran', only .*; did you mean 'train'"):
+            data.predict_dataloader()
+
+    def test_columns_that_the_spec_does_not_have(self):
+        spec = make().spec
+        assert make(inputs=None, targets=None, spec=spec).spec == spec
+        with pytest.raises(ValueError, match=r"inputs: 'word' is not in the data spec, .*; did you mean 'words'"):
+            make(inputs="word", spec=spec)
+        with pytest.raises(ValueError, match="targets: 'tags' is not in the data spec, which has"):
+            make(targets="tags", spec=spec)
+
+    @pytest.mark.parametrize("spec", [3, [], {}, {"inputs": {}, "targets": {}}, "spec.json"])
+    def test_garbage_as_spec(self, spec):
+        with pytest.raises((TypeError, ValueError), match=r"^spec"):
+            make(spec=spec)
+
+
+class TestSource:
+    @pytest.mark.parametrize(
+        ("source", "message"),
+        [
+            (ROWS, "source is a dict, .*; convert it with datasets.Dataset.from_dict"),
+            ([{"words": ["a"]}], "source is a list, .*; convert it with datasets.Dataset.from_list"),
+            (pandas.DataFrame(ROWS), "source is a DataFrame, .*; convert it with datasets.Dataset.from_pandas"),
+            ("train.csv", "source is a str, .*; name a source that reads it, such as seqkit.data.Files"),
+            (OwnSource, "source is a ABCMeta|type, .*; create one: OwnSource"),
+            (3, "source is a int, which has no rows to load; give a datasets.Dataset or DatasetDict, or an object"),
+            (object(), "source is a object, which has no rows to load; give"),
+            ({}, "source is a dict, which has no rows to load"),
+            ({"train": ROWS}, "source is a dict, which has no rows to load"),
+        ],
+        ids=str,
+    )
+    def test_what_has_no_rows(self, source, message):
+        with pytest.raises(TypeError, match=message):
+            make(source)
+
+    def test_any_object_with_load(self):
+        data = make(OwnSource(), validation_fraction=0)
+        assert sorted(row for batch in data.train_dataloader() for row in batch.rows.tolist()) == [0, 1, 2, 3]
+
+    def test_any_object_with_load_as_a_stream(self):
+        data = make(OwnSource(), streaming=True)
+        assert sorted(row for batch in data.train_dataloader() for row in batch.rows.tolist()) == [0, 1, 2, 3]
+
+    def test_a_plain_dict_of_datasets(self):
+        data = make({"train": datasets.Dataset.from_dict(ROWS)}, validation_fraction=0)
+        assert len(data.rows("train")) == 4
+
+    @pytest.mark.parametrize("loaded", [None, {}, ROWS, [1], {"train": ROWS}])
+    def test_load_that_returns_no_splits(self, loaded):
+        class Broken:
+            def load(self):
+                return loaded
+
+        with pytest.raises(TypeError, match=r"Broken.load\(\) returned .*; it must return a datasets.DatasetDict"):
+            _ = make(Broken()).splits
+
+
+class TestMisspeltColumns:
+    def test_an_input(self):
+        with pytest.raises(ValueError, match=r"train has no column 'word'; .* did you mean 'words'"):
+            _ = make(inputs="word").spec
+
+    def test_a_target(self):
+        with pytest.raises(ValueError, match=r"train has no column 'lable'; .* did you mean 'label'"):
+            _ = make(targets="lable").spec
+
+    def test_weights(self):
+        data = make(weights="lables", validation_fraction=0)
+        with pytest.raises(ValueError, match=r"weights: train has no column 'lables'; .* did you mean 'label'"):
+            data.train_dataloader()
