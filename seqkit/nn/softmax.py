@@ -78,9 +78,10 @@ class Softmax(OutputSoftmax):
 class AdaptiveSoftmax(OutputSoftmax):
     """Give clusters of rare classes fewer features, for vocabularies of tens of thousands of classes.
 
-    Wraps :class:`torch.nn.AdaptiveLogSoftmaxWithLoss` (Grave et al. 2017, https://arxiv.org/abs/1609.04309), which
-    expects the classes by descending frequency, as the vocabularies of :class:`seqkit.data.Words` list them. The
-    last class, the boundary of a language model, is treated as the most frequent one.
+    Has the weights of :class:`torch.nn.AdaptiveLogSoftmaxWithLoss` (Grave et al. 2017,
+    https://arxiv.org/abs/1609.04309), which expects the classes by descending frequency, as the vocabularies of
+    :class:`seqkit.data.Words` list them. The last class, the boundary of a language model, is treated as the most
+    frequent one. Unlike torch's layer, it works under autocast, and log-probabilities have at least float32.
 
     Args:
         input_size: H, number of features.
@@ -111,14 +112,24 @@ class AdaptiveSoftmax(OutputSoftmax):
 
     def nll(self, features: Tensor, classes: Tensor) -> Tensor:
         """Compute the negative log-probability (N,) of classes (N,), given features (N, H)."""
-        nll: Tensor = -self.layer(features, (classes + 1) % self.num_classes).output
-        if torch.is_grad_enabled():  # DDP needs a gradient for clusters without a class in the batch, too
-            nll = nll + sum(parameter.sum() for parameter in self.layer.tail.parameters()) * 0.0
+        ids = (classes + 1) % self.num_classes
+        head = F.log_softmax(_at_least_float32(self.layer.head(features)), -1)
+        nll = -head.gather(1, self._head_classes(ids)[:, None])[:, 0]
+        for first, end, tail in self._clusters():
+            # Clusters without a class in the batch take part, too: DDP needs their gradient.
+            units = ((ids >= first) & (ids < end)).nonzero()[:, 0]
+            within = F.log_softmax(_at_least_float32(tail(features[units])), -1)
+            nll = nll.index_add(0, units, -within.gather(1, ids[units, None] - first)[:, 0])
         return nll
 
     def log_probs(self, features: Tensor) -> Tensor:
         """Compute the log-probability of each class, (N, C), given features (N, H)."""
-        return self.layer.log_prob(features).roll(-1, -1)
+        size = self.layer.cutoffs[0]
+        head = F.log_softmax(_at_least_float32(self.layer.head(features)), -1)
+        parts = [head[:, :size]]
+        for i, (_, _, tail) in enumerate(self._clusters(), start=size):
+            parts.append(head[:, i : i + 1] + F.log_softmax(_at_least_float32(tail(features)), -1))
+        return torch.cat(parts, 1).roll(-1, -1)
 
     def tie(self, weight: nn.Parameter) -> None:  # noqa: ARG002
         """Raise an error: the weights of rare classes have other sizes.
@@ -130,6 +141,18 @@ class AdaptiveSoftmax(OutputSoftmax):
             "AdaptiveSoftmax cannot share the embedding's weights: its rare classes have fewer features; set "
             "tied=False, or use Softmax"
         )
+
+    def _clusters(self) -> list[tuple[int, int, nn.Module]]:
+        """Return the first class of each cluster, the first one after it, and its layers."""
+        return list(zip(self.layer.cutoffs[:-1], self.layer.cutoffs[1:], self.layer.tail, strict=True))
+
+    def _head_classes(self, ids: Tensor) -> Tensor:
+        """Return the class of the head, its own or that of its cluster, of each id (N,)."""
+        first, *others = self.layer.cutoffs[:-1]
+        head = ids.clamp(max=first)
+        for cutoff in others:
+            head = head + (ids >= cutoff)
+        return head
 
 
 def _at_least_float32(scores: Tensor) -> Tensor:

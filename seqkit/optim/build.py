@@ -24,7 +24,10 @@ Monitor = tuple[str, Literal["min", "max"]]
 
 
 def build_optimizer(
-    factory: Callable[[Iterable[Tensor]], Optimizer], parameters: Callable[[], Iterable[Tensor]]
+    factory: Callable[[Iterable[Tensor]], Optimizer],
+    parameters: Callable[[], Iterable[Tensor]],
+    *,
+    may_fuse: bool = True,
 ) -> Optimizer:
     """Build an optimiser.
 
@@ -34,9 +37,11 @@ def build_optimizer(
     Args:
         factory: The optimiser, without its parameters.
         parameters: Returns the parameters, as ``nn.Module.parameters`` does.
+        may_fuse: Whether the fit works with a fused step where none is asked for.
     """
     optimizer = factory(parameters())
-    return cast(Any, factory)(parameters(), fused=True) if _can_fuse(optimizer) else optimizer
+    fuses = may_fuse and _can_fuse(optimizer)
+    return cast(Any, factory)(parameters(), fused=True) if fuses else optimizer
 
 
 def schedule_config(

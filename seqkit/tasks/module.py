@@ -190,7 +190,10 @@ class SequenceModule(LightningModule, ABC):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build the optimiser and, if one is given, its schedule."""
-        optimizer = build_optimizer(self._optimizer, self.parameters)
+        # Lightning does not clip gradients in mixed precision where the optimiser's step is fused.
+        clips = getattr(self.trainer, "gradient_clip_val", None)
+        mixed = "mixed" in str(getattr(self.trainer, "precision", ""))
+        optimizer = build_optimizer(self._optimizer, self.parameters, may_fuse=not (clips and mixed))
         if self.lr_scheduler is None:
             return optimizer
         schedule = schedule_config(

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -20,6 +22,36 @@ def test_adaptive_softmax_is_a_distribution_and_its_nll_agrees():
     torch.testing.assert_close(layer.nll(features, classes), -log_probs.gather(1, classes[:, None]).squeeze(1))
     torch_probs = layer.layer.log_prob(features)
     torch.testing.assert_close(log_probs, torch_probs[:, [*range(1, 30), 0]])  # the last class is the most frequent
+
+
+def test_adaptive_softmax_equals_torchs():
+    """Values and gradients; the last class is torch's first."""
+    layer = AdaptiveSoftmax(16, 30, cutoffs=[5, 12, 29], div_value=2)
+    features, classes = torch.randn(60, 16), torch.arange(60) % 30
+    arguments = [features.requires_grad_(), *layer.parameters()]
+    found = layer.nll(features, classes)
+    expected = -layer.layer(features, (classes + 1) % 30).output
+    torch.testing.assert_close(found, expected)
+    weights = torch.rand(60)
+    gradients = (torch.autograd.grad((nll * weights).sum(), arguments) for nll in (found, expected))
+    torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kind", [Softmax, partial(AdaptiveSoftmax, cutoffs=[5, 12])])
+def test_log_probabilities_of_half_precision_are_full(kind, dtype, autocast):
+    """Only the scores are rounded: the log-probabilities are those of the rounded scores, which sum to 1."""
+    layer, features, classes = kind(16, 30), torch.randn(60, 16), torch.arange(60) % 30
+    if not autocast:
+        layer, features = layer.to(dtype), features.to(dtype)
+    with torch.autocast("cpu", dtype, enabled=autocast):
+        nll, log_probs = layer.nll(features, classes), layer.log_probs(features)
+    assert nll.dtype == log_probs.dtype == torch.float32
+    torch.testing.assert_close(log_probs.exp().sum(-1), torch.ones(60))
+    torch.testing.assert_close(nll, -log_probs.gather(1, classes[:, None]).squeeze(1))
+    nll.sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in layer.parameters())
 
 
 def test_clusters_without_a_class_in_the_batch_get_a_gradient():
