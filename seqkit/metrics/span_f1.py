@@ -23,11 +23,15 @@ class SpanF1(Metric):
     of F1 over the types that occur in the targets or the predictions; with ``per_type`` also ``span_f1_TYPE``. 0/0
     is 0.
 
+    Tokens that do not count are left out of the predictions and of the targets before spans are read, as in the
+    examples of `transformers`: a prediction ``B I I`` of targets ``B`` (ignored) ``I`` is one correct span.
+
     Args:
         names: The C tag names.
         scheme: The scheme.
         strict: Count only well-formed spans.
         per_type: Also report the F1 of each type.
+        ignore_index: A target that does not count. Targets below 0 never count.
 
     Raises:
         ValueError: A name does not belong to the scheme.
@@ -44,9 +48,16 @@ class SpanF1(Metric):
     actual: Tensor
 
     def __init__(
-        self, names: Sequence[str], *, scheme: Scheme = "BIO", strict: bool = False, per_type: bool = False
+        self,
+        names: Sequence[str],
+        *,
+        scheme: Scheme = "BIO",
+        strict: bool = False,
+        per_type: bool = False,
+        ignore_index: int = -100,
     ) -> None:
         super().__init__()
+        self.ignore_index = ignore_index
         tags = parse_tags(names, scheme)
         self.types = sorted({kind for _, kind in tags if kind})
         self.per_type = per_type
@@ -64,7 +75,8 @@ class SpanF1(Metric):
 
         Args:
             predicted: Data (N,), tag ids.
-            target: Data (N,), tag ids packed like ``predicted``; an id below 0 (an ``ignore_index``) is outside.
+            target: Data (N,), tag ids packed like ``predicted``; tokens with ``ignore_index`` or an id below 0 do
+                not count.
 
         Raises:
             ValueError: The two are packed differently.
@@ -78,9 +90,16 @@ class SpanF1(Metric):
             return
         layout = PackedLayout.of(target)
         order = layout.by_sequence(target.unsorted_indices)
-        is_first = layout.positions[order] == 0
+        # Ignored tokens move behind the others, outside all spans: selecting would make the host wait for a device.
+        ignored = ((target.data < 0) | (target.data == self.ignore_index))[order]
+        behind = ignored.int().argsort(stable=True)
+        order, ignored = order[behind], ignored[behind]
+        sequence = layout.ranks[order].masked_fill(ignored, -1)
+        is_first = sequence != sequence.roll(1)
+        is_first[0] = True
         (kinds, ends), (true_kinds, true_ends) = (
-            self._spans(values.data[order], is_first) for values in (predicted, target)
+            self._spans(values.data[order].masked_fill(ignored, len(self._kinds) - 1), is_first)
+            for values in (predicted, target)
         )
         is_correct = (kinds == true_kinds) & (ends == true_ends) & (true_kinds >= 0)
         for state, kind, counts in (
@@ -88,7 +107,7 @@ class SpanF1(Metric):
             (self.predicted, kinds, kinds >= 0),
             (self.actual, true_kinds, true_kinds >= 0),
         ):
-            # Add 0 or 1 at every token: selecting the spans would make the host wait for the device.
+            # Add 0 or 1 at every token: selecting the spans would make the host wait, too.
             state.index_add_(0, kind.clamp(min=0), counts.to(state.dtype))
 
     def compute(self) -> dict[str, Tensor]:
@@ -113,7 +132,6 @@ class SpanF1(Metric):
             The type of the span that begins at each token, or -1; and the index of its last token.
         """
         outside = len(self._kinds) - 1
-        tags = torch.where(tags < 0, outside, tags)
         is_last = is_first.roll(-1)
         before = torch.where(is_first, outside, tags.roll(1))
         after = torch.where(is_last, outside, tags.roll(-1))

@@ -11,7 +11,7 @@ from seqkit.metrics import ReportMetric
 from seqkit.nn import LastPool
 from seqkit.tasks.inputs import TaskOptions
 from seqkit.tasks.module import Part
-from seqkit.tasks.targets import LabelTarget
+from seqkit.tasks.targets import LabelTarget, ignore_index
 from seqkit.tasks.task import Task
 
 
@@ -53,11 +53,11 @@ class Classifier(Task):
 
     def build_metrics(self) -> list[MetricCollection]:
         """Build accuracy and F1."""
-        return [self.labels.build_metrics(self.loss, per_class=self.per_class)]
+        return [self.labels.build_metrics(ignore_index(self.loss), per_class=self.per_class)]
 
     def build_report(self) -> list[ReportMetric]:
         """Build the report by class, or by label."""
-        return [self.labels.build_report(self.loss)]
+        return [self.labels.build_report(ignore_index(self.loss))]
 
     def metric_inputs(self, output: Values, target: Values) -> list[tuple[Values, Values]]:
         """Return predicted and true class ids (B,) or multi-hot labels (B, C)."""

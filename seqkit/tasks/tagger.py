@@ -14,7 +14,7 @@ from seqkit.metrics import ReportMetric, SpanF1, SpanReport
 from seqkit.nn import CRF
 from seqkit.tasks.inputs import TaskOptions
 from seqkit.tasks.outputs import TaskOutput
-from seqkit.tasks.targets import LabelTarget
+from seqkit.tasks.targets import LabelTarget, ignore_index
 from seqkit.tasks.task import Task
 
 
@@ -59,9 +59,9 @@ class Tagger(Task):
         self.per_class = per_class
         self._scheme = scheme
         loss_class = loss or self.labels.default_loss()
+        self.decoder: CRF | None = None
         super().__init__(spec, loss=loss_class, pooling=None, attention=False, causal=causal, **options)
         self.monitor = self.labels.monitor if self.scheme is None else ("val_span_f1", "max")
-        self.decoder = None
         if decoder is not None:
             if loss is not None or self.labels.multilabel:
                 raise ValueError(
@@ -71,6 +71,7 @@ class Tagger(Task):
             self.decoder = decoder(self.output_size())
             if constrained and self.scheme is not None:
                 self.decoder.restrict(allowed_transitions(self.labels.names, self.scheme))
+            self.add_metrics()  # again, because they ignore what the decoder ignores
 
     @property
     def scheme(self) -> Scheme | None:
@@ -79,22 +80,30 @@ class Tagger(Task):
             return None
         return detect_scheme(self.labels.names) if self._scheme == "auto" else self._scheme
 
+    @property
+    def ignore_index(self) -> int:
+        """The label that does not count."""
+        return ignore_index(self.loss) if self.decoder is None else self.decoder.ignore_index
+
     def output_size(self) -> int:
         """Return one logit per label."""
         return len(self.labels.names)
 
     def build_metrics(self) -> list[MetricCollection]:
         """Build accuracy and F1 of tokens and, if tags follow a scheme, of spans."""
-        metrics = [self.labels.build_metrics(self.loss, per_class=self.per_class)]
+        metrics = [self.labels.build_metrics(self.ignore_index, per_class=self.per_class)]
         if self.scheme is not None:
-            spans = SpanF1(self.labels.names, scheme=self.scheme, per_type=self.per_class)
+            names, ignored = self.labels.names, self.ignore_index
+            spans = SpanF1(names, scheme=self.scheme, per_type=self.per_class, ignore_index=ignored)
             metrics.append(MetricCollection({"spans": spans}))
         return metrics
 
     def build_report(self) -> list[ReportMetric]:
         """Build the report by class or label and, if tags follow a scheme, by type of span."""
-        report = [self.labels.build_report(self.loss)]
-        return report if self.scheme is None else [*report, SpanReport(self.labels.names, scheme=self.scheme)]
+        report = [self.labels.build_report(self.ignore_index)]
+        if self.scheme is not None:
+            report.append(SpanReport(self.labels.names, scheme=self.scheme, ignore_index=self.ignore_index))
+        return report
 
     def metric_inputs(self, output: Values, target: Values) -> list[tuple[Values, Values]]:
         """Return predicted and true labels, flat, and packed for metrics of spans."""

@@ -66,23 +66,22 @@ class LabelTarget:
         """Return cross-entropy, or binary cross-entropy for sets of labels."""
         return BinaryCrossEntropy if self.multilabel else CrossEntropy
 
-    def build_metrics(self, loss: Loss, *, per_class: bool) -> MetricCollection:
+    def build_metrics(self, ignore_index: int, *, per_class: bool) -> MetricCollection:
         """Build accuracy and F1, or exact match and F1 for sets of labels.
 
         Args:
-            loss: The loss, whose ignored label the metrics ignore, too.
+            ignore_index: The label that does not count.
             per_class: Report each class's F1, too.
         """
         if self.multilabel:
             return multilabel_metrics(self.names, per_class=per_class)
-        ignore_index = _ignore_index(loss)
         return classification_metrics(self.names, per_class=per_class, ignore_index=ignore_index)
 
-    def build_report(self, loss: Loss) -> ReportMetric:
+    def build_report(self, ignore_index: int) -> ReportMetric:
         """Build the report by class, or by label for sets of labels; see :meth:`build_metrics`."""
         if self.multilabel:
             return LabelReport(self.names)
-        return ClassReport(self.names, ignore_index=_ignore_index(loss))
+        return ClassReport(self.names, ignore_index=ignore_index)
 
     def decode(self, output: Values) -> Values:
         """Return the most probable class of each unit, or its labels with a probability above one half."""
@@ -143,5 +142,6 @@ class Standardization(KeepDtype, nn.Module):
             )
 
 
-def _ignore_index(loss: Loss) -> int:
+def ignore_index(loss: Loss) -> int:
+    """Return the label that does not count in a loss."""
     return loss.ignore_index if isinstance(loss, CrossEntropy) else -100

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from seqkit import packed
-from seqkit.metrics import SpanF1
+from seqkit.metrics import SpanF1, SpanReport
 
 NAMES = {
     "BIO": ["O", "B-X", "I-X", "B-Y", "I-Y"],
@@ -145,6 +147,70 @@ def test_ignored_tokens_are_outside_all_spans():
     truth = packed.pack([torch.tensor([1, -100])])
     metric.update(pack_tags([["B-X", "O"]], names), truth)
     assert metric.compute()["span_f1"].item() == 1.0
+
+
+def counts(metric):
+    return [getattr(metric, state).tolist() for state in ("correct", "predicted", "actual")]
+
+
+@pytest.mark.parametrize("metric", [SpanF1, SpanReport])
+@pytest.mark.parametrize(
+    ("guess", "truth", "expected"),
+    [
+        ([1, 2, 2], [1, -100, 2], [[1], [1], [1]]),  # B I I of B (ignored) I
+        ([1, 1, 0], [1, -100, 0], [[1], [1], [1]]),  # a predicted B on an ignored token
+        ([1, 0, 2], [1, -100, 2], [[1], [1], [1]]),
+        ([0, 1, 2], [0, -100, 2], [[1], [1], [1]]),  # I after O
+        ([1, 2], [-100, -100], [[0], [0], [0]]),
+    ],
+)
+def test_ignored_tokens_are_left_out_of_both_sides(metric, guess, truth, expected):
+    for ignored in (-100, -1, 3):
+        scores = metric(["O", "B-X", "I-X"], ignore_index=ignored)
+        true = [ignored if tag == -100 else tag for tag in truth]
+        scores.update(*(packed.pack([torch.tensor(side)]) for side in (guess, true)))
+        assert counts(scores) == expected
+
+
+sentences = st.lists(
+    st.lists(st.tuples(st.integers(0, 4), st.sampled_from([-100, 0, 1, 2, 3, 4])), min_size=1, max_size=8),
+    min_size=1,
+    max_size=5,
+)
+
+
+@given(sentences=sentences, seed=st.integers(0, 9))
+@pytest.mark.parametrize("scheme", ["BIO", "IOB1"])
+def test_spans_with_ignored_tokens_equal_a_plain_evaluation(scheme, sentences, seed):
+    """As in the examples of transformers: drop ignored tokens from both lists of tags, then compare the spans."""
+    names = NAMES[scheme]
+    found, kinds = [set(), set()], ["X", "Y"]
+    for row, sentence in enumerate(sentences):
+        kept = [pair for pair in sentence if pair[1] != -100]
+        for side in range(2):
+            tags = [names[pair[side]] for pair in kept]
+            found[side] |= {(row, *span) for span in spans_as_conlleval(tags)}
+    expected = [
+        [sum(span[-1] == kind for span in spans) for kind in kinds] for spans in (found[0] & found[1], *found)
+    ]
+    random.Random(seed).shuffle(sentences)
+    metric = SpanF1(names, scheme=scheme)
+    metric.update(*(packed.pack([torch.tensor([p[side] for p in s]) for s in sentences]) for side in range(2)))
+    assert counts(metric) == expected
+
+
+@given(sentences=sentences)
+@pytest.mark.parametrize("scheme", NAMES)
+@pytest.mark.parametrize("strict", [False, True])
+def test_ignored_tokens_and_sequences_without_them_score_the_same(strict, scheme, sentences):
+    kept = [[pair for pair in sentence if pair[1] != -100] for sentence in sentences]
+    found = []
+    for rows in (sentences, [sentence for sentence in kept if sentence]):
+        metric = SpanF1(NAMES[scheme], scheme=scheme, strict=strict)
+        if rows:
+            metric.update(*(packed.pack([torch.tensor([p[side] for p in s]) for s in rows]) for side in range(2)))
+        found.append(counts(metric))
+    assert found[0] == found[1]
 
 
 def test_errors_name_the_tag_or_the_lengths():

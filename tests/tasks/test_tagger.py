@@ -126,3 +126,31 @@ def test_error_messages(entities):
     spec["targets"]["tags"]["names"][0] = "E-person"
     with pytest.raises(ValueError, match="tag 'E-person' is not one of scheme IOB1"):
         Tagger(spec, encoder=ENCODER, embedding=EMBEDDING, scheme="IOB1")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"decoder": None, "loss": partial(CrossEntropy, ignore_index=1)},
+        {"decoder": partial(CRF, ignore_index=1), "constrained": False},
+    ],
+)
+def test_all_metrics_ignore_what_the_loss_or_the_decoder_ignores(options, entities):
+    """The tag 1 is B-person, the names are O or sorted: B-location, B-person, I-location, I-person, O."""
+    model, data = build(entities, **options)
+    assert data.spec["targets"]["tags"]["names"][1] == "B-person"
+    batch = data.rows("train")[[3, 1]]
+    target = batch.targets["tags"]
+    guess = torch.where(target.data == 1, 4, target.data)  # wrong only where the target does not count
+    output = target._replace(data=torch.nn.functional.one_hot(guess, 5) * 50.0)
+    total, units = model.compute_loss(output, target)
+    assert units == (target.data != 1).sum() == 7
+    with torch.no_grad():
+        model.update_metrics("val", total, units, TaskOutput(output, target))
+    scores = model.compute_metrics("val")
+    assert scores["val_accuracy"] == scores["val_span_f1"] == scores["val_span_precision"] == 1.0
+    report = model.build_report()
+    for metric, pair in zip(report, model.report_inputs(output, target), strict=True):
+        metric.update(*pair)
+    assert report[0].compute()["counts"].tolist() == [[2, 0, 2, 1, 2]] * 3
+    assert report[1].compute()["counts"].tolist() == [[2, 1]] * 3

@@ -134,10 +134,11 @@ class SpanReport(SpanF1, ReportMetric):
     Args:
         names: The C tag names.
         scheme: The scheme of the tags.
+        ignore_index: A target that does not count. Targets below 0 never count.
     """
 
-    def __init__(self, names: Sequence[str], *, scheme: Scheme = "BIO") -> None:
-        super().__init__(names, scheme=scheme)
+    def __init__(self, names: Sequence[str], *, scheme: Scheme = "BIO", ignore_index: int = -100) -> None:
+        super().__init__(names, scheme=scheme, ignore_index=ignore_index)
 
     def compute(self) -> dict[str, Tensor]:
         """Return ``counts``, (3, types): correct spans, predicted spans and true spans of each type."""
