@@ -44,10 +44,11 @@ def check_takes_state(encoder: nn.Module) -> None:
 
 def first_sequences(state: State, batch_size: int) -> State | None:
     """Return the state of the first sequences, or None if it has fewer (a checkpoint's, from a smaller batch)."""
-    if _batch_size(state) < batch_size:
+    if num_sequences(state) < batch_size:
         return None
     return map_state(state, lambda values: values[:, :batch_size].contiguous())
 
 
-def _batch_size(state: State) -> int:
-    return int(state.shape[1]) if isinstance(state, Tensor) else _batch_size(state[0])
+def num_sequences(state: State) -> int:
+    """Return B, the number of sequences of a state."""
+    return int(state.shape[1]) if isinstance(state, Tensor) else num_sequences(state[0])

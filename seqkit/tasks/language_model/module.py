@@ -20,6 +20,7 @@ from seqkit.nn import EmbeddingDropout, LockedDropout, OutputSoftmax, Softmax, m
 from seqkit.tasks.language_model import generation, scoring
 from seqkit.tasks.language_model.encoders import State, check_takes_state, checked_encoder, first_sequences
 from seqkit.tasks.language_model.scoring import add_boundaries
+from seqkit.tasks.language_model.states import gather_sequences, rank_sequences
 from seqkit.tasks.module import OptimizerOptions, Part, SequenceModule
 from seqkit.tasks.outputs import Predictions, RowReport, TaskOutput
 
@@ -32,8 +33,8 @@ class LanguageModel(SequenceModule):
     which all weigh the same. The output per unit is its negative log-likelihood (NLL) in nats.
 
     In ``continuous`` text (see :class:`seqkit.data.Continuous`) a batch continues where the previous one ended,
-    with the encoder's states, detached; the data says which tokens count there. After a resume in mid-epoch the
-    states are those of the interrupted run if one process has them all; on several ranks they begin at zero again.
+    with the encoder's states, detached; the data says which tokens count there. A run that resumes in
+    mid-epoch continues with the states of the interrupted one, on any number of ranks.
 
     ``val_loss`` is in nats per token; perplexity and bits express the same.
 
@@ -333,13 +334,14 @@ class LanguageModel(SequenceModule):
         self._states.pop("test", None)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Also save the state of the training text, if one process has it all."""
+        """Also save the state of the training text on all ranks."""
         super().on_save_checkpoint(checkpoint)
-        if "train" in self._states and self.trainer.world_size == 1:
-            checkpoint["seqkit_streams"] = self._states["train"]
+        if "train" in self._states:
+            checkpoint["seqkit_streams"] = gather_sequences(self._states["train"], self.attached_trainer)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Also restore the state of the training text."""
+        """Also restore the state of the training text if a fit resumes."""
         super().on_load_checkpoint(checkpoint)
-        if "seqkit_streams" in checkpoint:
-            self._states["train"] = checkpoint["seqkit_streams"]
+        trainer = self.attached_trainer
+        if trainer is not None and trainer.training and "seqkit_streams" in checkpoint:
+            self._states["train"] = rank_sequences(checkpoint["seqkit_streams"], trainer)
