@@ -1,12 +1,10 @@
 """The LightningCLI of seqkit: fit, validate, test, predict, inspect, find_lr and find_max_tokens."""
 
 import sys
-from argparse import ArgumentParser
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from jsonargparse import Namespace
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -17,10 +15,10 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from seqkit.callbacks import BestCheckpoint, PredictionWriter, Report, Summary, Throughput
 from seqkit.class_paths import class_at, public_path
 from seqkit.cli.inspect import inspect
+from seqkit.cli.saved_config import read_saved_config
 from seqkit.cli.tuning import find_lr, find_max_tokens
 from seqkit.data.lightning import SequenceDataModule
 from seqkit.tasks import SequenceModule
-from seqkit.upstream.lightning import saved_arguments
 
 _WITHOUT_LOGS = ("predict", "inspect", "find_lr", "find_max_tokens")
 
@@ -97,6 +95,7 @@ class SequenceCLI(LightningCLI):
     """
 
     def __init__(self, args: ArgsType = None) -> None:
+        self._saved_spec: dict[str, Any] | None = None
         super().__init__(
             SequenceModule,
             SequenceDataModule,
@@ -122,34 +121,42 @@ class SequenceCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Link the data's spec to the model, and add the options of the prediction file."""
         parser.link_arguments("data.spec", "model.init_args.spec", apply_on="instantiate")
+        parser.add_argument(
+            "--trust",
+            nargs="*",
+            default=[],
+            help="Modules whose classes a checkpoint may name, such as my_project.",
+        )
+        parser.link_arguments("trust", "data.trust")
         parser.add_lightning_class_args(PredictionWriter, "predictions")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse the arguments. If they name a checkpoint, they override its model and data.
 
         Raises:
-            ValueError: The model is of another class than the checkpoint's.
+            ValueError: The model is of another class than the checkpoint's, or the checkpoint cannot be used.
         """
         if args is None or isinstance(args, list):
             self._parse_list(parser, sys.argv[1:] if args is None else args)
         else:
             super().parse_arguments(parser, args)
         options = self.config[self.config["subcommand"]]
+        if options.get("ckpt_path") is not None and options.get("weights_only") is None:
+            options["weights_only"] = True
         # Until the classes are instantiated: LightningCLI would let the checkpoint override the arguments.
         self._ckpt_path = options.get("ckpt_path")
         if self._ckpt_path is not None:
             options["ckpt_path"] = None
 
     def _parse_list(self, parser: LightningArgumentParser, args: list[str]) -> None:
-        saved = _read_config(args)
+        saved = read_saved_config(args)
         if saved is None:
             self.config = parser.parse_args(args)
             return
-        config, spec = saved
+        config, self._saved_spec = saved
         # Right after the subcommand, so that all other arguments override it.
         self.config = parser.parse_args([args[0], "--config", yaml.safe_dump(config), *args[1:]])
         _check_same_class(config["model"]["class_path"], self.config[args[0]]["model"]["class_path"])
-        self.config[args[0]]["data"]["spec"] = spec
 
     def before_instantiate_classes(self) -> None:
         """Name every class of the config by its public path, which outlives a move of the class."""
@@ -157,6 +164,8 @@ class SequenceCLI(LightningCLI):
         if self._ckpt_path is not None:
             options["ckpt_path"] = self._ckpt_path
         use_public_paths(options)
+        if self._saved_spec is not None:
+            options["data"]["spec"] = self._saved_spec
 
     def instantiate_classes(self) -> None:
         """Instantiate the model, the data and the trainer; raise an error of a part's constructor unchanged.
@@ -205,25 +214,6 @@ def use_public_paths(config: Any) -> None:
                     values[key] = public_path(class_at(value))
             else:
                 use_public_paths(value)
-
-
-def _read_config(args: list[str]) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """Return the config and the spec in the checkpoint that ``--ckpt_path`` names, if there are any."""
-    parser = ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--ckpt_path")
-    path = parser.parse_known_args(args)[0].ckpt_path
-    if path is None or not Path(path).is_file():
-        return None
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    saved = saved_arguments(checkpoint.get("hyper_parameters", {}))
-    if saved is None or saved[1].get("spec") is None:
-        return None
-    class_path, arguments = saved
-    spec = arguments.pop("spec")
-    config: dict[str, Any] = {"model": {"class_path": class_path, "init_args": arguments}}
-    if "seqkit_data" in checkpoint:
-        config["data"] = checkpoint["seqkit_data"]
-    return config, spec
 
 
 def _check_same_class(saved: str, given: str) -> None:

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, TypedDict, cast
 
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
@@ -16,10 +16,10 @@ from seqkit.class_paths import public_path
 from seqkit.losses import Values, mean_over_units
 from seqkit.metrics import MeanLoss, MetricGroup, ReportMetric
 from seqkit.optim import Interval, Monitor, Schedule, build_optimizer, schedule_config
-from seqkit.tasks.checkpoints.config import as_config, given_arguments, hide_typed_dicts
+from seqkit.tasks.checkpoints.config import hide_typed_dicts
 from seqkit.tasks.checkpoints.random_state import rank_random_state, restore_random_state, save_random_state
+from seqkit.tasks.checkpoints.rebuild import RebuildableModule, other_task
 from seqkit.tasks.outputs import Predictions, RowReport, TaskOutput
-from seqkit.upstream.lightning import rebuildable, saved_arguments
 
 
 class OptimizerOptions(TypedDict, total=False):
@@ -35,7 +35,7 @@ Part = Callable[[int], nn.Module]
 """A part that is built once its input size is known: a class, or :func:`functools.partial` of one."""
 
 
-class SequenceModule(LightningModule, ABC):
+class SequenceModule(RebuildableModule, ABC):
     """A task in Lightning, whatever its model.
 
     A batch's loss is summed over its units and, in training, divided by the plan's *constant* mean number of units
@@ -79,7 +79,7 @@ class SequenceModule(LightningModule, ABC):
         lr_monitor: Monitor | None = None,
     ) -> None:
         super().__init__()
-        self._save_plain_hyperparameters()
+        self.save_plain_hyperparameters()
         self.spec = spec
         self._optimizer = optimizer
         if lr_scheduler is None and (lr_interval, lr_monitor) != (None, None):
@@ -246,7 +246,7 @@ class SequenceModule(LightningModule, ABC):
         own = public_path(type(self))
         saved = checkpoint.get("seqkit_task", own)
         if saved not in (own, f"{type(self).__module__}.{type(self).__qualname__}"):
-            raise ValueError(f"the checkpoint is one of {saved}, but the model is {own}; load it with {saved}")
+            raise ValueError(other_task(saved, own))
         trainer = self.attached_trainer
         # Neither a test nor a new fit of a loaded model resumes.
         if trainer is not None and trainer.training:
@@ -317,15 +317,3 @@ class SequenceModule(LightningModule, ABC):
 
     def _metrics_of(self, stage: str) -> list[MetricCollection]:
         return cast(list[MetricCollection], list(cast(nn.ModuleList, self.metrics[f"{stage}_scores"])))
-
-    def _save_plain_hyperparameters(self) -> None:
-        """Save the constructor's arguments as plain types, in the form from which Lightning rebuilds nested parts.
-
-        The LightningCLI passes this form itself; in a script the parts are classes and partials.
-        """
-        self.save_hyperparameters(logger=False)
-        if saved_arguments(self.hparams) is not None:
-            return
-        plain = {name: as_config(name, value) for name, value in given_arguments(self).items()}
-        self.hparams.clear()
-        self.hparams.update(rebuildable(public_path(type(self)), plain))

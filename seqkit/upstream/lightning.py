@@ -2,11 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.core.saving import _default_map_location, _load_state
+from torch import Tensor
 
 AnyCallback = TypeVar("AnyCallback", bound=Callback)
+AnyModule = TypeVar("AnyModule", bound=LightningModule)
+
+_ARGUMENT_KEYS = ("hyper_parameters", "hparams", "module_arguments", "hparams_name", "hparams_type")
+_INSTANTIATOR = "lightning.pytorch.cli.instantiate_module"
 
 
 def add_callback(trainer: Trainer, callback: Callback) -> None:
@@ -17,6 +23,14 @@ def add_callback(trainer: Trainer, callback: Callback) -> None:
     """
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     callbacks.append(callback)
+
+
+def default_map_location(storage: Any, location: str) -> Any:
+    """Map storages of devices that are not here to the CPU, and leave others, for :func:`torch.load`.
+
+    It is what ``load_from_checkpoint`` does without ``map_location``. Checked with lightning 2.6.6.
+    """
+    return _default_map_location(storage, location)
 
 
 @contextmanager
@@ -130,6 +144,25 @@ def end_epoch_schedules(trainer: Trainer) -> None:
     loop.epoch_progress.current.completed += 1
 
 
+def load_model(
+    cls: type[AnyModule], checkpoint: Mapping[str, Any], arguments: dict[str, Any], strict: bool | None
+) -> AnyModule:
+    """Build a model from its arguments and load its state, as the second half of ``load_from_checkpoint`` does.
+
+    The first half would build the arguments from the names in the checkpoint. Checked with lightning 2.6.6.
+
+    Args:
+        cls: The model's class.
+        checkpoint: The checkpoint.
+        arguments: The arguments of the constructor; those in the checkpoint are not read.
+        strict: Whether the names of the weights must fit; None for what the model says.
+    """
+    kept = {key: value for key, value in checkpoint.items() if key not in _ARGUMENT_KEYS}
+    model = cast(AnyModule, _load_state(cls, kept | {"hyper_parameters": arguments}, strict=strict))
+    tensors = [value for value in checkpoint["state_dict"].values() if isinstance(value, Tensor)]
+    return model.to(tensors[0].device) if tensors else model
+
+
 def rebuildable(class_path: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the hyper-parameters from which ``load_from_checkpoint`` rebuilds a module and its nested parts.
 
@@ -140,8 +173,7 @@ def rebuildable(class_path: str, arguments: Mapping[str, Any]) -> dict[str, Any]
         class_path: The module's class.
         arguments: Its constructor's arguments in plain types, parts as ``class_path`` and ``init_args``.
     """
-    instantiator = "lightning.pytorch.cli.instantiate_module"
-    return {**arguments, "_class_path": class_path, "_instantiator": instantiator}
+    return {**arguments, "_class_path": class_path, "_instantiator": _INSTANTIATOR}
 
 
 def remove_callbacks(trainer: Trainer, kind: type[Callback]) -> None:
@@ -155,17 +187,19 @@ def remove_callbacks(trainer: Trainer, kind: type[Callback]) -> None:
     callbacks[:] = [callback for callback in callbacks if not isinstance(callback, kind)]
 
 
-def saved_arguments(hyper_parameters: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
+def saved_arguments(hyper_parameters: Any) -> tuple[str, dict[str, Any]] | None:
     """Return the class path and the arguments in hyper-parameters, or None if they have another form.
 
-    The inverse of :func:`rebuildable`. Checked with lightning 2.6.6.
+    The inverse of :func:`rebuildable`; another instantiator is another form. Checked with lightning 2.6.6.
     """
-    if "_class_path" not in hyper_parameters or "_instantiator" not in hyper_parameters:
+    if not isinstance(hyper_parameters, Mapping) or hyper_parameters.get("_instantiator") != _INSTANTIATOR:
+        return None
+    if "_class_path" not in hyper_parameters:
         return None
     arguments = {
         key: value for key, value in hyper_parameters.items() if key not in ("_class_path", "_instantiator")
     }
-    return str(hyper_parameters["_class_path"]), arguments
+    return hyper_parameters["_class_path"], arguments
 
 
 def saved_progress(checkpoint: dict[str, Any]) -> tuple[int, bool]:

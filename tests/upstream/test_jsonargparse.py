@@ -1,12 +1,13 @@
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 import torch
 from jsonargparse import ArgumentParser
 from torch import nn
 
-from seqkit.upstream.jsonargparse import partial_class
+from seqkit.upstream.jsonargparse import parameter_types, partial_class
 
 CHANGED = f"jsonargparse {version('jsonargparse')} differs from 4.53: adapt seqkit.upstream.jsonargparse.{{}}"
 
@@ -30,3 +31,22 @@ def test_partial_class():
     assert [partial_class(part) for part in model.parts] == [nn.Linear, torch.optim.SGD], changed
     assert partial_class(partial(nn.Linear, out_features=3)) is None
     assert partial_class(partial(isinstance, nn.Linear)) is None
+
+
+class Base:
+    def __init__(self, size: int, *, rate: float | None = None, untyped=1):
+        pass
+
+
+class Derived(Base):
+    def __init__(self, encoder: Callable[[int], nn.Module], **options):
+        super().__init__(3, **options)
+
+
+def test_parameter_types():
+    """Also those of the constructor to which options are passed on."""
+    found = parameter_types(Derived)
+    changed = CHANGED.format("parameter_types (the parameters of a class and their types)")
+    expected = {"encoder": Callable[[int], nn.Module], "rate": float | None, "untyped": Any}
+    assert {name: found.get(name) for name in expected} == expected, changed
+    assert parameter_types(torch.optim.SGD)["momentum"] is float, changed

@@ -11,10 +11,12 @@ from seqkit.upstream.lightning import (
     add_callback,
     continue_epoch,
     correct_progress,
+    default_map_location,
     end_epoch_schedules,
     end_resumed_epoch,
     epoch_limit,
     find_callbacks,
+    load_model,
     rebuildable,
     remove_callbacks,
     saved_arguments,
@@ -107,6 +109,27 @@ def test_rebuildable(tmp_path):
     assert isinstance(loaded, Nested), message
     assert loaded.size == 4, message
     torch.testing.assert_close(loaded.part.weight, model.part.weight)
+
+
+@pytest.mark.filterwarnings("ignore:Attribute 'part' is an instance of `nn.Module`")
+def test_load_model():
+    """Nothing is built from what the checkpoint holds of arguments, under any key that Lightning reads."""
+    model = Nested(nn.Linear(2, 3), 4)
+    hostile = {"size": 5, "_class_path": "os.system", "_instantiator": "os.system"}
+    keys = ("hyper_parameters", "hparams", "module_arguments")
+    checkpoint = {"state_dict": model.state_dict()} | dict.fromkeys(keys, hostile)
+    checkpoint |= {"hparams_name": "size", "hparams_type": print}
+    loaded = load_model(Nested, checkpoint, {"part": nn.Linear(2, 3), "size": 4}, strict=None)
+    message = CHANGED.format("load_model (building a model and loading its state)")
+    assert (type(loaded), loaded.size) == (Nested, 4), message
+    torch.testing.assert_close(loaded.part.weight, model.part.weight)
+
+
+def test_default_map_location():
+    storage = torch.zeros(1).untyped_storage()
+    message = CHANGED.format("default_map_location")
+    assert default_map_location(storage, "cpu") is None, message
+    assert torch.cuda.is_available() or default_map_location(storage, "cuda:0") is not None, message
 
 
 def test_add_callback(trainer):

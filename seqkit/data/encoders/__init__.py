@@ -9,6 +9,7 @@ from seqkit.data.encoders.numbers import Features, Ids, Values
 from seqkit.data.encoders.shapes import ShapedWords, WordShapes
 from seqkit.data.encoders.spec import (
     Spec,
+    build_encoder,
     input_encoder,
     is_vector,
     learn_spec,
@@ -16,7 +17,7 @@ from seqkit.data.encoders.spec import (
     target_encoder,
     vocabulary,
 )
-from seqkit.data.encoders.spec_checks import check_spec
+from seqkit.data.encoders.spec_checks import check_spec, encoder_classes
 from seqkit.data.encoders.tokenizer import TokenizerFile
 from seqkit.data.encoders.words import Words
 from seqkit.data.rows.checks import RowError
@@ -38,9 +39,11 @@ __all__ = [
     "WordCharacters",
     "WordShapes",
     "Words",
+    "build_encoder",
     "check_spec",
     "encode_dataset",
     "encode_table",
+    "encoder_classes",
     "input_encoder",
     "is_vector",
     "learn_spec",

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets.fingerprint import Hasher
 
+from seqkit.class_paths import allow
 from seqkit.data.code_key import code_key
 from seqkit.data.encoders.base import Encoder
 from seqkit.data.encoders.spec import Entry, build_encoder, source_columns
@@ -76,6 +77,7 @@ def encode_table(
     split: str,
     features: datasets.Features | None,
     with_targets: bool,
+    classes: Collection[type[Encoder]] = (),
 ) -> pa.Table:
     """Encode some rows of a stream; see `encode_dataset`.
 
@@ -86,7 +88,9 @@ def encode_table(
         split: The name of the split, for errors.
         features: The types of the columns; None to infer them from the table.
         with_targets: Whether to encode targets too.
+        classes: Classes of encoders that a new process, such as a loader's worker, may use.
     """
+    allow(*classes)
     entries = _entries(spec, with_targets)
     sources = source_columns(entries)
     check_columns(sources, table.column_names, split)

@@ -1,13 +1,13 @@
 """The data spec: the fitted encoders of a dataset's inputs and targets, as plain types."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import datasets
 
-from seqkit.class_paths import class_at, public_path
+from seqkit.class_paths import allow, public_path
 from seqkit.data.encoders.base import Encoder
 from seqkit.data.encoders.characters import Characters
 from seqkit.data.encoders.columns import leaf_feature, list_depth
@@ -15,6 +15,7 @@ from seqkit.data.encoders.label_sequences import LabelSequences
 from seqkit.data.encoders.labels import LabelEncoder, Labels, MultiLabels
 from seqkit.data.encoders.numbers import Features, Ids, Values
 from seqkit.data.encoders.shapes import ShapedWords
+from seqkit.data.encoders.spec_checks import encoder_class
 from seqkit.data.encoders.words import Words
 from seqkit.data.rows.checks import RowError, check_columns
 
@@ -88,9 +89,18 @@ def learn_spec(
     return spec
 
 
-def build_encoder(entry: Mapping[str, Any]) -> Encoder:
-    """Return the fitted encoder that an entry of a spec describes."""
-    return _build_encoder(json.dumps(entry))
+def build_encoder(entry: Mapping[str, Any], trust: str | Iterable[str] = ()) -> Encoder:
+    """Return the fitted encoder that an entry of a spec describes.
+
+    Args:
+        entry: The entry.
+        trust: Names of modules whose encoders may be built, such as ``my_project``; needed for an encoder that is
+            neither seqkit's nor one that this program has made itself.
+
+    Raises:
+        ValueError: The entry names no encoder, or one of another module.
+    """
+    return _build_encoder(encoder_class(entry, trust, "the spec"), json.dumps(entry["init_args"]))
 
 
 def input_encoder(spec: Mapping[str, Any], name: str) -> Encoder:
@@ -128,16 +138,13 @@ def vocabulary(entry: Entry) -> list[str]:
 
 
 @lru_cache(maxsize=64)
-def _build_encoder(entry: str) -> Encoder:
-    content = json.loads(entry)
-    cls = class_at(content["class_path"])
-    if not issubclass(cls, Encoder):
-        raise TypeError(f"{content['class_path']} is not a subclass of seqkit.data.Encoder; name an encoder")
-    return cls(**content["init_args"])
+def _build_encoder(cls: type[Encoder], init_args: str) -> Encoder:
+    return cls(**json.loads(init_args))
 
 
 def _entry(encoder: Encoder, name: str, source: str) -> Entry:
     """Return the entry of a fitted encoder that reads the column ``source``."""
+    allow(type(encoder))
     entry: Entry = {
         "class_path": public_path(type(encoder)),
         "init_args": encoder.init_args(),

@@ -1,9 +1,10 @@
 """Checks of a data spec that was learned elsewhere."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
-from seqkit.data.encoders.base import Kind
+from seqkit.class_paths import resolve_class
+from seqkit.data.encoders.base import Encoder, Kind
 
 _KEYS = {"class_path": str, "init_args": dict, "kind": str, "size": int}
 _PER = ("token", "sequence", "unaligned")
@@ -47,3 +48,37 @@ def _check_entry(place: str, entry: Any, *, has_per: bool) -> None:
             )
     if entry["size"] < 1:
         raise ValueError(f"{place}['size'] is {entry['size']}; it must be at least 1: {_REMEDY}")
+
+
+def encoder_classes(spec: Any, trust: str | Iterable[str] = ()) -> list[type[Encoder]]:
+    """Check a data spec of unknown origin, and return the classes of its encoders.
+
+    Args:
+        spec: The spec.
+        trust: Names of modules whose encoders it may name; see :func:`~seqkit.class_paths.resolve_class`.
+
+    Raises:
+        TypeError: As :func:`check_spec`.
+        ValueError: As :func:`check_spec`, or an entry names no encoder, or one of a module that is not trusted.
+    """
+    check_spec(spec)
+    entries = {f"{group}.{name}": entry for group in ("inputs", "targets") for name, entry in spec[group].items()}
+    return [encoder_class(entry, trust, f"spec.{name}") for name, entry in entries.items()]
+
+
+def encoder_class(entry: Mapping[str, Any], trust: str | Iterable[str], place: str) -> type[Encoder]:
+    """Return the class of the encoder that an entry of a spec describes.
+
+    Raises:
+        ValueError: The entry names no encoder, or one of a module that is not trusted.
+    """
+    if _names_class(entry["init_args"]):
+        raise ValueError(f"{place}: its init_args name a class; those of an encoder are of plain types")
+    return resolve_class(entry["class_path"], Encoder, trust=trust, place=place)
+
+
+def _names_class(value: Any) -> bool:
+    """Whether a value contains what a parser could read as a class."""
+    if isinstance(value, Mapping):
+        return "class_path" in value or any(map(_names_class, value.values()))
+    return isinstance(value, list | tuple) and any(map(_names_class, value))

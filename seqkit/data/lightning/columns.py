@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seqkit.data.encoders import Encoder, check_spec, is_vector
+from seqkit.data.encoders import Encoder, check_spec, encoder_classes, is_vector
 from seqkit.data.rows.lengths import lengths
 from seqkit.data.rows.packed_rows import RaggedRows
 from seqkit.options import instance, names, near
@@ -56,6 +56,19 @@ def _name_columns(group: str, columns: Columns | None) -> NamedColumns | None:
     for name, encoder in columns.items():
         instance(f"{group}[{name!r}]", encoder, Encoder)
     return columns
+
+
+def allowed_encoders(
+    inputs: NamedColumns | None, targets: NamedColumns | None, spec: Any, trust: str | Sequence[str]
+) -> set[type[Encoder]]:
+    """Return the classes of the encoders that are given as objects, and of those that a checked spec names.
+
+    Raises:
+        ValueError: The spec names no encoder, or one of a module that is not trusted.
+    """
+    given = [*(inputs or {}).values(), *(targets or {}).values()]
+    named = [] if spec is None else encoder_classes(spec, trust)
+    return {type(encoder) for encoder in given if encoder is not None}.union(named)
 
 
 def unaligned_inputs(spec: Mapping[str, Any]) -> list[str]:

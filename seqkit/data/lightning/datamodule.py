@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property, partial
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import torch
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
@@ -12,12 +12,13 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
 from seqkit.batch import Batch
+from seqkit.class_paths import allow
 from seqkit.data.batching.length_sort import EMPTY, OVERLONG
 from seqkit.data.batching.plan import BUDGETS, MAX_BUDGET, StepCost
 from seqkit.data.batching.sampler import LengthBucketSampler
 from seqkit.data.continuous import BPTTSampler, Continuous, ContinuousText
 from seqkit.data.lightning.checks import check_fractions, check_source, check_split, check_train_stream
-from seqkit.data.lightning.columns import Columns, column_roles, name_columns, row_lengths
+from seqkit.data.lightning.columns import Columns, allowed_encoders, column_roles, name_columns, row_lengths
 from seqkit.data.lightning.encoded_splits import EncodedSplits
 from seqkit.data.lightning.loaders import (
     ModuleStreamLoader,
@@ -78,11 +79,13 @@ class SequenceDataModule(LightningDataModule):
             which reads row by row.
         spec: A data spec learned before, such as that of a checkpoint. Nothing is learned then, and ``inputs`` and
             ``targets`` default to its columns.
+        trust: Names of modules, such as ``my_project``, whose encoders ``spec`` may name. Those of seqkit and those
+            that this program has as objects need no consent.
 
     Raises:
         TypeError: An argument has a wrong type.
-        ValueError: An argument has a wrong value, neither ``inputs`` nor ``spec`` is given, or ``continuous`` is
-            combined with ``streaming``.
+        ValueError: An argument has a wrong value, neither ``inputs`` nor ``spec`` is given, ``spec`` names an
+            encoder of another module, or ``continuous`` is combined with ``streaming``.
     """
 
     def __init__(
@@ -110,6 +113,7 @@ class SequenceDataModule(LightningDataModule):
         continuous: Continuous | None = None,
         spec: dict[str, Any] | None = None,
         unaligned: str | Sequence[str] = (),
+        trust: str | Sequence[str] = (),
     ) -> None:
         super().__init__()
         if streaming and continuous is not None:
@@ -134,6 +138,7 @@ class SequenceDataModule(LightningDataModule):
         self.cost = instance("cost", cost, StepCost)
         self.continuous = instance("continuous", continuous, Continuous)
         self._spec = spec
+        self._encoder_classes = allowed_encoders(self.inputs, self.targets, spec, trust)
         self._train_loader: PlannedLoader | ModuleStreamLoader | None = None
         self._resume_state: dict[str, Any] | None = None
 
@@ -153,6 +158,7 @@ class SequenceDataModule(LightningDataModule):
         Raises:
             ValueError: There is no training split to learn from, or a column is missing or has no known type.
         """
+        allow(*self._encoder_classes)  # this process may be another one than that of the constructor
         return self._encoded.spec if self._spec is None else self._spec
 
     def rows(self, split: str, *, training: bool = False, with_targets: bool = True) -> RaggedRows:
@@ -254,6 +260,11 @@ class SequenceDataModule(LightningDataModule):
         self._resume_state = state or None
         if state and self.trainer is not None:
             add_callback(self.trainer, ResumedEpoch(state["batches"] > 0, metrics))
+
+    @classmethod
+    def load_from_checkpoint(cls, *_: Any, **__: Any) -> NoReturn:
+        """Raise an error: checkpoints hold no data module, and Lightning would import what they name."""
+        raise NotImplementedError(f"a checkpoint holds no {cls.__name__}; make one with spec=model.spec")
 
     def teardown(self, stage: str) -> None:
         """Forget the state after the fit: the next fit starts from the beginning."""

@@ -7,7 +7,14 @@ from typing import Any
 from datasets import Dataset, IterableDataset
 
 from seqkit.data.continuous import Continuous, ContinuousText, concatenate_rows
-from seqkit.data.encoders import Encoder, encode_dataset, encode_table, learn_spec, source_columns
+from seqkit.data.encoders import (
+    Encoder,
+    encode_dataset,
+    encode_table,
+    encoder_classes,
+    learn_spec,
+    source_columns,
+)
 from seqkit.data.rows.checks import SourceRows
 from seqkit.data.streaming.stream import PackedStream, first_rows
 from seqkit.options import near
@@ -96,7 +103,12 @@ class EncodedSplits:
         rows: IterableDataset = self.split(split)
         entries = self.spec["inputs"] | (self.spec["targets"] if with_targets else {})
         encode = partial(
-            encode_table, spec=self.spec, split=split, features=rows.features, with_targets=with_targets
+            encode_table,
+            spec=self.spec,
+            split=split,
+            features=rows.features,
+            with_targets=with_targets,
+            classes=encoder_classes(self.spec),
         )
         return PackedStream(
             rows.select_columns(source_columns(entries)),

@@ -4,7 +4,7 @@ import inspect
 from functools import partial
 from typing import Any, Unpack, get_origin
 
-from seqkit.class_paths import public_path
+from seqkit.class_paths import allow, public_path
 from seqkit.upstream.jsonargparse import partial_class
 
 _PLAIN = (str, int, float, bool, type(None))
@@ -65,6 +65,7 @@ def as_config(name: str, value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [as_config(f"{name}[{i}]", item) for i, item in enumerate(value)]
     if isinstance(value, type):
+        allow(value)
         return {"class_path": public_path(value)}
     if isinstance(value, partial):
         parsed = partial_class(value)

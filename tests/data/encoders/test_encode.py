@@ -98,8 +98,8 @@ def test_errors_name_the_source_column():
 
 
 def test_class_path_of_another_class():
-    spec = {"inputs": {"words": {"class_path": "collections.OrderedDict", "init_args": {}}}, "targets": {}}
-    with pytest.raises(TypeError, match=r"collections\.OrderedDict is not a subclass of seqkit\.data\.Encoder"):
+    spec = {"inputs": {"words": {"class_path": "seqkit.data.Files", "init_args": {}}}, "targets": {}}
+    with pytest.raises(ValueError, match=r"'seqkit\.data\.Files' is not a subclass of seqkit\.data\.Encoder"):
         encode_dataset(TRAIN, spec, "train")
 
 

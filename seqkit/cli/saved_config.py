@@ -1,0 +1,89 @@
+"""The config in a checkpoint, and the modules whose classes it may name."""
+
+import re
+from argparse import ArgumentParser
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from seqkit.class_paths import LIBRARIES, public_path
+from seqkit.data.lightning import SequenceDataModule
+from seqkit.tasks import SequenceModule
+from seqkit.tasks.checkpoints.loading import read_checkpoint, saved_model
+from seqkit.tasks.checkpoints.parts import check_arguments
+
+_CLASS_KEY = re.compile(r"model|data\.source|(.*\.)?class_path")
+_LIBRARIES = tuple(f"{package}." for package in LIBRARIES)
+_CLASS = re.compile(r"\w+(\.\w+)+")
+
+
+def read_saved_config(args: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Return the config and the spec in the checkpoint that ``--ckpt_path`` names, or None if it names no file.
+
+    The parser imports what a config names, so every name is checked here.
+
+    Args:
+        args: The arguments of the command line.
+
+    Raises:
+        ValueError: The file is no checkpoint of seqkit, or names a class that may not be used.
+    """
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--ckpt_path")
+    path = parser.parse_known_args(args)[0].ckpt_path
+    if path is None or not Path(path).is_file():
+        return None
+    checkpoint = read_checkpoint(path)
+    trust = consented_modules(args)
+    cls, spec, arguments = saved_model(checkpoint, SequenceModule, trust)
+    arguments = check_arguments(cls, arguments, trust=trust, place="model")
+    config: dict[str, Any] = {"model": {"class_path": public_path(cls), "init_args": arguments}}
+    if "seqkit_data" in checkpoint:
+        data = {key: value for key, value in checkpoint["seqkit_data"].items() if key not in ("spec", "trust")}
+        for key in ("inputs", "targets"):
+            if isinstance(data.get(key), str):
+                data[key] = {data[key]: None}  # the parser would read a text as a file's name, too
+        config["data"] = check_arguments(SequenceDataModule, data, trust=trust, place="data")
+    return config, spec
+
+
+def consented_modules(args: Sequence[str]) -> list[str]:
+    """Return the modules of ``--trust``, and the packages of the classes that the user's own arguments name."""
+    modules = []
+    for key, value in _values(args):
+        if re.fullmatch(r"trust(\.\d+)?", key):
+            modules.append(value)
+        elif _CLASS_KEY.fullmatch(key) and _CLASS.fullmatch(value) and not value.startswith(_LIBRARIES):
+            modules.append(value.partition(".")[0])
+    return modules
+
+
+def _values(args: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the texts in the options and in the configs that they name, each with its key."""
+    key = ""
+    for arg in args:
+        value = arg
+        if arg.startswith("-"):
+            key, _, value = arg.lstrip("-").partition("=")
+        if key in ("c", "config") and value:
+            text = Path(value).read_text(encoding="utf-8") if Path(value).is_file() else value
+            yield from _texts("", yaml.safe_load(text))
+        elif value:
+            yield from _texts(key, _parsed(value))
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def _texts(key: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, dict | list):
+        for name, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _texts(f"{key}.{name}" if key else str(name), item)
