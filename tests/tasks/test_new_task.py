@@ -84,7 +84,8 @@ def test_it_trains_tests_and_predicts_from_the_command_line(folder, splits, caps
     main(["fit", "--config", "config.yaml", "--trainer.max_epochs=15", *QUICK])
     (checkpoint,) = folder.rglob("best.ckpt")
     capsys.readouterr()
-    tested = main(["test", f"--ckpt_path={checkpoint}", *QUICK])
+    alone = [f"--ckpt_path={checkpoint}", "--trust", __name__, *QUICK]
+    tested = main(["test", *alone])
     assert tested.trainer.callback_metrics["test_error"] < 1.0
     printed = capsys.readouterr().out
     assert "mean error" in printed
@@ -92,6 +93,6 @@ def test_it_trains_tests_and_predicts_from_the_command_line(folder, splits, caps
     (report,) = folder.rglob("test_values.json")
     assert max(json.loads(report.read_text())["mean_errors"]) < 3.0
     assert len(next(folder.rglob("test_values_worst.jsonl")).read_text().splitlines()) == 10
-    main(["predict", f"--ckpt_path={checkpoint}", *QUICK, "--predictions.path=out.jsonl"])
+    main(["predict", *alone, "--predictions.path=out.jsonl"])
     lines = [json.loads(line)["values"] for line in (folder / "out.jsonl").read_text().splitlines()]
     assert [len(line) for line in lines] == [len(words) for words in splits["test"]["words"]]
