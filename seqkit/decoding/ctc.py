@@ -17,20 +17,32 @@ def best_path(output: PackedSequence) -> PackedSequence:
         output: Data (N, C), scores; the last class is the blank.
 
     Returns:
-        One label sequence per row, packed as :mod:`seqkit.labels.sequences` describes.
+        One label sequence per row, packed as :mod:`seqkit.labels.sequences` describes, on the CPU.
+    """
+    return collect(best_path_steps(output))
+
+
+def best_path_steps(output: PackedSequence) -> PackedSequence:
+    """Find the best path like :func:`best_path`, without waiting for an accelerator.
+
+    Args:
+        output: Data (N, C), scores; the last class is the blank.
+
+    Returns:
+        Data (N,), the label that each step emits, or -1; :func:`collect` makes label sequences of them.
     """
     best = output._replace(data=output.data.argmax(-1))
     previous = packed.shift(best, 1, fill=-1)
     blank = output.data.shape[-1] - 1
     emits = (best.data != blank) & (best.data != previous.data)
-    return _pack_emitted(best._replace(data=torch.where(emits, best.data, -1)))
+    return best._replace(data=torch.where(emits, best.data, -1))
 
 
 class Beams(NamedTuple):
     """Result of :func:`beam_search`.
 
     Attributes:
-        transcripts: ``count`` packs of one label sequence per row, the most likely ones first.
+        transcripts: ``count`` packs of one label sequence per row, the most likely ones first, on the CPU.
         scores: (B, count), log-probability of the paths that the search followed, a lower bound of that of all
             paths; -inf where a row has fewer label sequences (ignore those in ``transcripts``).
     """
@@ -39,7 +51,6 @@ class Beams(NamedTuple):
     scores: Tensor
 
 
-@torch.no_grad()
 def beam_search(output: PackedSequence, width: int, count: int = 1) -> Beams:
     """Search for the most likely label sequences, keeping the most likely prefixes at each step.
 
@@ -53,6 +64,18 @@ def beam_search(output: PackedSequence, width: int, count: int = 1) -> Beams:
 
     Raises:
         ValueError: ``count`` is not in [1, ``width``].
+    """
+    steps, scores = beam_search_steps(output, width, count)
+    return Beams([collect(each) for each in packed.to_host(steps)], scores)
+
+
+@torch.no_grad()
+def beam_search_steps(output: PackedSequence, width: int, count: int) -> tuple[list[PackedSequence], Tensor]:
+    """Search like :func:`beam_search`, without waiting for an accelerator.
+
+    Returns:
+        ``count`` packs, data (N,), of the label that each step emits, or -1, which :func:`collect` makes label
+        sequences of; and the scores (B, count).
     """
     if not 1 <= count <= width:
         raise ValueError(f"beam_search: count is {count} with width {width}; give 1 to {width}, or a larger width")
@@ -77,7 +100,16 @@ def beam_search(output: PackedSequence, width: int, count: int = 1) -> Beams:
     labels = torch.cat(labels_by_step[::-1])  # (N, count)
     if output.unsorted_indices is not None:
         best = best[output.unsorted_indices]
-    return Beams([_pack_emitted(output._replace(data=labels[:, i])) for i in range(count)], best)
+    return [output._replace(data=labels[:, i]) for i in range(count)], best
+
+
+def collect(emitted: PackedSequence) -> PackedSequence:
+    """Pack the label sequences of what each step emits, data (N,): a label, or -1. The result is on the CPU."""
+    (emitted,) = packed.to_host([emitted])
+    labels = torch.cat(packed.unpack(emitted))
+    rows = torch.repeat_interleave(packed.lengths(emitted), output_size=len(labels))
+    kept = labels >= 0
+    return close(labels[kept], torch.bincount(rows[kept], minlength=int(emitted.batch_sizes[0])))
 
 
 class _Beam(NamedTuple):
@@ -145,11 +177,3 @@ class _Beam(NamedTuple):
 def _extended(prefix: Tensor, label: Tensor) -> Tensor:
     """Hash a prefix and one more label in 64 bits, which wrap around."""
     return prefix * 6364136223846793005 + (label + 1442695040888963407)
-
-
-def _pack_emitted(emitted: PackedSequence) -> PackedSequence:
-    """Pack the label sequences of what each step emits, data (N,): a label, or -1."""
-    labels = torch.cat(packed.unpack(emitted))
-    rows = torch.repeat_interleave(packed.lengths(emitted).to(labels.device), output_size=len(labels))
-    kept = labels >= 0
-    return close(labels[kept], torch.bincount(rows[kept], minlength=int(emitted.batch_sizes[0])))

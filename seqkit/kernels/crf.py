@@ -69,6 +69,69 @@ def backward(
     return marginals, after
 
 
+def log_forward(
+    scores: Tensor, layout: PackedLayout, start: Tensor, transitions: Tensor, end: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Sweep from the first tokens to the last in logarithms, which works for any range of scores.
+
+    Args:
+        scores: (N, ..., C) logarithms, like the other scores; all of them finite.
+        layout: Where the tokens are.
+        start: (C,).
+        transitions: (C, C).
+        end: (C,).
+
+    Returns:
+        The logarithms of the forward states (N, ..., C) and of the sums over all paths (B, ...), longest first.
+    """
+    state, states, final = start, [], []
+    for t, x in enumerate(torch.split(scores, layout.sizes)):
+        if t:
+            final.append(state[len(x) :])
+            state = (state[: len(x)].unsqueeze(-1) + transitions).logsumexp(-2)
+        state = state + x
+        states.append(state)
+    return torch.cat(states), (torch.cat([state, *reversed(final)]) + end).logsumexp(-1)
+
+
+def log_backward(
+    scores: Tensor,
+    layout: PackedLayout,
+    transitions: Tensor,
+    end: Tensor,
+    states: Tensor,
+    sums: Tensor,
+    weights: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Sweep from the last tokens to the first in logarithms; the states and sums are those of `log_forward`.
+
+    Args:
+        scores: (N, ..., C).
+        layout: Where the tokens are.
+        transitions: (C, C).
+        end: (C,).
+        states: (N, ..., C).
+        sums: (B, ...).
+        weights: (B, ...), what each sequence counts.
+
+    Returns:
+        The weighted marginals (N, ..., C) and the weighted sum of the expected transitions (C, C).
+    """
+    sizes, expected = layout.sizes, torch.zeros_like(transitions)
+    paths = torch.split(states - sums[layout.ranks].unsqueeze(-1), sizes)
+    futures, ahead = [], scores[:0]
+    for x, path in zip(reversed(torch.split(scores, sizes)), reversed(paths), strict=True):
+        following = len(ahead)
+        pairs = transitions + ahead.unsqueeze(-2)  # (b, ..., C, C)
+        future = torch.cat([pairs.logsumexp(-1), end.expand(x[following:].shape)])
+        pairs = (pairs + path[:following].unsqueeze(-1)).exp() * weights[:following, ..., None, None]
+        expected += pairs.flatten(0, -3).sum(0)
+        futures.append(future)
+        ahead = x + future
+    marginals = (torch.cat(paths) + torch.cat(futures[::-1])).exp() * weights[layout.ranks].unsqueeze(-1)
+    return marginals, expected
+
+
 def viterbi(
     scores: Tensor, layout: PackedLayout, start: Tensor, transitions: Tensor, end: Tensor
 ) -> tuple[Tensor, Tensor]:

@@ -57,8 +57,12 @@ class Transcripts(NamedTuple):
 
 
 def split(sequences: PackedSequence) -> Transcripts:
-    """Split terminated label sequences, data (M,), in the order of the rows."""
-    counts = packed.lengths(sequences).to(sequences.data.device)
+    """Split terminated label sequences, data (M,), in the order of the rows; the result is on the CPU.
+
+    Its sizes depend on the labels, so the host must read these: for labels on an accelerator it waits once.
+    """
+    (sequences,) = packed.to_host([sequences])
+    counts = packed.lengths(sequences)
     ids = torch.cat([sequences.data[:0], *packed.unpack(sequences)])
     rows = torch.repeat_interleave(counts, output_size=len(ids))
     is_end = ids == END

@@ -51,30 +51,31 @@ class CTC(Loss):
             )
         if len(references.rows) != count:
             references = unique_references(references)  # the probability of a repeated one counts once
-        steps = packed.lengths(output).to(output.data.device)
+        steps, device = packed.lengths(output), output.data.device  # steps and references are on the CPU
         fits = steps_needed(references) <= steps[references.rows]  # (R,)
         dtype = torch.promote_types(output.data.dtype, torch.float32)
         if not bool(fits.any()):
             return output.data.new_full((count,), torch.inf, dtype=dtype)
         labels, rows = references.labels[fits[references.owners]], references.rows[fits]
         scores = packed.to_padded(output._replace(data=output.data.log_softmax(-1, dtype)), batch_first=False)
-        if len(rows) != count or len(references.rows) != count:
-            scores = scores.index_select(1, rows)
-        losses = F.ctc_loss(
-            scores, labels, steps[rows], references.lengths[fits], blank=classes - 1, reduction="none"
-        )
-        if len(rows) == len(references.rows) == count:
+        each_one = len(rows) == len(references.rows) == count
+        index = packed.to_device(rows, device)
+        if not each_one:
+            scores = scores.index_select(1, index)
+        labels, lengths = packed.to_device(labels, device), references.lengths[fits]
+        losses = F.ctc_loss(scores, labels, steps[rows], lengths, blank=classes - 1, reduction="none")
+        if each_one:
             return losses
         # -log of the sum of the probabilities of the references, which exclude one another.
-        least = losses.new_full((count,), torch.inf).scatter_reduce(0, rows, losses.detach(), "amin")
-        shares = losses.new_zeros(count).index_add(0, rows, (least[rows] - losses).exp())
+        least = losses.new_full((count,), torch.inf).scatter_reduce(0, index, losses.detach(), "amin")
+        shares = losses.new_zeros(count).index_add(0, index, (least[index] - losses).exp())
         return least - (shares + least.isinf()).log()
 
     def total(self, output: Values, target: Values) -> tuple[Tensor, Tensor]:
         """Sum the loss over the rows with a reference that fits; see :meth:`Loss.total`."""
         losses = self.each(cast(PackedSequence, output), cast(PackedSequence, target))
         counts = ~losses.isposinf()
-        return losses[counts].sum() + cast(PackedSequence, output).data[:0].sum(), counts.sum()
+        return losses.where(counts, 0.0).sum() + cast(PackedSequence, output).data[:0].sum(), counts.sum()
 
 
 def steps_needed(transcripts: Transcripts) -> Tensor:

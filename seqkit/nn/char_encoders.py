@@ -19,7 +19,7 @@ __all__ = ["CharacterCNN", "CharacterLSTM", "unique_sequences"]
 
 
 class _Characters(nn.Module, ABC):
-    """Encode each word from the ids of its characters; equal words are encoded once.
+    """Encode each word from the ids of its characters; on a CPU, equal words are encoded once.
 
     Args:
         num_embeddings: Number of ids.
@@ -45,8 +45,11 @@ class _Characters(nn.Module, ABC):
         Returns:
             (N, D), in the original order of the words: row *i* belongs to row *i* of the sentences' ``.data``.
         """
-        unique, index = unique_sequences(words)
-        vectors = self.encode(self.embedding(unique)).index_select(0, index)
+        if words.data.device.type == "cpu":
+            unique, index = unique_sequences(words)
+            vectors = self.encode(self.embedding(unique)).index_select(0, index)
+        else:  # the host would wait for the number of different words
+            vectors = self.encode(self.embedding(words))
         return F.dropout(vectors, self.dropout, self.training)
 
     @abstractmethod

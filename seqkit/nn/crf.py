@@ -10,8 +10,10 @@ from torch.nn.utils.rnn import PackedSequence
 from seqkit.kernels import crf as kernels
 from seqkit.labels import Allowed
 from seqkit.packed import PackedLayout
+from seqkit.upstream.torch import assert_async
 
 _IMPOSSIBLE = -1e30  # far below any score, but finite, and so are sums of it
+_NOT_AGAIN = "CRF: the closed-form gradient is not differentiable again; leave out create_graph"
 
 
 class CRF(nn.Module):
@@ -19,9 +21,10 @@ class CRF(nn.Module):
 
     All recursions run over the steps of the PackedSequence, without mask or padding, and compute in float64
     (float32 on devices without it). They sum exponentials that are normalised at each step. If the range of the
-    scores could make these underflow, they sum logarithms, which is slower. The number of times that the host waits
-    for an accelerator does not depend on the number of tokens. The gradient is computed in closed form from the
-    marginals and cannot be differentiated again.
+    scores could make these underflow, they sum logarithms, which is slower. On an accelerator they always sum
+    logarithms, and the host does not wait: tags that are out of range or not allowed are an error of the device, as
+    in losses of torch. The gradient is computed in closed form from the marginals and cannot be differentiated
+    again.
 
     A token with an unknown tag may have ``ignore_index``. The likelihood is then that of the known tags, summed
     over all tags of the other tokens (Tsuboi et al. 2008, https://aclanthology.org/C08-1113).
@@ -95,6 +98,7 @@ class CRF(nn.Module):
         Raises:
             ValueError: Scores and tags are packed differently or in another order, the scores have another number
                 of tags, an id is out of range, or a sequence of tags is not allowed.
+            RuntimeError: On an accelerator, for the last two.
         """
         self._check(scores)
         if not torch.equal(scores.batch_sizes, tags.batch_sizes):
@@ -106,14 +110,16 @@ class CRF(nn.Module):
                 "CRF: the sequences of scores and tags are in different orders (sorted_indices); pack both from "
                 "lists in the same order"
             )
-        ids = tags.data
+        ids, value, layout = tags.data, scores.data.to(_precision(scores.data)), PackedLayout.of(scores)
         unknown = ids == self.ignore_index
+        if ids.device.type != "cpu":
+            likelihood = self._log_likelihood_in_log_space(value, ids, unknown, layout)
+            return self._original_order(scores, likelihood.to(self._result_dtype()))
         if bool((((ids < 0) | (ids >= self.num_tags)) & ~unknown).any()):
             raise ValueError(
                 f"CRF: tags from {int(ids.min())} to {int(ids.max())}, but num_tags is {self.num_tags}; every "
                 f"token needs a tag in [0, {self.num_tags}), or ignore_index={self.ignore_index} if it is unknown"
             )
-        value, layout = scores.data.to(_precision(scores.data)), PackedLayout.of(scores)
         if bool(unknown.any()):
             gold = self._partially_known_score(value, ids, unknown, layout)
         else:
@@ -137,11 +143,22 @@ class CRF(nn.Module):
 
     def _partially_known_score(self, value: Tensor, ids: Tensor, unknown: Tensor, layout: PackedLayout) -> Tensor:
         """Compute the log of the sum over all paths through the known tags (B,), longest first."""
+        return self._log_partition_in_log_space(self._known_only(value, ids, unknown), layout)
+
+    def _known_only(self, value: Tensor, ids: Tensor, unknown: Tensor) -> Tensor:
+        """Make all tags impossible but the known ones (N, C)."""
         tags = torch.arange(self.num_tags, device=ids.device)
-        other = (ids[:, None] != tags) & ~unknown[:, None]
-        return _log_partition_by_logsumexp(
-            value.masked_fill(other, _IMPOSSIBLE), *self._restricted(value.dtype), layout
-        )
+        return value.masked_fill((ids[:, None] != tags) & ~unknown[:, None], _IMPOSSIBLE)
+
+    def _log_likelihood_in_log_space(
+        self, value: Tensor, ids: Tensor, unknown: Tensor, layout: PackedLayout
+    ) -> Tensor:
+        """Compute the log-likelihood (B,), longest first, without waiting for the device."""
+        both = torch.stack([value, self._known_only(value, ids, unknown)], 1)  # (N, 2, C): one sweep for both
+        everything, gold = self._log_partition_in_log_space(both, layout).unbind(1)
+        valid = (gold.detach().isfinite() & (gold.detach() > _IMPOSSIBLE / 2)).all()
+        assert_async(valid, "CRF: tags that are out of range or not allowed, or scores that are not finite")
+        return gold - everything
 
     def marginals(self, scores: PackedSequence) -> PackedSequence:
         """Compute each tag's probability at each token.
@@ -206,8 +223,8 @@ class CRF(nn.Module):
     def _log_partition(self, value: Tensor, layout: PackedLayout) -> Tensor:
         """Compute the log of the sum over all paths (B,), longest first."""
         start, transitions, end = self._restricted(value.dtype)
-        is_narrow = self._mixing is not None
-        if self._mixing is not None:
+        is_narrow = self._mixing is not None and value.device.type == "cpu"
+        if self._mixing is not None and is_narrow:
             with torch.no_grad():
                 # Within `mixing` steps, forwards and backwards, every tag reaches all others. Therefore the ratio
                 # of a normalised state to the largest one is at least the exponential of minus these ranges.
@@ -216,7 +233,13 @@ class CRF(nn.Module):
                 is_narrow = bool(log_ratio < -math.log(torch.finfo(value.dtype).tiny))
         if is_narrow:
             return cast(Tensor, _LogPartition.apply(value, start, transitions, end, layout))  # type: ignore[no-untyped-call]
-        return _log_partition_by_logsumexp(value, start, transitions, end, layout)
+        return self._log_partition_in_log_space(value, layout)
+
+    def _log_partition_in_log_space(self, value: Tensor, layout: PackedLayout) -> Tensor:
+        """Compute the log of the sum over all paths (B, ...), longest first, of scores (N, ..., C) of any range."""
+        # With -inf, differences of scores would be nan; paths with this score instead have no effect on the sum.
+        finite = (scores.clamp(min=_IMPOSSIBLE) for scores in self._restricted(value.dtype))
+        return cast(Tensor, _LogSpacePartition.apply(value, *finite, layout))  # type: ignore[no-untyped-call]
 
     def _check(self, scores: PackedSequence) -> None:
         if scores.data.dim() != 2 or scores.data.shape[1] != self.num_tags:
@@ -251,7 +274,7 @@ class _LogPartition(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():  # because of create_graph
-            raise RuntimeError("CRF: the closed-form gradient is not differentiable again; leave out create_graph")
+            raise RuntimeError(_NOT_AGAIN)
         potentials, states, _, transitions, end = ctx.saved_tensors
         layout = ctx.layout.on(potentials.device)
         marginals, after = kernels.backward(potentials, layout, transitions, end, states)
@@ -262,19 +285,27 @@ class _LogPartition(torch.autograd.Function):
         return marginals, firsts.sum(0), expected, lasts.sum(0), None
 
 
-def _log_partition_by_logsumexp(
-    value: Tensor, start: Tensor, transitions: Tensor, end: Tensor, layout: PackedLayout
-) -> Tensor:
-    """Compute the same by `torch.logsumexp` at each step, which works for any range of scores."""
-    # The gradient of a logsumexp of -inf only is nan; paths with this score instead have no effect on the sum.
-    start, transitions, end = (scores.clamp(min=_IMPOSSIBLE) for scores in (start, transitions, end))
-    state, final = start, []
-    for t, x in enumerate(torch.split(value, layout.sizes)):
-        if t:
-            final.append(state[len(x) :])
-            state = (state[: len(x), :, None] + transitions).logsumexp(1)
-        state = state + x
-    return (torch.cat([state, *reversed(final)]) + end).logsumexp(1)
+class _LogSpacePartition(torch.autograd.Function):
+    """Compute the same from logarithms (N, ..., C) of any range."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, value: Tensor, start: Tensor, transitions: Tensor, end: Tensor, layout: PackedLayout
+    ) -> Tensor:
+        states, sums = kernels.log_forward(value, layout, start, transitions, end)
+        ctx.save_for_backward(value, states, sums, transitions, end)
+        ctx.layout = layout
+        return sums
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # because of create_graph
+            raise RuntimeError(_NOT_AGAIN)
+        value, states, sums, transitions, end = ctx.saved_tensors
+        layout = ctx.layout.on(value.device)
+        marginals, expected = kernels.log_backward(value, layout, transitions, end, states, sums, gradient)
+        firsts, lasts = marginals[: layout.num_sequences], marginals[layout.last]
+        return marginals, firsts.flatten(0, -2).sum(0), expected, lasts.flatten(0, -2).sum(0), None
 
 
 def _reachable(tags: Tensor, links: Tensor) -> Tensor:

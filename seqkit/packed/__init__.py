@@ -10,14 +10,15 @@ A ``PackedSequence`` holds B sequences of N tokens in all, longest first, one ti
 All functions are differentiable, accept any trailing dimensions and a pack of no sequences, and honour
 ``unsorted_indices``: values per sequence are in the original order.
 
-The host does not wait for an accelerator, except where it must read a permutation: in ``lengths`` and ``unpack`` of
-a pack that has one, and in ``cat`` and ``attend`` of packs that were sorted one by one.
+The host does not wait for an accelerator, except where it must read a permutation (in ``lengths`` and ``unpack`` of
+a pack that has one, and in ``cat`` and ``attend`` of packs that were sorted one by one) and in ``to_host``.
 """
 
 from seqkit.packed.convert import from_padded, pack, to_padded, unpack
 from seqkit.packed.layout import PackedLayout
 from seqkit.packed.reduce import attend, first, last, max, mean, softmax, sum
 from seqkit.packed.structure import apply, cat, lengths, positions, reverse, sequences, shift
+from seqkit.packed.transfer import to_device, to_host
 
 __all__ = [
     "PackedLayout",
@@ -37,6 +38,8 @@ __all__ = [
     "shift",
     "softmax",
     "sum",
+    "to_device",
+    "to_host",
     "to_padded",
     "unpack",
 ]

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from seqkit.packed.layout import PackedLayout, move
+from seqkit.packed.layout import PackedLayout
 from seqkit.packed.structure import lengths as sequence_lengths
 from seqkit.packed.structure import sequences as sequence_numbers
+from seqkit.packed.transfer import to_device
 
 
 def pack(
@@ -126,9 +127,9 @@ def _gathered(values: Tensor, offsets: Tensor, counts: Tensor, enforce_sorted: b
             )
     else:
         counts, order = torch.sort(counts, descending=True)  # not stable: the same call as torch's, for equal bits
-        offsets, sorted_indices = offsets[order], move(order, device)
+        offsets, sorted_indices = offsets[order], to_device(order, device)
     layout = PackedLayout.from_lengths(counts)
-    data = values.index_select(0, layout.on(device).gather_index(move(offsets, device)))
+    data = values.index_select(0, layout.on(device).gather_index(to_device(offsets, device)))
     return PackedSequence(data, layout.batch_sizes, sorted_indices)
 
 

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from seqkit.packed.transfer import to_device
+
 
 class _Index:
     """A property that is computed at its first use, as a tensor that autograd can save.
@@ -183,17 +185,10 @@ class PackedLayout:
         return self._move(self.batch_sizes)
 
     def _move(self, indices: Tensor) -> Tensor:
-        return move(indices, self.device)
+        return to_device(indices, self.device)
 
 
 _layouts: dict[int, tuple[weakref.ref[Tensor], PackedLayout]] = {}  # by the id of `batch_sizes`, while that lives
-
-
-def move(values: Tensor, device: torch.device) -> Tensor:
-    """Move from the CPU without waiting: only a copy from pinned memory is asynchronous."""
-    if device.type in ("cpu", "meta", "mps") or values.device.type != "cpu":  # of these, none pins memory
-        return values.to(device)
-    return values.pin_memory().to(device, non_blocking=True)
 
 
 # Collation calls these for each batch. They use numpy, whose calls cost a third of torch's.

@@ -11,11 +11,11 @@ from torchmetrics import MetricCollection
 
 from seqkit import packed
 from seqkit.batch import Batch
-from seqkit.decoding import beam_search, best_path
+from seqkit.decoding import beam_search_steps, best_path_steps, collect
 from seqkit.labels import END, UNKNOWN, nearest, split
 from seqkit.losses import CTC, Values, steps_needed
 from seqkit.metrics import EditReport, ErrorRates, ReportMetric
-from seqkit.tasks.inputs import TaskOptions
+from seqkit.tasks.inputs import Encoded, TaskOptions
 from seqkit.tasks.outputs import RowReport, TaskOutput, joined_labels, select_sequences
 from seqkit.tasks.task import Task
 
@@ -116,20 +116,35 @@ class CTCRecognizer(Task):
         return [(self.decode(output), target)]
 
     def decode(self, output: Values) -> PackedSequence:
-        """Return the most probable label sequence of each row; see :mod:`seqkit.labels`."""
+        """Return the most probable label sequence of each row, on the CPU; see :mod:`seqkit.labels`."""
+        return collect(self._emit(output))
+
+    def predict_values(self, encoded: list[Encoded]) -> dict[str, Values]:
+        """Return the labels that the steps of the most probable paths emit, data (N,)."""
+        return {self.target_column: self._emit(self.read(encoded))}
+
+    def columns_to_python(self, found: dict[str, Values]) -> dict[str, list[Any]]:
+        """Turn what the steps emit into the names of each row's labels."""
+        emitted = cast(PackedSequence, found[self.target_column])
+        return super().columns_to_python({self.target_column: collect(emitted)})
+
+    def _emit(self, output: Values) -> PackedSequence:
+        """Decode without waiting for an accelerator: the label that each step emits, or -1, data (N,)."""
         scores = cast(PackedSequence, output)
         if self.beam_width == 1:
-            return best_path(scores)
-        return beam_search(scores, self.beam_width).transcripts[0]
+            return best_path_steps(scores)
+        (emitted,), _ = beam_search_steps(scores, self.beam_width, 1)
+        return emitted
 
     def to_python(self, predicted: Tensor) -> list[Any]:
         """Return the names of a row's labels."""
         return [self.names[i] for i in predicted.tolist() if i != END]
 
     def task_output(self, output: Values, batch: Batch) -> TaskOutput:
-        """Combine a batch's output with its target."""
+        """Combine a batch's output with its target on the CPU, where label sequences are split."""
         self._rows = batch.rows
-        return super().task_output(output, batch)
+        (target,) = packed.to_host([batch.targets[self.target_column]])
+        return TaskOutput(output, target)
 
     def loss_and_update(self, output: TaskOutput, stage: str) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute a batch's loss over the rows that can be aligned, and update the metrics.
@@ -163,7 +178,7 @@ class CTCRecognizer(Task):
         """Remember the rows of a batch that cannot be aligned."""
         steps, references = packed.lengths(cast(PackedSequence, output)), split(cast(PackedSequence, target))
         needed = torch.full_like(steps, _IMPOSSIBLE)
-        needed.scatter_reduce_(0, references.rows.cpu(), steps_needed(references).cpu(), "amin")
+        needed.scatter_reduce_(0, references.rows, steps_needed(references), "amin")
         places = (needed > steps).nonzero()[:, 0]
         if not len(places):
             return

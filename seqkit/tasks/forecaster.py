@@ -13,7 +13,7 @@ from seqkit.batch import Batch
 from seqkit.losses import MSE, Loss, Quantile, Values, unit_values, with_unit_values
 from seqkit.metrics import ReportMetric, ValueReport, regression_metrics
 from seqkit.packed import PackedLayout
-from seqkit.tasks.inputs import TaskOptions, check_steps_kept
+from seqkit.tasks.inputs import Encoded, TaskOptions, check_steps_kept
 from seqkit.tasks.outputs import RowReport, TaskOutput, numbers_to_python
 from seqkit.tasks.targets import Standardization
 from seqkit.tasks.task import Task
@@ -136,9 +136,10 @@ class Forecaster(Task):
         """Return lists of steps ahead, each a number, or a list of one number per channel."""
         return numbers_to_python(predicted)
 
-    def predictions_to_python(self, predicted: Values) -> list[Any]:
-        """Return the steps that follow each sequence's last one."""
-        return self.to_python(packed.last(cast(PackedSequence, predicted)))
+    def predict_values(self, encoded: list[Encoded]) -> dict[str, Values]:
+        """Return the steps that follow each sequence's last one, (B, horizon, D)."""
+        found = super().predict_values(encoded)
+        return {column: packed.last(cast(PackedSequence, values)) for column, values in found.items()}
 
     def _pairs(self, output: Values, target: Values) -> list[tuple[Tensor, Tensor]]:
         """Return, for each number of steps ahead, predicted and true values, (P, D) each."""

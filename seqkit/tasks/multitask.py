@@ -9,6 +9,7 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.optim import Adam
 from torchmetrics import MetricCollection
 
+from seqkit import packed
 from seqkit.batch import Batch
 from seqkit.optim import Interval, Monitor, Schedule
 from seqkit.tasks.classifier import Classifier
@@ -158,16 +159,19 @@ class MultiTask(SequenceModule):
 
     def predict_step(self, batch: Batch, _: int) -> Predictions:
         """Predict all targets of a batch, in plain types; attention as ``TARGET_INPUT_attention``."""
-        rows = batch.rows.tolist()
-        columns: dict[str, list[Any]] = {}
-        if rows:
-            encoded = self.encode(batch.inputs)
-            for column, head in self.heads.items():
-                found = head.predict_columns(encoded)
-                predicted = found.pop(column)
-                # Other columns get the target's name as prefix: two heads may have columns of the same name.
-                columns |= {column: predicted} | {f"{column}_{name}": values for name, values in found.items()}
-        return Predictions(rows, columns)
+        if not len(batch.rows):
+            return Predictions([], {})
+        encoded = self.encode(batch.inputs)
+        found = {column: head.predict_values(encoded) for column, head in self.heads.items()}
+        rows, *moved = packed.to_host(
+            [batch.rows, *(value for values in found.values() for value in values.values())]
+        )
+        on_host, columns = iter(moved), dict[str, list[Any]]()
+        for column, values in found.items():
+            plain = self.heads[column].columns_to_python({name: next(on_host) for name in values})
+            # Other columns get the target's name as prefix: two heads may have columns of the same name.
+            columns |= {name if name == column else f"{column}_{name}": plain[name] for name in plain}
+        return Predictions(rows.tolist(), columns)
 
     def on_train_start(self) -> None:
         """Let each head take the mean number of its units in a step from the training loader's plan."""

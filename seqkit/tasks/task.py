@@ -225,18 +225,29 @@ class Task(SequenceModule):
 
     def predict_step(self, batch: Batch, _: int) -> Predictions:
         """Predict a batch, in plain types."""
-        rows = batch.rows.tolist()
-        return Predictions(rows, self.predict_columns(self.encode(batch.inputs)) if rows else {})
+        if not len(batch.rows):
+            return Predictions([], {})
+        found = self.predict_values(self.encode(batch.inputs))
+        rows, *values = packed.to_host([batch.rows, *found.values()])
+        return Predictions(rows.tolist(), self.columns_to_python(dict(zip(found, values, strict=True))))
 
-    def predict_columns(self, encoded: list[Encoded]) -> dict[str, list[Any]]:
-        """Return predictions in plain types and, if asked for, the weights of pooling, by column."""
-        columns = {self.target_column: self.predictions_to_python(self.decode(self.read(encoded)))}
+    def predict_values(self, encoded: list[Encoded]) -> dict[str, Values]:
+        """Return decoded predictions and, if asked for, the weights of pooling, by column, where the model is."""
+        found = {self.target_column: self.decode(self.read(encoded))}
         if self.attention:
             pooling: Any = self.pooling
             for (column, *_), (hidden, _) in zip(self.sides, encoded, strict=True):
-                weights = packed.unpack(pooling.weights(hidden))
-                columns[f"{column}_attention"] = [values.tolist() for values in weights]
-        return columns
+                found[f"{column}_attention"] = pooling.weights(hidden)
+        return found
+
+    def columns_to_python(self, found: dict[str, Values]) -> dict[str, list[Any]]:
+        """Turn what :meth:`predict_values` returns, moved to the CPU, into plain types."""
+        return {
+            column: self.predictions_to_python(values)
+            if column == self.target_column
+            else [weights.tolist() for weights in packed.unpack(cast(PackedSequence, values))]
+            for column, values in found.items()
+        }
 
     def predictions_to_python(self, predicted: Values) -> list[Any]:
         """Turn decoded predictions into plain types, one for each sequence."""

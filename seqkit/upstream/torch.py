@@ -25,6 +25,21 @@ class KeepDtype(nn.Module):
         return self
 
 
+def assert_async(condition: Tensor, message: str) -> None:
+    """Raise an error unless a boolean of an accelerator is true, without waiting for it: CUDA reports it later.
+
+    Torch documents no assertion of values on a device. Those without one are waited for. Checked with torch 2.13.
+
+    Raises:
+        RuntimeError: It is false.
+    """
+    try:
+        torch._assert_async(condition, message)
+    except NotImplementedError:
+        if not bool(condition):
+            raise RuntimeError(message) from None
+
+
 def change_class(module: nn.Module, cls: type[nn.Module]) -> None:
     """Replace the class of a module in place, which keeps its identity, parameters and hooks.
 

@@ -11,7 +11,6 @@ from seqkit import packed
 from seqkit.kernels import crf as kernels
 from seqkit.labels import Allowed, allowed_transitions
 from seqkit.nn import CRF
-from seqkit.nn.crf import _log_partition_by_logsumexp
 
 LENGTHS = st.lists(st.integers(1, 5), min_size=1, max_size=5)
 
@@ -34,6 +33,18 @@ def make(lengths, tags, seed=0, allowed=None, scale=1.0):
             parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
     each = [scale * torch.randn(n, tags, generator=generator, dtype=torch.float64) for n in lengths]
     return crf, each
+
+
+def log_partition_loop(value, start, transitions, end, layout):
+    """Sum over all paths (B,) by logsumexp under autograd."""
+    start, transitions, end = (scores.clamp(min=-1e30) for scores in (start, transitions, end))
+    state, final = start, []
+    for t, x in enumerate(torch.split(value, layout.sizes)):
+        if t:
+            final.append(state[len(x) :])
+            state = (state[: len(x), :, None] + transitions).logsumexp(1)
+        state = state + x
+    return (torch.cat([state, *reversed(final)]) + end).logsumexp(1)
 
 
 def paths_of(crf, scores):
@@ -141,11 +152,39 @@ def test_logsumexp_and_closed_form_have_the_same_gradients(sweeps):
     sums = crf._log_partition(scores.data, packed.PackedLayout.of(scores))
     assert type(sums.grad_fn).__name__.startswith("_LogPartition")
     fast = torch.autograd.grad(sums.square().sum(), list(crf.parameters()))
-    slow_sums = _log_partition_by_logsumexp(
-        scores.data, *crf._restricted(torch.float64), packed.PackedLayout.of(scores)
-    )
+    slow_sums = log_partition_loop(scores.data, *crf._restricted(torch.float64), packed.PackedLayout.of(scores))
     slow = torch.autograd.grad(slow_sums.square().sum(), list(crf.parameters()))
     torch.testing.assert_close(fast, slow)
+
+
+@pytest.mark.parametrize("allowed", [None, BIO])
+@pytest.mark.parametrize("scale", [1.0, 200.0])
+def test_log_space_has_the_gradients_of_logsumexp(allowed, scale):
+    crf, each = make([6, 4, 4, 1], 3, 2, allowed, scale)
+    scores, layout = packed.pack(each), packed.PackedLayout.of(packed.pack(each))
+    value = scores.data.requires_grad_()
+    weights = torch.tensor([1.0, -2.0, 0.5, 3.0], dtype=torch.float64)
+    found, expected = (
+        torch.autograd.grad(sums @ weights, [value, *crf.parameters()])
+        for sums in (
+            crf._log_partition_in_log_space(value, layout),
+            log_partition_loop(value, *crf._restricted(torch.float64), layout),
+        )
+    )
+    torch.testing.assert_close(found, expected)
+
+
+def test_the_likelihood_on_an_accelerator_equals_that_on_a_cpu():
+    crf, each = make([6, 4, 4, 1], 3, 2, BIO)
+    scores = packed.pack(each)
+    tags = packed.pack([torch.tensor(t) for t in ([0, 1, 2, -100, 2, 0], [0] * 4, [-100] * 4, [1])])
+    value = scores.data.requires_grad_()
+    layout, unknown = packed.PackedLayout.of(scores), tags.data == -100
+    likelihoods = [crf(scores, tags), crf._log_likelihood_in_log_space(value, tags.data, unknown, layout)]
+    likelihoods[1] = crf._original_order(scores, likelihoods[1])
+    torch.testing.assert_close(*likelihoods)
+    gradients = [torch.autograd.grad(each.sum(), [value, *crf.parameters()]) for each in likelihoods]
+    torch.testing.assert_close(*gradients)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -239,9 +278,7 @@ def test_wide_transitions_under_a_tag_scheme(sweeps, scale):
     with torch.no_grad():
         crf.transitions.mul_(scale)
     scores = packed.pack(each)
-    expected = _log_partition_by_logsumexp(
-        scores.data, *crf._restricted(torch.float64), packed.PackedLayout.of(scores)
-    )
+    expected = log_partition_loop(scores.data, *crf._restricted(torch.float64), packed.PackedLayout.of(scores))
     torch.testing.assert_close(crf._log_partition(scores.data, packed.PackedLayout.of(scores)), expected)
 
 

@@ -9,6 +9,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 import seqkit.nn
 from seqkit.upstream.torch import (
     KeepDtype,
+    assert_async,
     change_class,
     layer_norm_backward,
     layer_norm_with_statistics,
@@ -123,3 +124,9 @@ def test_without_version_count():
     for _ in range(2):
         (gradient,) = torch.autograd.grad(total, values, retain_graph=True)
         assert gradient.tolist() == [7, 7], message
+
+
+def test_assert_async():
+    assert_async(torch.tensor(True), "fine")
+    with pytest.raises(RuntimeError, match="not so"):
+        assert_async(torch.tensor(False), "not so")

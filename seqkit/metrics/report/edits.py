@@ -47,7 +47,8 @@ class EditReport(ReportMetric):
         found = split(predicted)
         references, distances = nearest(found, split(target))
         aligned = align(found, references)
-        self.pairs.append((aligned.wanted + _OFFSET) * self._base + aligned.found + _OFFSET)
+        pairs = (aligned.wanted + _OFFSET) * self._base + aligned.found + _OFFSET
+        self.pairs.append(pairs.to(self.rows.device))  # label sequences are split on the CPU
         self.rows += len(distances)
         self.wrong += (distances > 0).sum()
 

@@ -263,8 +263,9 @@ class LanguageModel(SequenceModule):
             trained on continuous text without ends has not learned); ``perplexity`` over both. In two directions
             also ``backward_nll`` and ``begin_nll``.
         """
-        rows = batch.rows.tolist()
-        return Predictions(rows, scoring.predict_columns(self, self._ids(batch.inputs)) if rows else {})
+        if not len(batch.rows):
+            return Predictions([], {})
+        return scoring.predict(self, batch.rows, self._ids(batch.inputs))
 
     def token_names(self, ids: Sequence[int]) -> list[str]:
         """Return the token of each id, the end of a row as ``(end)``."""

@@ -9,7 +9,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from seqkit import packed
 from seqkit.packed import PackedLayout
-from seqkit.tasks.outputs import RowReport, TaskOutput, costliest_tokens, select_sequences
+from seqkit.tasks.outputs import Predictions, RowReport, TaskOutput, costliest_tokens, select_sequences
 
 if TYPE_CHECKING:
     from seqkit.tasks.language_model.module import LanguageModel
@@ -73,19 +73,22 @@ def token_places(rows: PackedSequence, target: PackedSequence) -> Tensor:
     return PackedLayout.of(target).index(layout.positions, layout.ranks)
 
 
-def predict_columns(model: "LanguageModel", rows: PackedSequence) -> dict[str, list[Any]]:
-    """Score rows of ids, data (N,); see :meth:`LanguageModel.predict_step`."""
-    scored = _score_rows(model, rows, model.encoder)
-    columns: dict[str, list[Any]] = {
-        "nll": [values[:-1].tolist() for values in scored],
-        "end_nll": [values[-1].item() for values in scored],
-        "perplexity": [values.mean().exp().item() for values in scored],
-    }
+def predict(model: "LanguageModel", rows: Tensor, ids: PackedSequence) -> Predictions:
+    """Score rows (B,) of ids, data (N,); see :meth:`LanguageModel.predict_step`."""
+    directions = [_score_rows(model, ids, model.encoder)]
     if model.backward_encoder is not None:
-        scored = _score_rows(model, packed.reverse(rows), model.backward_encoder)
-        columns["backward_nll"] = [values[:-1].flip(0).tolist() for values in scored]
-        columns["begin_nll"] = [values[-1].item() for values in scored]
-    return columns
+        directions.append(_score_rows(model, packed.reverse(ids), model.backward_encoder))
+    rows, *scored = packed.to_host([rows, *directions])
+    forward, *backward = (packed.unpack(each) for each in scored)
+    columns: dict[str, list[Any]] = {
+        "nll": [values[:-1].tolist() for values in forward],
+        "end_nll": [values[-1].item() for values in forward],
+        "perplexity": [values.mean().exp().item() for values in forward],
+    }
+    for values in backward:
+        columns["backward_nll"] = [row[:-1].flip(0).tolist() for row in values]
+        columns["begin_nll"] = [row[-1].item() for row in values]
+    return Predictions(rows.tolist(), columns)
 
 
 def describe_rows(model: "LanguageModel", output: TaskOutput, places: Sequence[int]) -> list[RowReport]:
@@ -97,8 +100,8 @@ def describe_rows(model: "LanguageModel", output: TaskOutput, places: Sequence[i
     return reports
 
 
-def _score_rows(model: "LanguageModel", rows: PackedSequence, encoder: nn.Module) -> list[Tensor]:
-    """The NLL of the tokens of each row and then of its end, (L + 1,) each."""
+def _score_rows(model: "LanguageModel", rows: PackedSequence, encoder: nn.Module) -> PackedSequence:
+    """The NLL of the tokens of each row and then of its end, data (N + B,)."""
     ids, target = add_boundaries(rows, model.boundary)
     hidden, _, _ = model.encode(ids, encoder, None)
-    return list(packed.unpack(target._replace(data=model.softmax.nll(hidden.data, target.data))))
+    return target._replace(data=model.softmax.nll(hidden.data, target.data))
