@@ -144,7 +144,8 @@ def test_empty_rows_are_named(pairs):
         {"one": [["a"], ["a"], ["b", "a"]], "other": [["b"], [], ["a"]], "same": ["x", "y", "x"]}
     )
     _, data = build({"train": rows, "validation": rows})
-    with pytest.raises(ValueError, match=r"train row 1 \(column 'other'\): an empty sequence, which cannot be packed"):
+    message = r"train row 1 \(column 'other'\): an empty sequence, which cannot be packed"
+    with pytest.raises(ValueError, match=message):
         data.rows("train")[[0, 1, 2]]
     with pytest.raises(ValueError, match="row 1"):
         data.train_dataloader()
