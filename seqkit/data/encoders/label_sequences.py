@@ -20,7 +20,7 @@ from seqkit.data.encoders.columns import (
     sum_segments,
     unflatten,
 )
-from seqkit.data.encoders.labels import LabelEncoder, check_labels, label_name, no_labels_error
+from seqkit.data.encoders.labels import LabelEncoder, check_labels, label_name, no_labels_error, require_labels
 from seqkit.data.rows.checks import RowError
 from seqkit.labels import END, UNKNOWN
 
@@ -109,8 +109,8 @@ class LabelSequences(LabelEncoder):
                 0, f"LabelSequences reads strings, lists of labels or lists of these, not {feature}; use Labels"
             )
         labels, lengths = flatten(values)
-        require_values(labels, sum_segments(lengths, counts))
         check_labels(labels, feature)
+        require_labels(labels, feature, sum_segments(lengths, counts))
         return _References(labels, feature, lengths, counts)
 
 

@@ -50,7 +50,7 @@ class LabelEncoder(Encoder):
 class Labels(LabelEncoder):
     """One class per token or per sequence, from `ClassLabel` ids, strings, integers or booleans.
 
-    A missing label (null, or a negative id) becomes -100, which losses and metrics ignore.
+    A missing label (null, a negative id of a `ClassLabel`, or -100) becomes -100, which losses and metrics ignore.
 
     Args:
         names: The classes, in the order of their ids. By default those of a `ClassLabel`, or the sorted labels of
@@ -82,11 +82,11 @@ class Labels(LabelEncoder):
         return ids if lengths is None else unflatten(ids, lengths)
 
     def decode(self, values: Sequence[Any]) -> list[Any]:
-        """Return the name for each id, or the names for each row of ids; None for -100."""
+        """Return the name for each id, or the names for each row of ids; None for a negative id."""
         names = self.fitted_names
 
         def name(number: int) -> str | None:
-            return None if number == IGNORE_INDEX else names[number]
+            return None if number < 0 else names[number]
 
         return [[name(int(n)) for n in row] if np.ndim(row) else name(int(row)) for row in values]
 
@@ -94,7 +94,8 @@ class Labels(LabelEncoder):
 class MultiLabels(LabelEncoder):
     """Any number of classes per token or per sequence, as a vector of zeros and ones, (C,) float32.
 
-    Reads a list of labels for each sequence, or a list of such lists, one per token.
+    Reads a list of labels for each sequence, or a list of such lists, one per token. A missing label among them is
+    refused, because no loss ignores a part of a vector.
 
     Args:
         names: The classes; learned as by `Labels` if None.
@@ -128,7 +129,7 @@ class MultiLabels(LabelEncoder):
             values, tokens = flatten(values)
         labels, counts = flatten(values)
         row_counts = counts if tokens is None else sum_segments(counts, tokens)  # number of labels of each row
-        require_values(labels, row_counts)
+        require_labels(labels, feature, row_counts)
         ids = _class_ids(labels, feature, self.fitted_names, row_counts)
         multi_hot = np.zeros((len(counts), self.size), dtype=np.float32)
         multi_hot[np.repeat(np.arange(len(counts)), counts), ids] = 1.0
@@ -172,6 +173,25 @@ def check_labels(labels: pa.Array, feature: Any) -> None:
             f"a label is a string, an integer or a boolean, not {feature}; use Values for numbers to predict,"
             " MultiLabels for several labels at once",
         )
+
+
+def require_labels(labels: pa.Array, feature: Any, lengths: NDArray[np.int64]) -> None:
+    """Check that no label in lists of labels is missing.
+
+    Args:
+        labels: The elements of the lists.
+        feature: Their `datasets` feature.
+        lengths: The number of labels of each row.
+
+    Raises:
+        RowError: At the first null, and at the first id that `Labels` reads as a missing label.
+    """
+    require_values(labels, lengths)
+    missing = map_distinct(labels, lambda label: label_name(label, feature) is None, np.bool_)
+    for position in np.flatnonzero(missing)[:1]:
+        row, where = locate(int(position), lengths)
+        found = labels[int(position)].as_py()
+        raise RowError(row, f"label {found}{where} is a missing label; take it out of the list, or drop the row")
 
 
 def no_labels_error(column: str) -> ValueError:

@@ -2,12 +2,29 @@ import pyarrow as pa
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
 
-from seqkit.data.encoders import Labels, MultiLabels, RowError
+from seqkit.data.encoders import Labels, LabelSequences, MultiLabels, RowError
 
 
 def fitted(encoder, values, feature=None):
     features = None if feature is None else Features({"x": feature})
     return encoder.fit(Dataset.from_dict({"x": values}, features), "x")
+
+
+@pytest.mark.parametrize(
+    ("encoder", "rows", "feature", "place"),
+    [
+        (MultiLabels(), [[0], [1, -1]], List(ClassLabel(names=["a", "b"])), "row 1: label -1 at position 1"),
+        (MultiLabels(), [[0], [-1]], List(ClassLabel(names=["a", "b"])), "row 1: label -1 at position 0"),
+        (MultiLabels(), [[[0]], [[], [1, -7]]], List(List(ClassLabel(names=["a", "b"]))), "row 1: label -7 at"),
+        (MultiLabels(names=["1", "2"]), [[1], [-100, 2]], List(Value("int64")), "row 1: label -100 at position 0"),
+        (LabelSequences(), [[0], [1, -1]], List(ClassLabel(names=["a", "None"])), "row 1: label -1 at position 1"),
+        (LabelSequences(names=["1", "None"]), [[1, -100]], List(Value("int64")), "row 0: label -100 at position 1"),
+    ],
+)
+def test_a_missing_label_in_a_list_is_refused(encoder, rows, feature, place):
+    """As an index, it would set another label."""
+    with pytest.raises(RowError, match=f"{place}.* is a missing label; take it out of the list, or drop the row"):
+        fitted(encoder, rows, feature).encode_array(pa.array(rows), feature)
 
 
 class TestLabels:
@@ -16,7 +33,7 @@ class TestLabels:
         assert labels.init_args()["names"] == ["maybe", "no", "yes"]
         assert labels.size == 3
         assert labels.encode(["yes", None, "no"]) == [2, -100, 1]
-        assert labels.decode([2, -100, 1]) == ["yes", None, "no"]
+        assert labels.decode([2, -100, 1, -1]) == ["yes", None, "no", None]
 
     def test_per_token(self):
         labels = fitted(Labels(), [["B", "O"], ["O"]])
