@@ -13,6 +13,8 @@ from seqkit.data.sources.lines import numbered_byte_lines
 
 __all__ = ["Vectors", "read_vectors"]
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 class Vectors(NamedTuple):
     """The vectors of V words.
@@ -144,4 +146,8 @@ def _parse_numbers(path: str | Path, number: int, numbers: bytes) -> list[float]
         raise ValueError(f"{path}:{number}: {error}; the file is broken: download it again") from error
     if not all(map(math.isfinite, values)):
         raise ValueError(f"{path}:{number}: a number is not finite; the file is broken: download it again")
+    if any(abs(value) > _LARGEST for value in values):
+        raise ValueError(
+            f"{path}:{number}: a number is too large for float32; the file is broken: download it again"
+        )
     return values

@@ -95,6 +95,7 @@ def test_fills_an_embedding(tmp_path):
         (["2 3", "the 1 2 3", "a 1"], "v:3: a word and 1 numbers, expected 3"),
         (["the 1 2 3", "a 1 x 3"], r"v:2: could not convert string to float: .*; the file is broken"),
         (["the 1 2 3", "a 1 nan 3"], "v:2: a number is not finite"),
+        (["the 1 2 3", "a 1 1e39 3"], "v:2: a number is too large for float32"),
         (["5 3", "the 1 2 3"], "ends after line 2 with 1 words, but its header gives 5; download it again"),
         (["word"], "v:1: a word and 0 numbers"),
         ([], "v is empty; download it again"),

@@ -13,6 +13,8 @@ from seqkit.data.encoders.columns import flatten, is_list_feature, iter_column, 
 from seqkit.data.rows.arrow import is_list_type
 from seqkit.data.rows.checks import RowError
 
+_LARGEST, _SMALLEST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
+
 
 class Ids(Encoder):
     """Ids that the column already contains, from 0.
@@ -77,6 +79,7 @@ class Features(Encoder):
     ) -> None:
         if (mean is None) != (std is None) or (mean is not None and std is not None and len(mean) != len(std)):
             raise ValueError(f"mean={mean} and std={std} must be given together, one number per channel each")
+        _check_statistics(mean or [], std or [])
         self.standardize = standardize
         self.mean = mean
         self.std = std
@@ -114,6 +117,7 @@ class Features(Encoder):
         """Standardise series; see the base class."""
         series, lengths = _read_finite_series(values, self.size)
         series = (series - np.array(self.mean)) / np.array(self.std)
+        _require_float32(series, lengths, "is {} standardised,")
         frames = pa.FixedSizeListArray.from_arrays(pa.array(series.astype(np.float32).ravel()), self.size)
         return unflatten(frames, lengths)
 
@@ -135,6 +139,8 @@ class Values(Encoder):
     def __init__(self, mean: float | None = None, std: float | None = None) -> None:
         if (mean is None) != (std is None):
             raise ValueError(f"mean={mean} and std={std} must be given together")
+        if mean is not None and std is not None:
+            _check_statistics([mean], [std])
         self.mean = mean
         self.std = std
 
@@ -156,6 +162,41 @@ class Values(Encoder):
         numbers, lengths = _read_finite_numbers(values, feature)
         array = pa.array(numbers.astype(np.float32))
         return array if lengths is None else unflatten(array, lengths)
+
+
+def _check_statistics(mean: list[float], std: list[float]) -> None:
+    """Check that values can be standardised, and that the numbers are float32's, in which tasks compute.
+
+    Raises:
+        ValueError: They cannot.
+    """
+    for center, scale in zip(mean, std, strict=True):
+        if not (abs(center) <= _LARGEST and _SMALLEST <= scale <= _LARGEST):
+            raise ValueError(
+                f"mean={center:g} and std={scale:g} cannot standardise values in float32; give a finite mean and a "
+                f"positive standard deviation, or scale the column: multiply it by a constant"
+            )
+
+
+def _require_float32(series: NDArray[np.float64], lengths: NDArray[np.int64], what: str = "is {}") -> None:
+    """Check that values (N, D) of series are finite, in float32, too.
+
+    Raises:
+        RowError: At the first one that is not.
+    """
+    outside = ~(np.abs(series) <= _LARGEST)  # also true for NaN
+    if outside.any():
+        position, channel = (int(axis[0]) for axis in np.nonzero(outside))
+        row, where = locate(position, lengths, "step")
+        found = float(series[position, channel])
+        raise RowError(row, f"channel {channel} {what.format(found)}{where}{_remedy(found)}")
+
+
+def _remedy(found: float) -> str:
+    """Say what to do about a number that is not finite in float32."""
+    if np.isfinite(found):
+        return ", which float32 cannot hold; scale the column, correct the value or drop the row"
+    return "; fill it in or drop the row"
 
 
 def _merge_moments(
@@ -227,19 +268,15 @@ def _read_finite_numbers(values: pa.Array, feature: Any) -> tuple[NDArray[np.flo
     if not (pt.is_floating(values.type) or pt.is_integer(values.type) or pt.is_boolean(values.type)):
         raise RowError(0, f"Values reads numbers or lists of numbers, not {feature}; use Labels for classes")
     numbers = values.to_numpy(zero_copy_only=False).astype(np.float64)
-    if not np.isfinite(numbers).all():
-        position = int(np.flatnonzero(~np.isfinite(numbers))[0])
+    outside = ~(np.abs(numbers) <= _LARGEST)  # also true for NaN
+    if outside.any():
+        position = int(np.flatnonzero(outside)[0])
         row, where = locate(position, lengths)
-        raise RowError(row, f"the target{where} is {numbers[position]}; fill it in or drop the row")
+        raise RowError(row, f"the target{where} is {numbers[position]}{_remedy(numbers[position])}")
     return numbers, lengths
 
 
 def _read_finite_series(values: pa.Array, size: int | None) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     series, lengths = _read_series(values, size)
-    finite = np.isfinite(series)
-    if not finite.all():
-        position, channel = (int(axis[0]) for axis in np.nonzero(~finite))
-        row, where = locate(position, lengths, "step")
-        found = series[position, channel]
-        raise RowError(row, f"channel {channel} is {found}{where}; fill it in or drop the row")
+    _require_float32(series, lengths)
     return series, lengths

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +8,7 @@ from datasets import Features as Columns
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seqkit import SequenceDataModule
 from seqkit.data.encoders import Features, Ids, RowError, Values
 
 
@@ -140,3 +143,58 @@ class TestValues:
             RowError, match=r"Values reads numbers or lists of numbers, not .*; use Labels for classes"
         ):
             Values().encode(["high"])
+
+
+LARGE = r"which float32 cannot hold; scale the column, correct the value or drop the row"
+
+
+class TestNumbersThatFloat32CannotHold:
+    @pytest.mark.parametrize("value", [1e300, -1e39, 3.5e38])
+    @pytest.mark.parametrize("standardize", [True, False])
+    def test_features(self, value, standardize):
+        rows = [[[1.0, 2.0]], [[0.0, 1.0], [3.0, value]]]
+        message = f"row 1: channel 1 is {re.escape(str(value))} at step 1, {LARGE}"
+        for encoder in (Features(standardize), Features(standardize, [0.0, 0.0], [1.0, 1.0])):
+            with pytest.raises(RowError, match=message):
+                fitted(encoder, rows).encode(rows)
+
+    def test_a_standardised_feature(self):
+        """The row is in range, and far outside of the training split."""
+        encoder = fitted(Features(), [[1.0, 1.0 + 1e-6]])
+        with pytest.raises(RowError, match=f"row 1: channel 0 is .*e.4.* standardised, at step 0, {LARGE}"):
+            encoder.encode([[1.0], [1e38]])
+
+    @pytest.mark.parametrize("value", [1e300, -1e39])
+    def test_values(self, value):
+        for rows, place in ([1.0, value], ""), ([[1.0], [2.0, value]], " at position 1"):
+            message = f"row 1: the target{place} is {re.escape(str(value))}, {LARGE}"
+            for encoder in (Values(), Values(0.0, 1.0)):
+                with pytest.raises(RowError, match=message):
+                    fitted(encoder, rows).encode(rows)
+
+    @pytest.mark.parametrize(("mean", "std"), [(1e300, 1.0), (0.0, 1e300), (0.0, 0.0), (0.0, -1.0), (0.0, 1e-60)])
+    def test_statistics(self, mean, std):
+        for make in (lambda: Values(mean, std), lambda: Features(mean=[0.0, mean], std=[1.0, std])):
+            with pytest.raises(ValueError, match="cannot standardise values in float32"):
+                make()
+
+    def test_values_too_close_to_each_other(self):
+        with pytest.raises(ValueError, match="std=5e-61 cannot standardise values in float32"):
+            fitted(Values(), [1e-60, 2e-60])
+
+    def test_the_largest_values(self):
+        largest = float(np.finfo(np.float32).max)
+        encoder = fitted(Values(), [largest, -largest])
+        assert np.isfinite(encoder.encode([largest])).all()
+        rows = [[largest], [-largest]]
+        assert np.allclose(fitted(Features(), rows).encode(rows), [[[1.0]], [[-1.0]]])
+
+
+@pytest.mark.parametrize(("column", "encoder"), [("x", Features()), ("y", Values())])
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_the_error_names_the_split(column, encoder, split):
+    rows = {"x": [[1.0], [2.0, 3.0]], "y": [0.0, 1.0]}
+    broken = rows | {column: [rows[column][0], [1e300, 3.0] if column == "x" else 1e300]}
+    splits = {name: Dataset.from_dict(broken if name == split else rows) for name in ("train", "validation")}
+    with pytest.raises(ValueError, match=rf"{split} row 1 \(?.*column '{column}'.* is 1e\+300.*{LARGE}"):
+        SequenceDataModule(splits, inputs={"x": Features()}, targets={"y": Values()}).rows(split)
