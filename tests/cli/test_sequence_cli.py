@@ -92,7 +92,6 @@ def test_a_checkpoint_from_a_script_needs_only_a_source(folder, splits, trainer)
     assert cli.trainer.callback_metrics["test_accuracy"] == pytest.approx(expected["test_accuracy"])
 
 
-@pytest.mark.filterwarnings("ignore:The dirpath has changed")  # a resumed run logs into a folder of its own
 def test_resumes_with_the_config_and_the_checkpoint(folder):
     first = fit()
     resumed = fit(f"--ckpt_path={first.trainer.checkpoint_callback.last_model_path}", "--trainer.max_epochs=5")
