@@ -10,6 +10,25 @@ from glob import iglob
 from pathlib import Path
 from typing import Any
 
+from seqkit.options import near
+
+
+def check_regular_file(path: str | Path) -> None:
+    """Check that a path names a file whose size is known and that can be read twice.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is a folder, a pipe or a device. Reading from a pipe could wait for ever.
+    """
+    if os.path.isdir(path):
+        raise ValueError(f"{path} is a folder; name a file")
+    if not os.path.exists(path):
+        folder = os.path.dirname(path) or "."
+        names = os.listdir(folder) if os.path.isdir(folder) else []
+        raise FileNotFoundError(errno.ENOENT, f"no such file{near(os.path.basename(path), names)}", str(path))
+    if not os.path.isfile(path):
+        raise ValueError(f"{path} is a pipe or a device; write its content to a file and name that")
+
 
 def private_folder(path: Path) -> Path:
     """Create a folder beside ``path`` that only this user can open, under a name that no other process has.

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from seqkit.data.encoders.base import Encoder, require_fitted
 from seqkit.data.encoders.columns import is_text_feature, require_values, unflatten
 from seqkit.data.rows.checks import RowError
+from seqkit.files import check_regular_file
 
 UNKNOWN = "<unk>"
 
@@ -70,7 +71,10 @@ class TokenizerFile(TokenizerEncoder):
             raise ValueError("TokenizerFile needs either the path of a tokenizer's JSON file or its content")
         self.path = path
         self.special_tokens = special_tokens
-        self.tokenizer = tokenizer if path is None else Path(path).read_text(encoding="utf-8")
+        if path is not None:
+            check_regular_file(path)
+            tokenizer = Path(path).read_text(encoding="utf-8")
+        self.tokenizer = tokenizer
 
     @cached_property
     def size(self) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import datasets
 
 from seqkit.data.code_key import code_key
-from seqkit.files import atomic_write
+from seqkit.files import atomic_write, check_regular_file
 from seqkit.upstream.datasets import cache_folder, write_arrow
 
 SPLITS = ("train", "validation", "test")
@@ -77,6 +77,11 @@ def parse_cached(
         options: Its keyword arguments, of plain types.
         features: The types of the columns.
         split: The name of the dataset's split.
+
+    Raises:
+        FileNotFoundError: A file is missing.
+        OSError: The cache cannot be written; nothing of it is left then.
+        ValueError: A path names a folder, a pipe or a device, or `parse` raises one.
     """
     contents = [(Path(path).name, _hash_file(path)) for path in paths]
     code = parse.__module__, parse.__qualname__, code_key(__name__, parse.__module__)
@@ -85,11 +90,16 @@ def parse_cached(
     file = cache_folder() / "seqkit" / f"{fingerprint}.arrow"
     if not file.exists():
         columns = datasets.Dataset.from_dict(dict(parse(*paths, **options)), features=features)
-        with atomic_write(file) as temporary:
-            write_arrow(columns.data.table, features, temporary, fingerprint=fingerprint)
+        try:
+            with atomic_write(file) as temporary:
+                write_arrow(columns.data.table, features, temporary, fingerprint=fingerprint)
+        except OSError as error:
+            message = f"{error.strerror or error}; or let HF_DATASETS_CACHE name another folder for caches"
+            raise OSError(*([] if error.errno is None else [error.errno]), message) from error
     return datasets.Dataset.from_file(str(file), split=datasets.NamedSplit(split))
 
 
 def _hash_file(path: str | Path) -> str:
+    check_regular_file(path)
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "blake2b").hexdigest()

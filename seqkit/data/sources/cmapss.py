@@ -1,5 +1,6 @@
 """NASA's C-MAPSS turbofan engines."""
 
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from seqkit.data.sources.base import Source, parse_cached, split_paths
 from seqkit.data.sources.lines import numbered_lines
+from seqkit.options import optional_integer
 
 CHANNELS = 24  # 3 operational settings and 21 sensors
 
@@ -40,14 +42,15 @@ class CMAPSS(Source):
     ) -> None:
         self.paths = split_paths(train=train, test=test)
         self.rul = rul
-        self.cap = cap
+        self.cap = optional_integer("cap", cap, 1)
 
     def load(self) -> datasets.DatasetDict:
         """Return the splits.
 
         Raises:
-            ValueError: If a line does not have 26 numbers, an engine's cycles have a gap, or the number of
-                remaining lives differs from the number of engines; names file and line.
+            ValueError: If a line does not have 26 finite numbers, an engine's number is a fraction or occurs again
+                after another engine, its cycles have a gap, or the number of remaining lives differs from the
+                number of engines; names file and line.
         """
         splits = {}
         for split, path in self.paths.items():
@@ -67,12 +70,21 @@ def read_engines(
     """Return the columns of one file of engines. See `CMAPSS`."""
     cycles: list[NDArray[np.float32]] = []
     engines: list[int] = []
+    seen: set[float] = set()
     lengths: list[int] = []
     for number, line in numbered_lines(path):
         if not line.strip():
             continue
         unit, cycle, *values = _parse_numbers(path, number, line, 2 + CHANNELS)
         if not engines or unit != engines[-1]:
+            if not (unit.is_integer() and 0 <= unit < 2**31):
+                raise ValueError(f"{path}:{number}: engine {unit!r} is not a whole number; correct the file")
+            if unit in seen:
+                raise ValueError(
+                    f"{path}:{number}: engine {int(unit)} occurs again, after engine {engines[-1]}; sort the file, "
+                    f"so that an engine's lines follow each other, or give the engines different numbers"
+                )
+            seen.add(unit)
             engines.append(int(unit))
             lengths.append(0)
         lengths[-1] += 1
@@ -112,6 +124,10 @@ def _parse_numbers(path: str | Path, number: int, line: str, count: int) -> list
     if len(fields) != count:
         raise ValueError(f"{path}:{number}: {len(fields)} columns, expected {count}; is the file truncated here?")
     try:
-        return [float(field) for field in fields]
+        numbers = [float(field) for field in fields]
     except ValueError as error:
-        raise ValueError(f"{path}:{number}: {error}") from None
+        raise ValueError(f"{path}:{number}: {error}; correct the line") from None
+    for column, value in enumerate(numbers, start=1):
+        if not isfinite(value):
+            raise ValueError(f"{path}:{number}: column {column} is {value}; give a finite number, or drop the line")
+    return numbers

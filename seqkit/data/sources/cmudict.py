@@ -8,6 +8,7 @@ import datasets
 
 from seqkit.data.sources.base import SPLITS, Source, parse_cached
 from seqkit.data.sources.lines import numbered_lines
+from seqkit.options import MAX_SEED, flag, integer, number
 
 
 class CMUdict(Source):
@@ -42,16 +43,16 @@ class CMUdict(Source):
         test_fraction: float = 0.05,
         seed: int = 0,
     ) -> None:
-        if min(validation_fraction, test_fraction) < 0 or validation_fraction + test_fraction >= 1:
-            raise ValueError(
-                f"validation_fraction={validation_fraction} and test_fraction={test_fraction} must not be negative "
-                f"and must leave words to train on; choose a sum below 1"
-            )
         self.path = path
-        self.stress = stress
-        self.validation_fraction = validation_fraction
-        self.test_fraction = test_fraction
-        self.seed = seed
+        self.stress = flag("stress", stress)
+        self.validation_fraction = number("validation_fraction", validation_fraction, 0, 1)
+        self.test_fraction = number("test_fraction", test_fraction, 0, 1)
+        self.seed = integer("seed", seed, 0, MAX_SEED)
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise ValueError(
+                f"validation_fraction={validation_fraction} and test_fraction={test_fraction} leave no words to "
+                f"train on; choose a sum below 1"
+            )
 
     def load(self) -> datasets.DatasetDict:
         """Return the splits.
@@ -78,13 +79,13 @@ def read_words(
 ) -> dict[str, Any]:
     """Return the columns of one split. See `CMUdict`."""
     words: dict[str, list[list[str]]] = {}
-    for number, line in numbered_lines(path):
+    for line_number, line in numbered_lines(path):
         entry = line.partition(" #")[0].split()
         if not entry or line.startswith(";;;"):
             continue
         word, *phones = entry
         if not phones:
-            raise ValueError(f"{path}:{number}: {word!r} has no phones; is the line truncated?")
+            raise ValueError(f"{path}:{line_number}: {word!r} has no phones; is the line truncated?")
         if word.endswith(")") and word[:-1].rpartition("(")[2].isdecimal():
             word = word[: word.rindex("(")]
         if not stress:

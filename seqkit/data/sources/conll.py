@@ -109,10 +109,12 @@ def read_conll(
     names = tuple(columns or CONLLU_COLUMNS)
     comment = "#" if conllu else comment
     sentences: list[list[list[str]]] = [[]]
+    ids = TokenIds()
     for number, line in numbered_lines(path):
         if not line.strip(" \t"):
             if sentences[-1]:
                 sentences.append([])
+            ids = TokenIds()
             continue
         if comment and line.startswith(comment):
             continue
@@ -125,12 +127,13 @@ def read_conll(
                 f"{path}:{number}: {len(fields)} columns, expected {len(names)} ({' '.join(names)}):"
                 f" {line[:60]!r}; {_remedy(line, conllu, too_many=len(fields) > len(names))}"
             )
-        if conllu and not fields[0].isdecimal():
-            if not re.fullmatch(r"\d+[-.]\d+", fields[0]):
-                raise ValueError(
-                    f"{path}:{number}: {fields[0]!r} is not a token's id, such as 1, 1-2 or 1.1; correct the file"
-                )
-            continue
+        if conllu:
+            try:
+                is_token = ids.read(fields[0])
+            except ValueError as error:
+                raise ValueError(f"{path}:{number}: {error}") from None
+            if not is_token:
+                continue
         sentences[-1].append(fields[: len(names)])
     if not sentences[-1]:
         sentences.pop()
@@ -139,6 +142,40 @@ def read_conll(
     return {
         name: [[token[column] for token in sentence] for sentence in sentences] for column, name in enumerate(names)
     }
+
+
+class TokenIds:
+    """Reads the ids of a CoNLL-U sentence's lines: words 1, 2, 3 …, multiword tokens 1-2 and empty nodes 1.1."""
+
+    def __init__(self) -> None:
+        self._word = 0  # the last word
+        self._node = 0  # the last empty node after it
+        self._end = 0  # the last word of the last multiword token
+
+    def read(self, text: str) -> bool:
+        """Return whether an id is that of a word.
+
+        Raises:
+            ValueError: It is no id, occurs twice, or is out of order.
+        """
+        if not (found := re.fullmatch(r"(\d+)(?:([-.])(\d+))?", text, re.ASCII)):
+            raise ValueError(f"{text!r} is not a token's id, such as 1, 1-2 or 1.1; correct the file")
+        first, kind, second = int(found[1]), found[2], int(found[3] or 0)
+        if kind is None:
+            expected = f"{self._word + 1}"
+            self._word, self._node = self._word + 1, 0
+        elif kind == ".":
+            expected = f"{self._word}.{self._node + 1}"
+            self._node += 1
+        else:
+            expected = f"{self._word + 1}-{max(second, self._word + 1)}"
+            if self._end > self._word:
+                raise ValueError(f"id {text}: the multiword token before it ends at {self._end}; correct the file")
+            self._end = second
+        if f"{first}{kind or ''}{second if kind else ''}" != expected:
+            missing = " (or is the blank line before this sentence missing?)" if first == 1 else ""
+            raise ValueError(f"id {text}, expected {expected}; ids count a sentence's words: correct it{missing}")
+        return kind is None
 
 
 def _remedy(line: str, conllu: bool, too_many: bool) -> str:

@@ -1,6 +1,8 @@
 """Parquet, JSON and CSV files, and folders written by ``save_to_disk``."""
 
 import json
+import os
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from datasets.exceptions import DatasetGenerationError
 
 from seqkit.data.sources.base import Source, split_paths
 from seqkit.data.sources.lines import numbered_lines
+from seqkit.files import check_regular_file
 
 _FORMATS = {
     ".parquet": "parquet",
@@ -57,6 +60,9 @@ class Files(Source):
 
     def _load(self, split: str, streaming: bool = False) -> Any:
         path = self.paths[split]
+        if "://" not in path:
+            for found in glob(path) if "*" in path else [path]:
+                check_regular_file(found)
         options = {"sep": "\t"} if ".tsv" in Path(path).suffixes else {}  # only the CSV reader knows this option
         return datasets.load_dataset(
             self.formats[split], data_files={split: path}, split=split, streaming=streaming, **options
@@ -79,6 +85,8 @@ class SavedDataset(Source):
         Raises:
             FileNotFoundError: If the folder holds no saved dataset.
         """
+        if not os.path.isdir(self.path) and "://" not in self.path:
+            raise FileNotFoundError(f"{self.path} is no folder; name a folder written by save_to_disk")
         saved = datasets.load_from_disk(self.path)
         return saved if isinstance(saved, datasets.DatasetDict) else datasets.DatasetDict(train=saved)
 

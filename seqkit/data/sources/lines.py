@@ -7,11 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from seqkit.files import check_regular_file
+
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
 def open_binary(path: str | Path) -> BinaryIO:
-    """Open a file for reading; one whose name ends in ``.gz`` or that begins like a gzip file is decompressed."""
+    """Open a file for reading; one whose name ends in ``.gz`` or that begins like a gzip file is decompressed.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is a folder, a pipe or a device.
+    """
+    check_regular_file(path)
     file = open(path, "rb")  # noqa: SIM115 (the caller closes it)
     if str(path).endswith(".gz") or file.peek(2)[:2] == _GZIP_MAGIC:
         file.close()

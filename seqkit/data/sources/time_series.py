@@ -17,8 +17,7 @@ class TimeSeries(Source):
     """Series of D channels of ``.ts`` files (https://www.aeon-toolkit.org: "Data formats"), optionally gzipped.
 
     Columns: ``series``, (T, D) float32, with NaN for missing values (``?``); ``label``, a `ClassLabel` with the
-        names
-    of the header, or float32 for ``@targetLabel true``. A file without labels has no column ``label``.
+    names of the header, or float32 for ``@targetLabel true``. A file without labels has no column ``label``.
 
     Args:
         train: The training file.
@@ -72,7 +71,7 @@ class Header:
                 break
             if not line.startswith("@"):
                 raise ValueError(f"{path}:{number}: a header line begins with @ or #, not {line[:40]!r}")
-            name, *values = line[1:].split()
+            name, *values = line[1:].split() or [""]
             self._tags[name.lower()] = number, values
         else:
             raise ValueError(f"{path}: " + ("no series after @data" if self._tags.get("data") else "no line @data"))
@@ -83,8 +82,18 @@ class Header:
         if self.labels == []:
             raise self._error("classLabel", "true must be followed by the labels; none is given")
         self.target = self._flag("targetLabel")
-        declared = 1 if self._flag("univariate") else self._count("dimensions") or self._count("dimension")
-        self.dimensions = declared or len(self.split(first)[0])
+        if self.labels is not None and self.target:
+            raise self._error("targetLabel", "@classLabel is true, too, but a series has one label; drop one tag")
+        for label in self.labels or ():
+            if (self.labels or []).count(label) > 1:
+                raise self._error("classLabel", f"label {label!r} is declared twice")
+        counts = (self._count("dimensions"), self._count("dimension"), 1 if self._flag("univariate") else None)
+        declared = {count for count in counts if count is not None}
+        if len(declared) > 1:
+            raise ValueError(f"{path}: @univariate and @dimensions declare {sorted(declared)} channels; keep one")
+        self.dimensions = declared.pop() if declared else len(self.split(first)[0])
+        if not self.dimensions:
+            raise ValueError(f"{path}: the first series has a label but no channel; write its values before it")
         self.length = self._count("seriesLength")
 
     def series(self) -> Iterator[tuple[int, list[str], str]]:
@@ -113,8 +122,8 @@ class Header:
         if tag.lower() not in self._tags:
             return None
         value = "".join(self._tags[tag.lower()][1])
-        if not value.isdecimal():
-            raise self._error(tag, f"expected a whole number, found {value!r}")
+        if not value.isdecimal() or not int(value):
+            raise self._error(tag, f"expected a whole number of at least 1, found {value!r}")
         return int(value)
 
 

@@ -70,7 +70,7 @@ def test_gzip_and_errors(tmp_path):
     with pytest.raises(ValueError, match=r"cmudict.dict: no word in this file"):
         load(tmp_path, "\n;;; nothing\n")
     with pytest.raises(
-        ValueError, match=r"validation_fraction=0.5 and test_fraction=0.5 must not be negative and must leave words"
+        ValueError, match=r"validation_fraction=0.5 and test_fraction=0.5 leave no words to train on"
     ):
         CMUdict("x", validation_fraction=0.5, test_fraction=0.5)
 

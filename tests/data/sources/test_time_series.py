@@ -78,7 +78,7 @@ def test_broken_series(tmp_path, series, message):
         ("@univariate true\n1,2\n", "a.ts:2: a header line begins with @ or #, not '1,2'"),
         ("@univariate maybe\n@data\n1\n", "a.ts:1: @univariate: expected true or false, found 'maybe'"),
         ("@timeStamps true\n@data\n(0,1)\n", "a.ts:1: @timeStamps: series with time stamps are not supported"),
-        ("@dimensions many\n@data\n1\n", "a.ts:1: @dimensions: expected a whole number, found 'many'"),
+        ("@dimensions many\n@data\n1\n", "a.ts:1: @dimensions: expected a whole number of at least 1"),
         (
             "@classLabel true\n@data\n1:a\n",
             "a.ts:1: @classLabel: true must be followed by the labels; none is given",
