@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, KeysView, Sequence
 from difflib import get_close_matches
 from numbers import Integral, Real
+from types import UnionType
 from typing import Any
 
 MAX_SEED = 2**63 - 1  # of torch's generators
@@ -85,14 +86,15 @@ def flag(name: str, value: Any) -> bool:
     return value
 
 
-def instance(name: str, value: Any, kind: type, *, optional: bool = True) -> Any:
+def instance(name: str, value: Any, kind: type | UnionType, *, optional: bool = True) -> Any:
     """Return an option that is an object of some class, or None if that is allowed.
 
     Raises:
         TypeError: It is neither.
     """
     if not isinstance(value, kind) and not (optional and value is None):
-        allowed = f"{kind.__name__} or None" if optional else kind.__name__
+        known = kind.__name__ if isinstance(kind, type) else str(kind)
+        allowed = f"{known} or None" if optional else known
         raise TypeError(f"{name}={value!r:.80}: must be {allowed}, not {type(value).__name__}")
     return value
 

@@ -10,6 +10,7 @@ import datasets
 
 from seqkit.data.code_key import code_key
 from seqkit.files import atomic_write, check_regular_file
+from seqkit.options import instance
 from seqkit.upstream.datasets import cache_folder, write_arrow
 
 SPLITS = ("train", "validation", "test")
@@ -48,8 +49,11 @@ def split_paths(train: str | None = None, validation: str | None = None, test: s
     """Return the given paths by split.
 
     Raises:
+        TypeError: If a path is none.
         ValueError: If no path is given.
     """
+    for split, path in zip(SPLITS, (train, validation, test), strict=True):
+        instance(split, path, str | Path)
     paths = {split: path for split, path in zip(SPLITS, (train, validation, test), strict=True) if path}
     if not paths:
         raise ValueError("no file given: name at least one of train, validation and test")

@@ -10,6 +10,7 @@ import datasets
 from seqkit.data.sources.base import Source, parse_cached, split_paths
 from seqkit.data.sources.conll_output import write_conll
 from seqkit.data.sources.lines import numbered_lines
+from seqkit.options import choice, instance, names
 
 CONLLU_COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 
@@ -48,11 +49,9 @@ class CoNLL(Source):
         extra: Literal["raise", "drop"] = "raise",
     ) -> None:
         self.paths = split_paths(train, validation, test)
-        self.columns = columns
-        self.comment = comment
-        self.extra = extra
-        if columns is not None and len(set(columns)) != len(columns):
-            raise ValueError(f"columns {columns} contain a name twice; give each column its own name")
+        self.columns = None if columns is None else names("columns", columns, least=1)
+        self.comment = instance("comment", comment, str)
+        self.extra = choice("extra", extra, ("raise", "drop"))
         for path in self.paths.values():
             if columns is None and not is_conllu(path):
                 raise ValueError(
@@ -70,8 +69,8 @@ class CoNLL(Source):
         splits = {}
         for split, path in self.paths.items():
             options = {"columns": self.columns, "comment": self.comment, "extra": self.extra}
-            names = self.columns or CONLLU_COLUMNS
-            features = datasets.Features({name: datasets.List(datasets.Value("string")) for name in names})
+            known = self.columns or CONLLU_COLUMNS
+            features = datasets.Features({name: datasets.List(datasets.Value("string")) for name in known})
             splits[split] = parse_cached(read_conll, [path], options, features, split)
         return datasets.DatasetDict(splits)
 
@@ -91,8 +90,8 @@ class CoNLL(Source):
         """
         source = self.paths[split]
         conllu = is_conllu(source)
-        names = list(self.columns or CONLLU_COLUMNS)
-        replace = names.index(column) if conllu else None
+        known = list(self.columns or CONLLU_COLUMNS)
+        replace = known.index(column) if conllu else None
         write_conll(source, path, predictions, comment="#" if conllu else self.comment, replace=replace)
 
 
@@ -106,7 +105,7 @@ def read_conll(
 ) -> dict[str, list[list[str]]]:
     """Return, for each column, one list of strings per sentence. See `CoNLL`."""
     conllu = is_conllu(path)
-    names = tuple(columns or CONLLU_COLUMNS)
+    known = tuple(columns or CONLLU_COLUMNS)
     comment = "#" if conllu else comment
     sentences: list[list[list[str]]] = [[]]
     ids = TokenIds()
@@ -122,10 +121,10 @@ def read_conll(
         fields = line.split("\t") if conllu or "\t" in line else re.split(" +", line.strip(" "))
         if not conllu and fields[0] == "-DOCSTART-":
             continue
-        if len(fields) != len(names) and not (extra == "drop" and len(fields) > len(names)):
+        if len(fields) != len(known) and not (extra == "drop" and len(fields) > len(known)):
             raise ValueError(
-                f"{path}:{number}: {len(fields)} columns, expected {len(names)} ({' '.join(names)}):"
-                f" {line[:60]!r}; {_remedy(line, conllu, too_many=len(fields) > len(names))}"
+                f"{path}:{number}: {len(fields)} columns, expected {len(known)} ({' '.join(known)}):"
+                f" {line[:60]!r}; {_remedy(line, conllu, too_many=len(fields) > len(known))}"
             )
         if conllu:
             try:
@@ -134,13 +133,13 @@ def read_conll(
                 raise ValueError(f"{path}:{number}: {error}") from None
             if not is_token:
                 continue
-        sentences[-1].append(fields[: len(names)])
+        sentences[-1].append(fields[: len(known)])
     if not sentences[-1]:
         sentences.pop()
     if not sentences:
         raise ValueError(f"{path}: no sentence in this file")
     return {
-        name: [[token[column] for token in sentence] for sentence in sentences] for column, name in enumerate(names)
+        name: [[token[column] for token in sentence] for sentence in sentences] for column, name in enumerate(known)
     }
 
 

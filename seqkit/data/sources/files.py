@@ -2,7 +2,9 @@
 
 import json
 import os
+import zlib
 from glob import glob
+from gzip import BadGzipFile
 from pathlib import Path
 from typing import Any
 
@@ -43,26 +45,30 @@ class Files(Source):
 
         Raises:
             FileNotFoundError: If a file is missing.
-            ValueError: If a file does not have the format of its extension; names the file and what is wrong.
+            ValueError: If a path names a folder, a pipe or a device, or if a file is empty or does not have the
+                format of its extension; names the file and what is wrong.
         """
         splits = {}
         for split, path in self.paths.items():
+            _check_files(path)
             try:
                 splits[split] = self._load(split)
-            except (DatasetGenerationError, ValueError, StopIteration) as error:
+            except (DatasetGenerationError, ValueError, StopIteration, EOFError, BadGzipFile, zlib.error) as error:
                 reason = _broken_json_line(path) or f"{error.__cause__ or error}".strip() or "the file is empty"
-                raise ValueError(f"{path} ({split}) is not readable as {self.formats[split]}: {reason}") from error
+                raise ValueError(
+                    f"{path} ({split}) is not readable as {self.formats[split]}: {reason}; correct it, or download "
+                    f"it again"
+                ) from error
         return datasets.DatasetDict(splits)
 
     def stream(self) -> datasets.IterableDatasetDict:
         """Return the splits as iterable datasets; each file is a shard."""
+        for path in self.paths.values():
+            _check_files(path)
         return datasets.IterableDatasetDict({split: self._load(split, streaming=True) for split in self.paths})
 
     def _load(self, split: str, streaming: bool = False) -> Any:
         path = self.paths[split]
-        if "://" not in path:
-            for found in glob(path) if "*" in path else [path]:
-                check_regular_file(found)
         options = {"sep": "\t"} if ".tsv" in Path(path).suffixes else {}  # only the CSV reader knows this option
         return datasets.load_dataset(
             self.formats[split], data_files={split: path}, split=split, streaming=streaming, **options
@@ -89,6 +95,19 @@ class SavedDataset(Source):
             raise FileNotFoundError(f"{self.path} is no folder; name a folder written by save_to_disk")
         saved = datasets.load_from_disk(self.path)
         return saved if isinstance(saved, datasets.DatasetDict) else datasets.DatasetDict(train=saved)
+
+
+def _check_files(path: str) -> None:
+    """Check the files that a path names, unless they are not on this machine."""
+    if "://" in str(path):
+        return
+    found = glob(path) if "*" in str(path) else [path]
+    if not found:
+        raise FileNotFoundError(f"no file matches {path}")
+    for file in found:
+        check_regular_file(file)
+        if not os.path.getsize(file):
+            raise ValueError(f"{file} is empty (0 bytes); write or download it again")
 
 
 def _format(path: str) -> str:

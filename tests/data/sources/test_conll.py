@@ -112,7 +112,7 @@ class TestColumns:
     def test_columns_need_names(self):
         with pytest.raises(ValueError, match=r"a\.txt is not named \.conllu, so its columns have no names"):
             CoNLL("a.txt")
-        with pytest.raises(ValueError, match=r"columns \['w', 'w'\] contain a name twice"):
+        with pytest.raises(ValueError, match=r"columns=\['w', 'w'\]: contains 'w' twice"):
             CoNLL("a.txt", columns=["w", "w"])
 
 

@@ -44,7 +44,7 @@ def test_splits_of_different_formats(tmp_path):
     [
         ("a.jsonl", '{"x": 1}\n{"x": \n', r"a\.jsonl \(train\) is not readable as json: line 2: Expecting value"),
         ("a.json", '[{"x": 1}, {"x":', r"a\.json \(train\) is not readable as json: "),
-        ("a.jsonl", "", r"a\.jsonl \(train\) is not readable as json: the file is empty"),
+        ("a.jsonl", "", r"a\.jsonl is empty \(0 bytes\); write or download"),
         ("a.csv", "x,y\n1,2\n1,2,3\n", r"a\.csv \(train\) is not readable as csv: .*line 3, saw 3"),
         (
             "a.parquet",
