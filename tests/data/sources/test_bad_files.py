@@ -64,7 +64,7 @@ def in_folder(tmp_path, monkeypatch):
         (
             "engines.txt",
             engine(1, c7="x"),
-            "engines.txt:1: could not convert string to float: 'x'; correct the line",
+            "engines.txt:1: could not convert string to float: 'x'; correct",
         ),
         ("engines.txt", "", "engines.txt: no engine in this file"),
         # CoNLL-U
@@ -90,7 +90,7 @@ def in_folder(tmp_path, monkeypatch):
         (
             "a.ts",
             "@univariate true\n@dimensions 3\n@data\n1,2\n",
-            "a.ts: @univariate and @dimensions declare .1, 3.",
+            "@univariate and @dimensions declare .1, 3.",
         ),
         ("a.ts", "@classLabel true a b a\n@data\n1:a\n", "a.ts:1: @classLabel: label 'a' is declared twice"),
         ("a.ts", "@classLabel true a b\n@targetLabel true\n@data\n1:a\n", "a.ts:2: @targetLabel: @class"),
@@ -174,7 +174,7 @@ def test_streams_check_their_files():
 
 @pytest.mark.parametrize("source", [Files, CoNLL, TimeSeries])
 def test_a_path_of_another_type(source):
-    with pytest.raises(TypeError, match="train=3: must be .* or None, not int"):
+    with pytest.raises(TypeError, match=r"train=3: must be .* or None, not int"):
         source(3)
 
 
