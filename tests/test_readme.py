@@ -128,7 +128,6 @@ def test_yaml(tagger):
 
 @DEPRECATED
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:The dirpath has changed")
 @pytest.mark.usefixtures("tagger")
 def test_generic_commands():
     short = ["--trainer.max_epochs", "1"]

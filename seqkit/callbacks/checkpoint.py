@@ -98,17 +98,20 @@ class BestCheckpoint(ModelCheckpoint):
         pl_module: LightningModule,  # noqa: ARG002
         checkpoint: dict[str, Any],  # noqa: ARG002
     ) -> None:
-        """Remember which checkpoint a run resumes from: the best one may be beside it."""
-        self._resumed_from = Path(trainer.ckpt_path) if trainer.ckpt_path else None
+        """Remember which checkpoint a fit resumes from: the best one may be beside it."""
+        path = trainer.ckpt_path if trainer.state.fn == TrainerFn.FITTING else None
+        self._resumed_from = None if path is None else Path(path)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue with the best score, if its checkpoint still exists, also in another folder."""
+        if self._resumed_from is None:  # a test or a prediction
+            return
         self._validated_step = state_dict.get("validated_step", -1)
         state = {**state_dict, "dirpath": self.dirpath}
         if state_dict["dirpath"] != self.dirpath:
             state["last_model_path"] = ""
         path, score = state["best_model_path"], state["best_model_score"]
-        found = self._find_best(path, score)
+        found = self._find_best(path, score, self._resumed_from)
         if path and found is None:
             rank_zero_warn(
                 f"BestCheckpoint: {path} with the best score so far, {score}, was removed or replaced; the next "
@@ -122,12 +125,12 @@ class BestCheckpoint(ModelCheckpoint):
         }
         super().load_state_dict(state)
 
-    def _find_best(self, path: str, score: Tensor | None) -> str | None:
+    def _find_best(self, path: str, score: Tensor | None, resumed_from: Path) -> str | None:
         """Return where the best checkpoint is: at its path, or beside the checkpoint from which the run resumes."""
         if "://" in path:
             return path
-        beside = [] if self._resumed_from is None else [self._resumed_from.absolute().parent / Path(path).name]
-        return next((str(file) for file in [Path(path), *beside] if self._has_score(file, score)), None)
+        files = [Path(path), resumed_from.absolute().parent / Path(path).name]
+        return next((str(file) for file in files if self._has_score(file, score)), None)
 
     def _has_score(self, file: Path, score: Tensor | None) -> bool:
         """Return whether a file is the checkpoint of a best score; a later one may have replaced it."""

@@ -36,7 +36,6 @@ def test_fit_leaves_a_checkpoint_and_two_logs(folder):
     torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
 
 
-@pytest.mark.filterwarnings("ignore:The dirpath has changed:UserWarning")
 def test_fit_on_a_stream(folder):
     cli = fit("--data.streaming=true", "--data.pool=50")
     assert isinstance(cli.datamodule.splits["train"], datasets.IterableDataset)
@@ -99,7 +98,6 @@ def test_resumes_with_the_config_and_the_checkpoint(folder):
     assert resumed.trainer.global_step == first.trainer.global_step * 5 / 3
 
 
-@pytest.mark.filterwarnings("ignore:The dirpath has changed")
 def test_options_override_those_of_the_checkpoint(folder):
     checkpoint = fit().trainer.checkpoint_callback.last_model_path
     cli = main(["test", f"--ckpt_path={checkpoint}", *QUICK, "--model.init_args.per_class=true"])

@@ -8,7 +8,6 @@ from seqkit.cli import main
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:(?s).*(add_instantiator|skip_none).*was deprecated:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:The dirpath has changed"),  # a test logs into a folder of its own
 ]
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 

@@ -74,7 +74,6 @@ def test_it_is_short():
     assert len([line for source in sources for line in source.splitlines() if line.strip()]) < 40
 
 
-@pytest.mark.filterwarnings("ignore:The dirpath has changed:UserWarning")
 @pytest.mark.filterwarnings("ignore:(?s).*(add_instantiator|skip_none).*was deprecated:DeprecationWarning")
 def test_it_trains_tests_and_predicts_from_the_command_line(folder, splits, capsys):
     config = yaml.safe_load((folder / "config.yaml").read_text())
