@@ -17,8 +17,9 @@ class Embedding(nn.Module):
         num_embeddings: Number of ids.
         embedding_dim: D, number of features of a vector.
         dropout: Dropout probability of the features of a token.
-        word_dropout: Probability of replacing a token by the unknown one, id 0, in training, so that the vector of
-            unknown words is trained, too (Iyyer et al. 2015, https://aclanthology.org/P15-1162).
+        word_dropout: Probability of replacing a token by the unknown one in training, so that the vector of unknown
+            words is trained, too (Iyyer et al. 2015, https://aclanthology.org/P15-1162).
+        unknown_id: Id of the unknown token. By default a task takes that of the input's encoder.
 
     Attributes:
         input_size: ``num_embeddings``.
@@ -26,21 +27,30 @@ class Embedding(nn.Module):
         frozen: (``num_embeddings``,), True for vectors without gradient, or None; not in the state dict.
 
     Raises:
-        ValueError: ``dropout`` or ``word_dropout`` is not a probability.
+        ValueError: ``dropout`` or ``word_dropout`` is not a probability, or ``unknown_id`` is not one of the ids.
     """
 
     frozen: torch.Tensor | None
 
     def __init__(
-        self, num_embeddings: int, embedding_dim: int, *, dropout: float = 0.0, word_dropout: float = 0.0
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        *,
+        dropout: float = 0.0,
+        word_dropout: float = 0.0,
+        unknown_id: int | None = None,
     ) -> None:
         super().__init__()
+        if unknown_id is not None and not 0 <= unknown_id < num_embeddings:
+            raise ValueError(f"Embedding: unknown_id is {unknown_id}; give an id in [0, {num_embeddings})")
         check_probability("Embedding: word_dropout", word_dropout)
         self.input_size = num_embeddings
         self.output_size = embedding_dim
         self.weight = nn.Parameter(torch.empty(num_embeddings, embedding_dim))
         self.dropout = Dropout(dropout)
         self.word_dropout = word_dropout
+        self.unknown_id = unknown_id
         self.register_buffer("frozen", None, persistent=False)
         self.reset_parameters()
 
@@ -57,10 +67,21 @@ class Embedding(nn.Module):
         self.frozen = None if ids is None else ids.to(self.weight.device)
 
     def forward(self, ids: PackedSequence) -> PackedSequence:
-        """Map ids, data (N, ...), to vectors, data (N, ..., D)."""
+        """Map ids, data (N, ...), to vectors, data (N, ..., D).
+
+        Raises:
+            ValueError: There is word dropout, but no unknown id.
+        """
         values = ids.data
         if self.training and self.word_dropout:
-            values = values * (torch.rand(values.shape, device=values.device) >= self.word_dropout)
+            if self.unknown_id is None:
+                raise ValueError(
+                    f"Embedding: word_dropout={self.word_dropout} needs the id that replaces tokens; "
+                    f"give unknown_id"
+                )
+            # Not in the default type: a half type has too few different numbers.
+            drawn = torch.rand(values.shape, device=values.device, dtype=torch.float32)
+            values = values.masked_fill(drawn < self.word_dropout, self.unknown_id)
         vectors = F.embedding(values, self.weight)
         if self.frozen is not None:
             # requires_grad=False would exclude all vectors, and DDP needs a gradient of every parameter.

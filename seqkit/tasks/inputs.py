@@ -6,7 +6,8 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from seqkit import packed
-from seqkit.nn import Downsample, Dropout, Upsample
+from seqkit.data.encoders import input_encoder
+from seqkit.nn import Downsample, Dropout, Embedding, Upsample
 from seqkit.nn.pooling import State
 from seqkit.tasks.module import OptimizerOptions, Part
 
@@ -117,6 +118,7 @@ def build_encoder(
         part = parts.get(column, embedding if entry["kind"] == "ids" else None)
         if part is not None:
             modules.append(part(entry["size"]))
+            set_unknown_id(modules[-1], inputs, column)
             input_size += cast(int, modules[-1].output_size)
         elif entry["kind"] == "features":
             modules.append(nn.Identity())
@@ -139,6 +141,24 @@ def build_encoder(
             f"later steps; set bidirectional=False, or causal=False"
         )
     return EncoderParts(sides, modules, built, Dropout(dropout))
+
+
+def set_unknown_id(embedding: nn.Module, inputs: dict[str, Any], column: str) -> None:
+    """Let the word dropout of an input's embedding replace tokens by the encoder's unknown one.
+
+    Raises:
+        ValueError: The encoder has none.
+    """
+    for module in embedding.modules():
+        if isinstance(module, Embedding) and module.word_dropout and module.unknown_id is None:
+            encoder = input_encoder({"inputs": inputs}, column)
+            module.unknown_id = encoder.unknown_id
+            if module.unknown_id is None:
+                raise ValueError(
+                    f"the embedding of input {column!r} has word_dropout={module.word_dropout}, but "
+                    f"{type(encoder).__name__} has no unknown token to replace others by; set word_dropout=0, or "
+                    f"give the embedding an unknown_id that no token has"
+                )
 
 
 def check_output_size(encoder: nn.Module) -> None:

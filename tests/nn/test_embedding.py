@@ -63,16 +63,27 @@ def test_representation_shows_the_sizes() -> None:
 
 
 def test_word_dropout_replaces_words_in_training_only() -> None:
-    embedding = Embedding(5, 7, word_dropout=0.3)
-    ids = pack(torch.tensor([1, 2, 3, 4] * 500), [1200, 800])
+    embedding = Embedding(5, 7, word_dropout=0.3, unknown_id=3)
+    ids = pack(torch.tensor([1, 2, 0, 4] * 500), [1200, 800])
     torch.manual_seed(0)
     trained = embedding.train()(ids).data
-    unknown = (trained == embedding.weight[0]).all(1)
+    unknown = (trained == embedding.weight[3]).all(1)
     assert 0.25 < unknown.float().mean() < 0.35
     assert_close(trained[~unknown], embedding.weight[ids.data][~unknown], rtol=0, atol=0)
     assert_close(embedding.eval()(ids).data, embedding.weight[ids.data], rtol=0, atol=0)
     with pytest.raises(ValueError, match=r"Embedding: word_dropout is 2; give a probability in \[0, 1\]"):
         Embedding(5, 7, word_dropout=2)
+
+
+def test_word_dropout_needs_an_unknown_id() -> None:
+    ids = pack(torch.tensor([1, 2, 0]), [3])
+    embedding = Embedding(5, 7, word_dropout=0.3)
+    embedding.eval()(ids)
+    with pytest.raises(ValueError, match=r"word_dropout=0.3 needs the id that replaces tokens; give unknown_id"):
+        embedding.train()(ids)
+    for unknown in (-1, 5):
+        with pytest.raises(ValueError, match=rf"unknown_id is {unknown}; give an id in \[0, 5\)"):
+            Embedding(5, 7, unknown_id=unknown)
 
 
 def test_frozen_vectors_get_no_gradient() -> None:

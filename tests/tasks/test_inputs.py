@@ -8,13 +8,24 @@ from pathlib import Path
 
 import datasets
 import pytest
+import tokenizers
 import torch
 import yaml
 from torch import nn
 
-from seqkit import SequenceDataModule, Tagger, packed
+from seqkit import Classifier, LanguageModel, SequenceDataModule, Tagger, packed
 from seqkit.cli import main
-from seqkit.data import WordCharacters, Words, WordShapes
+from seqkit.data import (
+    Characters,
+    Encoder,
+    Ids,
+    ShapedWords,
+    TokenizerFile,
+    WordCharacters,
+    Words,
+    WordShapes,
+)
+from seqkit.data.encoders import input_encoder
 from seqkit.nn import LSTM, CharacterCNN, CharacterLSTM, Embedding
 
 ENCODER = partial(LSTM, hidden_size=8, bidirectional=True)
@@ -176,3 +187,41 @@ def test_a_checkpoint_alone_predicts_in_a_new_process(splits, tmp_path, monkeypa
     lines = [json.loads(line)["tags"] for line in Path("out.jsonl").read_text().splitlines()]
     mine = {row: tags for rows, columns in predictions for row, tags in zip(rows, columns["tags"], strict=True)}
     assert lines == [mine[row] for row in range(20)]
+
+
+VOCABULARY = {"a": 0, "b": 1, "?": 2, "<mask>": 3}
+UNKNOWN_IDS = {
+    "words": (Words(min_frequency=1), [["a", "b"]], 0),
+    "characters": (Characters(min_frequency=1), ["ab"], 0),
+    "shapes": (ShapedWords(min_frequency=1), [["a", "b"]], 0),
+    "unknown token": (tokenizers.models.WordLevel(VOCABULARY, unk_token="?"), ["a"], 2),
+    "unigram": (tokenizers.models.Unigram([("a", -1.0), ("b", -2.0), ("?", -3.0)], unk_id=2), ["a"], 2),
+    "mask": (tokenizers.models.BPE(VOCABULARY, []), ["a"], 3),
+    "neither": (tokenizers.models.BPE({"a": 0, "b": 1}, []), ["a"], None),
+    "ids": (Ids(), [[0, 1, 4]], None),
+}
+
+
+@pytest.mark.parametrize("kind", UNKNOWN_IDS)
+def test_word_dropout_takes_the_unknown_id_of_the_encoder(kind):
+    encoder, values, expected = UNKNOWN_IDS[kind]
+    if not isinstance(encoder, Encoder):
+        encoder = TokenizerFile(tokenizer=tokenizers.Tokenizer(encoder).to_str())
+    rows = datasets.Dataset.from_dict({"x": values * 9, "y": ["u", "v", "u"] * (3 * len(values))})
+    spec = SequenceDataModule(rows, inputs={"x": encoder}, targets="y").spec
+    assert input_encoder(spec, "x").unknown_id == expected
+    dropping = partial(Embedding, embedding_dim=2, word_dropout=0.5)
+    alone = {"inputs": spec["inputs"], "targets": {}}
+    tasks = (
+        lambda embedding: Classifier(spec, encoder=partial(LSTM, hidden_size=2), embedding=embedding),
+        lambda embedding: LanguageModel(alone, encoder=partial(LSTM, hidden_size=2), embedding=embedding),
+    )
+    for build in tasks:
+        assert build(partial(Embedding, embedding_dim=2)).embeddings[0].unknown_id is None
+        assert build(partial(dropping, unknown_id=1)).embeddings[0].unknown_id == 1
+        if expected is not None:
+            assert build(dropping).embeddings[0].unknown_id == expected
+            continue
+        message = rf"input 'x' has word_dropout=0.5, but {type(encoder).__name__} has no unknown token"
+        with pytest.raises(ValueError, match=message):
+            build(dropping)

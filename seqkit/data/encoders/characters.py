@@ -86,6 +86,7 @@ class WordCharacters(Encoder):
     """
 
     kind = "nested"
+    unknown_id = 0
     item_feature = datasets.List(datasets.Value("int32"))
 
     def __init__(self, min_frequency: int = 2, vocabulary: str | None = None, column: str | None = None) -> None:

@@ -31,6 +31,7 @@ class ShapedWords(Encoder):
     """
 
     kind = "ids"
+    unknown_id = 0
     item_feature = datasets.Value("int32")
 
     def __init__(

@@ -1,5 +1,6 @@
 """Ids of trained tokenizers, and the tokenizers that keep the vocabularies of other encoders."""
 
+import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -52,6 +53,16 @@ class TokenizerEncoder(Encoder):
     def size(self) -> int:
         """The largest id + 1; ids may have gaps."""
         return 1 + max(self.model.get_vocab().values(), default=-1)
+
+    @cached_property
+    def unknown_id(self) -> int | None:  # type: ignore[override]
+        """The id of the tokenizer's unknown token, or else of its mask token; None if it has neither."""
+        model = json.loads(self.model.to_str())["model"]
+        if model.get("unk_id") is not None:
+            return int(model["unk_id"])
+        tokens = (model.get("unk_token"), "[MASK]", "<mask>")
+        ids = [self.model.token_to_id(token) for token in tokens if token]
+        return next((number for number in ids if number is not None), None)
 
 
 class TokenizerFile(TokenizerEncoder):

@@ -71,11 +71,5 @@ def _continue_rows(
 def _excluded_ids(model: "LanguageModel", *, may_end: bool) -> Tensor:
     """Return the ids that have no text: the unknown token and, unless rows may end, the boundary."""
     excluded = [] if may_end else [model.boundary]
-    tokenizer = getattr(model.vocabulary, "model", None)
-    unknown = None if tokenizer is None else tokenizer.token_to_id(_unknown_token(tokenizer.model))
+    unknown = model.vocabulary.unknown_id
     return torch.tensor(excluded if unknown is None else [*excluded, unknown], device=model.device).long()
-
-
-def _unknown_token(model: Any) -> str:
-    """The unknown token of a model of the `tokenizers` library; empty if it has none."""
-    return getattr(model, "unk_token", None) or ""

@@ -17,6 +17,7 @@ from seqkit.data.encoders import Encoder, input_encoder
 from seqkit.losses import Values, unit_values
 from seqkit.metrics import PositionReport, ReportMetric, TokenReport, language_metrics
 from seqkit.nn import EmbeddingDropout, LockedDropout, OutputSoftmax, Softmax, map_state
+from seqkit.tasks.inputs import set_unknown_id
 from seqkit.tasks.language_model import generation, scoring
 from seqkit.tasks.language_model.encoders import State, check_takes_state, checked_encoder, first_sequences
 from seqkit.tasks.language_model.scoring import add_boundaries
@@ -95,6 +96,7 @@ class LanguageModel(SequenceModule):
         self.boundary = int(self.entry["size"])
         size = self.boundary + 1
         self.embeddings = nn.ModuleList([embedding(size)])
+        set_unknown_id(self.embeddings[0], spec["inputs"], self.column)
         features = cast(int, self.embeddings[0].output_size)
         self.encoder = checked_encoder(encoder(features))
         self.backward_encoder = checked_encoder(encoder(features)) if bidirectional else None
