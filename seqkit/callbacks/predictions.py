@@ -23,8 +23,8 @@ _CONLL = (".conll", ".conllu")
 class PredictionWriter(Callback):
     """Write what ``predict_step`` returns, sorted by dataset row, as JSON lines, parquet or CoNLL.
 
-    A CoNLL file (``.conll``, ``.conllu``) is the file that was read with the predicted column added, or replaced in
-    CoNLL-U; see :meth:`seqkit.data.CoNLL.write`.
+    A CoNLL file (``.conll``, ``.conllu``) is the file that was read with the predicted column of each target added,
+    in their order, or replaced in CoNLL-U; see :meth:`seqkit.data.CoNLL.write`.
 
     Each rank appends its batches to a temporary file in a folder that only this run uses. At the end the first rank
     sorts all rows and renames the result, so a file of the given name is always complete, even if two runs write
@@ -50,7 +50,8 @@ class PredictionWriter(Callback):
         """Create the folder of the temporary files.
 
         Raises:
-            ValueError: The format is CoNLL, but the data's source is not; or the file is one that the source reads.
+            ValueError: The format is CoNLL, but the data's source is not, or a target is not one label per token;
+                or the file is one that the source reads.
             OSError: The file cannot be written there.
         """
         source = getattr(trainer.datamodule, "source", None)  # type: ignore[attr-defined]
@@ -59,6 +60,19 @@ class PredictionWriter(Callback):
                 f"PredictionWriter got path={str(self.path)!r}, but the data's source is {type(source).__name__}, "
                 f"not CoNLL; let it end in .jsonl, .json or .parquet"
             )
+        if self.path.suffix in _CONLL:
+            targets = trainer.datamodule.spec["targets"]  # type: ignore[attr-defined]
+            others = [
+                f"target {column!r} is a {target['kind']} per {target['per']}"
+                for column, target in targets.items()
+                if (target["kind"], target["per"]) != ("class", "token")
+            ]
+            if others or not targets:
+                reason = others[0] if others else "the data has no target"
+                raise ValueError(
+                    f"PredictionWriter got path={str(self.path)!r}, but {reason}, "
+                    f"and a CoNLL file has one label for each token; let it end in .jsonl, .json or .parquet"
+                )
         check_not_read(self.path, source)
         self._parts = _on_first_rank(trainer, lambda: private_folder(self.path))
 
@@ -101,9 +115,9 @@ class PredictionWriter(Callback):
 
     def _write(self, lines: list[dict[str, Any]], path: Path, datamodule: Any) -> None:
         if self.path.suffix in _CONLL:
-            column = next(iter(datamodule.spec["targets"]))
-            predicted = {line["row"]: line[column] for line in lines}
-            datamodule.source.write(path, datamodule.predict_split, column, predicted)
+            columns = list(datamodule.spec["targets"])
+            predicted = {line["row"]: list(zip(*map(line.get, columns), strict=True)) for line in lines}
+            datamodule.source.write(path, datamodule.predict_split, columns, predicted)
         elif self.path.suffix == ".parquet":
             pq.write_table(pa.Table.from_pylist(lines), path)
         else:

@@ -1,12 +1,13 @@
 import errno
 import json
 from functools import partial
+from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
 import torch
 
-from seqkit import Regressor, SequenceDataModule, Tagger
+from seqkit import MultiTask, Regressor, SequenceDataModule, Tagger
 from seqkit.callbacks import PredictionWriter
 from seqkit.data import CoNLL, Files
 from seqkit.nn import LSTM, Embedding
@@ -151,6 +152,53 @@ def test_a_conll_file_is_copied_with_the_predicted_column(name, text, trainer, t
             f"then\tO\t{best}\n!\tO\t{best}"
         )
     assert out.read_bytes() == expected.encode()
+
+
+@pytest.mark.parametrize("name", ["data.conllu", "data.conll"])
+def test_a_conll_file_gets_a_column_for_each_target(name, trainer, tmp_path):
+    text = "1\tde\tde\tADP\tx\t_\t0\troot\t_\t_\n2\tle\tle\tDET\ty\t_\t1\tdet\t_\t_\n\n"
+    columns = ["form", "upos", "xpos"]
+    if name == "data.conll":
+        text = "de ADP x\nle DET y\n\n"
+    (tmp_path / name).write_text(text)
+    source = CoNLL(*[str(tmp_path / name)] * 3, **({"columns": columns} if name == "data.conll" else {}))
+    data = SequenceDataModule(source, inputs="form", targets=["xpos", "upos"], max_tokens=4)
+    model = MultiTask(
+        data.spec, encoder=partial(LSTM, hidden_size=4), embedding=partial(Embedding, embedding_dim=4)
+    )
+    with torch.no_grad():
+        for head in model.heads.values():
+            head.head.weight.zero_()
+            head.head.bias.copy_(torch.arange(2.0))  # every token gets the last name
+    out = tmp_path / "out.conll"
+    trainer(callbacks=[PredictionWriter(str(out))]).predict(model, data)
+    expected = text.replace("ADP", "DET").replace("\tx\t", "\ty\t")
+    if name == "data.conll":
+        expected = "de ADP x y DET\nle DET y y DET\n\n"
+    assert out.read_text() == expected
+    if name == "data.conllu":
+        with pytest.raises(
+            ValueError, match=r"predictions of \['tag'\], but .*data.conllu has the columns id form"
+        ):
+            source.write(out, "test", ["tag"], {})
+
+
+def test_conll_has_one_label_for_each_token(splits, trainer, tmp_path):
+    rows = "".join(f"w{i} t{i % 2}\n\n" for i in range(9))
+    (tmp_path / "data.conll").write_text(rows)
+    source = CoNLL(*[str(tmp_path / "data.conll")] * 3, columns=["form", "tag"])
+    spec = SequenceDataModule(splits, inputs="words", targets=["tags", "flags"], max_tokens=4).spec
+    data = SequenceDataModule(source, inputs="form", targets="tag", max_tokens=4)
+    data.spec["targets"]["flags"] = spec["targets"]["flags"]
+    writer = PredictionWriter(str(tmp_path / "out.conll"))
+    run = SimpleNamespace(datamodule=data)
+    with pytest.raises(
+        ValueError, match=r"target 'flags' is a multilabel per token, and a CoNLL file has one label"
+    ):
+        writer.on_predict_start(run, None)
+    data.spec["targets"].clear()
+    with pytest.raises(ValueError, match=r"out.conll', but the data has no target, and a CoNLL file has one label"):
+        writer.on_predict_start(run, None)
 
 
 def test_conll_needs_a_conll_file(splits, trainer, tmp_path):

@@ -74,25 +74,40 @@ class CoNLL(Source):
             splits[split] = parse_cached(read_conll, [path], options, features, split)
         return datasets.DatasetDict(splits)
 
-    def write(self, path: str | Path, split: str, column: str, predictions: Mapping[int, Sequence[str]]) -> None:
+    def write(
+        self,
+        path: str | Path,
+        split: str,
+        column: str | Sequence[str],
+        predictions: Mapping[int, Sequence[str | Sequence[str]]],
+    ) -> None:
         """Copy a split's file with predictions; comments, ids and all other columns stay byte for byte the same.
 
-        In CoNLL-U files the column is replaced; in plain files a column is added on the right.
+        In CoNLL-U files the predicted columns are replaced; in plain files they are added on the right.
 
         Args:
             path: The file to write, uncompressed.
             split: The split whose file is copied.
-            column: The predicted column.
-            predictions: One value per token, by row of the split. Tokens of other rows get ``_``.
+            column: The predicted column, or several.
+            predictions: By row of the split, one value per token, or a sequence of one value per column. Tokens of
+                other rows get ``_``.
 
         Raises:
-            ValueError: If a sentence has another number of tokens than predictions.
+            ValueError: If a sentence has another number of tokens than predictions, or if a column is none of
+                CoNLL-U.
         """
         source = self.paths[split]
         conllu = is_conllu(source)
         known = list(self.columns or CONLLU_COLUMNS)
-        replace = known.index(column) if conllu else None
-        write_conll(source, path, predictions, comment="#" if conllu else self.comment, replace=replace)
+        columns = [column] if isinstance(column, str) else list(column)
+        if conllu and not set(columns) <= set(known):
+            raise ValueError(f"predictions of {columns}, but {source} has the columns {' '.join(known)}")
+        places = [known.index(name) for name in columns] if conllu else [None] * len(columns)
+        values = {
+            row: [(value,) if isinstance(value, str) else value for value in tokens]
+            for row, tokens in predictions.items()
+        }
+        write_conll(source, path, values, comment="#" if conllu else self.comment, places=places)
 
 
 def is_conllu(path: str | Path) -> bool:
