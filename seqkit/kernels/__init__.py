@@ -4,7 +4,8 @@
 - ``closed_form``: the backward in closed form, in torch operations, for any device and any dtype.
 - ``reference``: the plain loop under autograd; slow, supports everything.
 
-`torch.compile` keeps a layer in its graph, as one operator. Second derivatives use ``reference``.
+`torch.compile` keeps a layer in its graph, as one operator. The transforms of `torch.func` and batched backwards
+work with all implementations; second derivatives and forward-mode differentiation use ``reference``.
 
 The same input gives the same bits in every run with the same number of threads. With another number of threads,
 both sweeps of ``native`` still give the same bits; the large products after them are torch's, which may add in
@@ -12,16 +13,18 @@ another order.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from seqkit.kernels import compile_op, reference
-from seqkit.kernels.autograd import LayerFunction
-from seqkit.kernels.cells import NO_EXTRAS, Extras, Layer, Mode, is_projected, zeros
+from seqkit.kernels.autograd import LayerFunction, TransformedLayer
+from seqkit.kernels.cells import NO_EXTRAS, Call, Extras, Layer, Mode, is_projected, zeros
 from seqkit.kernels.compiled import load_library
 from seqkit.kernels.dispatch import SWEEPS, Backend, available, choose
 from seqkit.packed import PackedLayout
+from seqkit.upstream.torch import forward_mode_active, transforms_active
 
 __all__ = ["Backend", "Extras", "Mode", "available", "choose", "layer", "load_library"]
 
@@ -66,10 +69,10 @@ def layer(
             state = zeros(mode, layout, weights)
         called = Layer(mode, layout, state, weights, extras)
         backend = choose(data.device, dtype, projected=is_projected(mode, weights), forced=backend)
-        if backend == "reference":
+        if backend == "reference" or forward_mode_active():
             return reference.layer(called, data)
         keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (data, *called.tensors))
-        outputs: tuple[Tensor, ...] = LayerFunction.apply(  # type: ignore[no-untyped-call]
-            SWEEPS[backend], mode, layout, keep, data, *called.tensors
-        )
-        return outputs[0], outputs[1:]
+        call = Call(SWEEPS[backend], mode, layout, keep)
+        function: Any = TransformedLayer if transforms_active() else LayerFunction
+        outputs: tuple[Tensor, ...] = function.apply(call, data, *called.tensors)
+        return outputs[0], outputs[1 : call.num_outputs]

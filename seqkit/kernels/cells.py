@@ -8,7 +8,7 @@ n, n), 1 in an RNN.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Protocol, Self
 
 from torch import Tensor
 
@@ -102,6 +102,49 @@ class Gradients(NamedTuple):
     hidden_gain: Tensor | None = None  # these as in Extras
     cell_gain: Tensor | None = None
     cell_bias: Tensor | None = None
+
+
+class Sweeps(Protocol):
+    """The two functions of an implementation, documented in `seqkit.kernels.closed_form`."""
+
+    def forward(
+        self, layer: Layer, data: Tensor, *, keep: bool
+    ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Run all time steps in their order."""
+
+    def backward(
+        self, layer: Layer, output: Tensor, saved: Sequence[Tensor], gradients: Sequence[Tensor]
+    ) -> Gradients:
+        """Run all time steps in the opposite order."""
+
+
+@dataclass(slots=True)
+class Call:
+    """The arguments of a layer that are no tensors.
+
+    Attributes:
+        sweeps: The implementation.
+        mode: The cell.
+        layout: Where the tokens are.
+        keep: Whether a backward may follow.
+        overwritten: Whether a backward has overwritten what the forward sweep saved for it. All transforms of
+            `torch.func` around one call share these tensors, and therefore this object.
+    """
+
+    sweeps: Sweeps
+    mode: Mode
+    layout: PackedLayout
+    keep: bool
+    overwritten: bool = False
+
+    @property
+    def num_outputs(self) -> int:
+        """The number of outputs and final states, which come before the saved tensors."""
+        return 1 + STATES[self.mode]
+
+    def layer(self, tensors: Sequence[Tensor | None]) -> Layer:
+        """Build the layer from its tensors."""
+        return Layer.from_tensors(self.mode, self.layout, tensors)
 
 
 def num_directions(weights: Sequence[Tensor]) -> int:

@@ -22,6 +22,7 @@ from seqkit.kernels.cells import (
     Extras,
     Layer,
     Mode,
+    Sweeps,
     is_projected,
     shape,
     zeros,
@@ -214,6 +215,6 @@ def _layer(
     return Layer(kind, layout, state or zeros(kind, layout, weights), weights, _extras(extras, names))
 
 
-def _sweeps(backend: str | None, layer: Layer) -> autograd.Sweeps:
+def _sweeps(backend: str | None, layer: Layer) -> Sweeps:
     first, projected = layer.weights[0], is_projected(layer.mode, layer.weights)
     return SWEEPS[choose(first.device, first.dtype, projected=projected, forced=cast(Backend | None, backend))]

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 
 from seqkit.kernels import closed_form, native
-from seqkit.kernels.autograd import Sweeps
+from seqkit.kernels.cells import Sweeps
 from seqkit.kernels.compiled import load_library
 
 Backend = Literal["native", "closed_form", "reference"]

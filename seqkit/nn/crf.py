@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import PackedSequence
 from seqkit.kernels import crf as kernels
 from seqkit.labels import Allowed
 from seqkit.packed import PackedLayout
-from seqkit.upstream.torch import assert_async
+from seqkit.upstream.torch import assert_async, transforms_active
 
 _IMPOSSIBLE = -1e30  # far below any score, but finite, and so are sums of it
 _NOT_AGAIN = "CRF: the closed-form gradient is not differentiable again; leave out create_graph"
@@ -21,10 +21,10 @@ class CRF(nn.Module):
 
     All recursions run over the steps of the PackedSequence, without mask or padding, and compute in float64
     (float32 on devices without it). They sum exponentials that are normalised at each step. If the range of the
-    scores could make these underflow, they sum logarithms, which is slower. On an accelerator they always sum
-    logarithms, and the host does not wait: tags that are out of range or not allowed are an error of the device, as
-    in losses of torch. The gradient is computed in closed form from the marginals and cannot be differentiated
-    again.
+    scores could make these underflow, and under `torch.func`, they sum logarithms, which is slower. On an
+    accelerator they always sum logarithms, and the host does not wait: tags that are out of range or not allowed
+    are an error of the device, as in losses of torch. The gradient is computed in closed form from the marginals
+    and cannot be differentiated again.
 
     A token with an unknown tag may have ``ignore_index``. The likelihood is then that of the known tags, summed
     over all tags of the other tokens (Tsuboi et al. 2008, https://aclanthology.org/C08-1113).
@@ -223,7 +223,7 @@ class CRF(nn.Module):
     def _log_partition(self, value: Tensor, layout: PackedLayout) -> Tensor:
         """Compute the log of the sum over all paths (B,), longest first."""
         start, transitions, end = self._restricted(value.dtype)
-        is_narrow = self._mixing is not None and value.device.type == "cpu"
+        is_narrow = self._mixing is not None and value.device.type == "cpu" and not transforms_active()
         if self._mixing is not None and is_narrow:
             with torch.no_grad():
                 # Within `mixing` steps, forwards and backwards, every tag reaches all others. Therefore the ratio
@@ -239,6 +239,8 @@ class CRF(nn.Module):
         """Compute the log of the sum over all paths (B, ...), longest first, of scores (N, ..., C) of any range."""
         # With -inf, differences of scores would be nan; paths with this score instead have no effect on the sum.
         finite = (scores.clamp(min=_IMPOSSIBLE) for scores in self._restricted(value.dtype))
+        if transforms_active():
+            return kernels.log_forward(value, layout, *finite)[1]
         return cast(Tensor, _LogSpacePartition.apply(value, *finite, layout))  # type: ignore[no-untyped-call]
 
     def _check(self, scores: PackedSequence) -> None:
@@ -279,8 +281,8 @@ class _LogPartition(torch.autograd.Function):
         layout = ctx.layout.on(potentials.device)
         marginals, after = kernels.backward(potentials, layout, transitions, end, states)
         weights = gradient[layout.ranks][:, None]
-        marginals *= weights
-        expected = (states.T @ after.mul_(weights)).mul_(transitions)
+        marginals = marginals * weights  # a batched backward has more weights
+        expected = (states.T @ (after * weights)) * transitions
         firsts, lasts = marginals[: layout.num_sequences], marginals[layout.last]
         return marginals, firsts.sum(0), expected, lasts.sum(0), None
 

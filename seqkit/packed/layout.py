@@ -2,7 +2,7 @@
 
 import weakref
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Self
 
@@ -12,10 +12,11 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from seqkit.packed.transfer import to_device
+from seqkit.upstream.torch import outside_transforms, transforms_active, without_transforms
 
 
 class _Index:
-    """A property that is computed at its first use, as a tensor that autograd can save.
+    """A property that is computed at its first use, as a tensor that autograd can save and no transform owns.
 
     `functools.cached_property` has a lock in Python 3.11, which `torch.compile` cannot trace.
     """
@@ -27,7 +28,7 @@ class _Index:
     def __get__(self, layout: "PackedLayout", owner: "type[PackedLayout] | None" = None) -> Tensor:
         if torch.compiler.is_compiling():
             return self.compute(layout)
-        with torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext():
+        with torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext(), _kept():
             found = self.compute(layout)
         vars(layout)[self.compute.__name__] = found  # the next access reads this instead of calling __get__
         return found
@@ -57,10 +58,13 @@ class PackedLayout:
     def __init__(
         self, batch_sizes: Tensor, num_tokens: int | None = None, device: torch.device | None = None
     ) -> None:
-        # A new tensor object: the cache of `of` must not keep its own key alive.
-        self.batch_sizes = batch_sizes.detach().contiguous()
-        self.device = self.batch_sizes.device if device is None else device
-        self.num_tokens = int(self.batch_sizes.sum()) if num_tokens is None else num_tokens
+        if not torch.compiler.is_compiling():
+            batch_sizes = without_transforms(batch_sizes)
+        with _kept():
+            # A new tensor object: the cache of `of` must not keep its own key alive.
+            self.batch_sizes = batch_sizes.detach().contiguous()
+            self.device = self.batch_sizes.device if device is None else device
+            self.num_tokens = int(self.batch_sizes.sum()) if num_tokens is None else num_tokens
         self._elsewhere: dict[torch.device, Self] = {}
 
     @classmethod
@@ -189,6 +193,13 @@ class PackedLayout:
 
 
 _layouts: dict[int, tuple[weakref.ref[Tensor], PackedLayout]] = {}  # by the id of `batch_sizes`, while that lives
+
+
+def _kept() -> AbstractContextManager[None]:
+    """Create tensors that outlive a transform of `torch.func` in which they are first needed."""
+    if torch.compiler.is_compiling() or not transforms_active():
+        return nullcontext()
+    return outside_transforms()
 
 
 # Collation calls these for each batch. They use numpy, whose calls cost a third of torch's.

@@ -1,7 +1,8 @@
 """Undocumented parts of torch."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Self
 
 import torch
@@ -40,6 +41,22 @@ def assert_async(condition: Tensor, message: str) -> None:
             raise RuntimeError(message) from None
 
 
+def batched_backward(function: Callable[..., tuple[Tensor, ...]], tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Call ``function(*tensors)`` in a backward, under `torch.vmap` if that backward is batched.
+
+    ``torch.autograd.grad(is_grads_batched=True)`` and `torch.autograd.functional` batch by an older mechanism than
+    `torch.vmap`, which does not know the batching rule of an autograd function. Checked with torch 2.13.
+    """
+    is_batched = [torch._C._functorch.is_legacy_batchedtensor(t) for t in tensors]
+    if not any(is_batched):
+        return function(*tensors)
+    level = torch._C._vmapmode_increment_nesting() - 1  # there is no function that only returns it
+    torch._C._vmapmode_decrement_nesting()
+    plain = [torch._remove_batch_dim(t, level, 1, 0) if b else t for t, b in zip(tensors, is_batched, strict=True)]
+    found = torch.vmap(function, in_dims=tuple(0 if b else None for b in is_batched))(*plain)
+    return tuple(torch._add_batch_dim(f, 0, level) for f in found)
+
+
 def change_class(module: nn.Module, cls: type[nn.Module]) -> None:
     """Replace the class of a module in place, which keeps its identity, parameters and hooks.
 
@@ -47,6 +64,15 @@ def change_class(module: nn.Module, cls: type[nn.Module]) -> None:
     must keep the same attributes. Checked with torch 2.13.
     """
     module.__class__ = cls
+
+
+def forward_mode_active() -> bool:
+    """Whether forward-mode differentiation is going on, of `torch.autograd.forward_ad` or `torch.func`.
+
+    Torch documents no way to ask. Checked with torch 2.13.
+    """
+    level: int = torch.autograd.forward_ad._current_level
+    return level >= 0
 
 
 def layer_norm_backward(
@@ -71,6 +97,15 @@ def layer_norm_with_statistics(
     torch 2.13.
     """
     return torch.native_layer_norm(values, [len(gain)], gain, bias, epsilon)
+
+
+def outside_transforms() -> AbstractContextManager[None]:
+    """Switch the transforms of `torch.func` off: a tensor that is kept must not belong to one of them.
+
+    Torch documents no way to leave them. Checked with torch 2.13.
+    """
+    guard: AbstractContextManager[None] = torch._C._DisableFuncTorch()
+    return guard
 
 
 def relu_backward(gradient: Tensor, value: Tensor, out: Tensor) -> Tensor:
@@ -118,6 +153,38 @@ def tanh_backward(gradient: Tensor, value: Tensor, out: Tensor) -> Tensor:
     """
     torch.ops.aten.tanh_backward.grad_input(gradient, value, grad_input=out)
     return out
+
+
+def transforms_active(*tensors: Tensor) -> bool:
+    """Whether a transform of `torch.func` is going on, or one of the tensors is of a transform or batched backward.
+
+    The function of `torch.func.vjp` runs a backward when the transform is over. Torch documents no way to ask.
+    Checked with torch 2.13.
+    """
+    if torch._C._are_functorch_transforms_active():
+        return True
+    functorch = torch._C._functorch
+    for t in tensors:  # noqa: SIM110 -- a generator takes twice the time, and every backward asks
+        if functorch.is_functorch_wrapped_tensor(t) or functorch.is_legacy_batchedtensor(t):
+            return True
+    return False
+
+
+def without_transforms(tensor: Tensor) -> Tensor:
+    """Return the tensor that a transform of `torch.func` follows.
+
+    In a transformed function every new tensor belongs to the transform, also one that is no function of its inputs.
+    Torch documents no way to get its memory. Checked with torch 2.13.
+
+    Raises:
+        ValueError: `torch.vmap` gives each copy a tensor of its own.
+    """
+    functorch = torch._C._functorch
+    while functorch.is_functorch_wrapped_tensor(tensor):
+        if functorch.is_batchedtensor(tensor):
+            raise ValueError("torch.vmap over batch sizes; all copies must share one layout of their sequences")
+        tensor = functorch.get_unwrapped(tensor)
+    return tensor
 
 
 def without_version_count(tensor: Tensor) -> Tensor:

@@ -10,14 +10,19 @@ import seqkit.nn
 from seqkit.upstream.torch import (
     KeepDtype,
     assert_async,
+    batched_backward,
     change_class,
+    forward_mode_active,
     layer_norm_backward,
     layer_norm_with_statistics,
+    outside_transforms,
     relu_backward,
     set_plateau_mode,
     sigmoid_backward,
     stock_forward,
     tanh_backward,
+    transforms_active,
+    without_transforms,
     without_version_count,
 )
 
@@ -130,3 +135,59 @@ def test_assert_async():
     assert_async(torch.tensor(True), "fine")
     with pytest.raises(RuntimeError, match="not so"):
         assert_async(torch.tensor(False), "not so")
+
+
+def test_forward_mode_active():
+    changed = CHANGED.format("forward_mode_active")
+    assert not forward_mode_active(), changed
+    with torch.autograd.forward_ad.dual_level():
+        assert forward_mode_active(), changed
+    torch.func.vjp(lambda x: pytest.fail(changed) if forward_mode_active() else x, torch.ones(1))
+    assert not forward_mode_active(), changed
+
+
+def test_transforms_active():
+    changed, seen = CHANGED.format("transforms_active"), []
+
+    def function(x):
+        assert transforms_active(), changed
+        seen.append(x)
+        return x.sum()
+
+    torch.func.grad(function)(torch.ones(1))
+    assert not transforms_active(torch.ones(1)), changed
+    assert transforms_active(torch.ones(1), *seen), changed
+
+
+def test_tensors_outside_of_transforms():
+    kept = []
+
+    def function(x):
+        new = torch.tensor([1, 2])
+        with outside_transforms():
+            kept.append(without_transforms(new) * 2)
+        return x.sum()
+
+    torch.func.grad(torch.func.grad(function))(torch.tensor(1.0))
+    assert kept[0].numpy().tolist() == [2, 4], CHANGED.format("without_transforms")
+
+
+def test_batched_backward():
+    class Twice(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return 2 * x
+
+        @staticmethod
+        def backward(ctx, gradient):
+            def double(g):
+                shapes.append(g.shape)
+                return (2 * g,)
+
+            return batched_backward(double, [gradient])[0]
+
+    shapes, x = [], torch.ones(3, requires_grad=True)
+    above = torch.arange(6.0).view(2, 3)
+    (found,) = torch.autograd.grad(Twice.apply(x), x, above, is_grads_batched=True)
+    assert torch.equal(found, 2 * above), CHANGED.format("batched_backward")
+    assert shapes == [(3,)], CHANGED.format("batched_backward")
