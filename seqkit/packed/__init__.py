@@ -18,7 +18,7 @@ from seqkit.packed.convert import from_padded, pack, to_padded, unpack
 from seqkit.packed.layout import PackedLayout
 from seqkit.packed.reduce import attend, first, last, max, mean, softmax, sum
 from seqkit.packed.structure import apply, cat, lengths, positions, reverse, sequences, shift
-from seqkit.packed.transfer import to_device, to_host
+from seqkit.packed.transfer import pins_memory, to_device, to_host
 
 __all__ = [
     "PackedLayout",
@@ -32,6 +32,7 @@ __all__ = [
     "max",
     "mean",
     "pack",
+    "pins_memory",
     "positions",
     "reverse",
     "sequences",

@@ -7,10 +7,18 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+_WITHOUT_PINNED = ("cpu", "meta", "mps")
+
+
+def pins_memory() -> bool:
+    """Whether this machine has an accelerator that copies faster, and without a wait, from pinned memory."""
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return accelerator is not None and accelerator.type not in _WITHOUT_PINNED
+
 
 def to_device(values: Tensor, device: torch.device) -> Tensor:
     """Move a tensor from the CPU without waiting: only a copy from pinned memory is asynchronous."""
-    if device.type in ("cpu", "meta", "mps") or values.device.type != "cpu":  # of these, none pins memory
+    if device.type in _WITHOUT_PINNED or values.device.type != "cpu":
         return values.to(device)
     return values.pin_memory().to(device, non_blocking=True)
 

@@ -308,10 +308,12 @@ class SequenceModule(RebuildableModule, ABC):
         return values
 
     def log_values(self, values: dict[str, Tensor], *, sync_dist: bool = False) -> None:
-        """Log values; the loss and the monitored metric also go to the progress bar."""
+        """Log values; the loss and the monitored metric also go to the progress bar, if there is one."""
         monitored = self.monitor[0].removeprefix("val_")
+        # Lightning reads what is meant for a bar after each step, also without one: the host waits for the device.
+        has_bar = self.trainer.progress_bar_callback is not None
         for name, value in values.items():
-            bar = name.partition("_")[2] in ("loss", monitored)
+            bar = has_bar and name.partition("_")[2] in ("loss", monitored)
             # Each value is already a mean per unit, so batches need no weight.
             self.log(name, value, prog_bar=bar, batch_size=1, sync_dist=sync_dist)
 

@@ -32,6 +32,7 @@ from seqkit.data.lightning.splits import load_splits, read_weights
 from seqkit.data.rows.packed_rows import RaggedRows
 from seqkit.data.sources import Source
 from seqkit.options import MAX_SEED, choice, flag, instance, integer, names, optional_integer
+from seqkit.packed import pins_memory
 from seqkit.upstream.lightning import add_callback, remove_callbacks
 
 
@@ -318,7 +319,7 @@ class SequenceDataModule(LightningDataModule):
         return ModuleStreamLoader(
             stream,
             num_workers=self.num_workers,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=pins_memory(),
             epoch=partial(current_epoch, self),
         )
 

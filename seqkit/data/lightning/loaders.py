@@ -13,6 +13,7 @@ from seqkit.data.batching.sampler import LengthBucketSampler
 from seqkit.data.continuous import BPTTSampler, ContinuousText
 from seqkit.data.rows.packed_rows import RaggedRows
 from seqkit.data.streaming.loader import StreamLoader
+from seqkit.packed import pins_memory
 
 
 class PlannedBatches(TorchDataset[Batch]):
@@ -114,7 +115,7 @@ def planned_loader(
         collate_fn=identity,
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=pins_memory(),
         generator=torch.Generator().manual_seed(seed),
     )
 
