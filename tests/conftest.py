@@ -35,6 +35,7 @@ def datasets_cache(tmp_path_factory):
     folder = tmp_path_factory.mktemp("datasets")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets.config, "HF_DATASETS_CACHE", folder)
+        patch.setenv("HF_DATASETS_CACHE", str(folder))  # for other processes
         yield folder
 
 

@@ -28,7 +28,7 @@ TORCH_ONLY = (
     *("files", "class_paths", "options"),
 )
 LIGHTNING_ALLOWED = ("data.lightning", "tasks", "callbacks", "cli", "upstream.lightning", "upstream.jsonargparse")
-LIGHT = ["torch", "numpy", "torchmetrics", "datasets", "pyarrow", "tokenizers", "fsspec", "pandas"]
+LIGHT = ["torch", "numpy", "torchmetrics", "datasets", "pyarrow", "tokenizers", "fsspec", "filelock", "pandas"]
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 
 

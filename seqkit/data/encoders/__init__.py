@@ -2,7 +2,7 @@
 
 from seqkit.data.encoders.base import IGNORE_INDEX, Encoder
 from seqkit.data.encoders.characters import Characters, WordCharacters
-from seqkit.data.encoders.encode import encode_dataset, encode_table
+from seqkit.data.encoders.encode import encode_dataset, encode_table, encoder_key
 from seqkit.data.encoders.label_sequences import LabelSequences
 from seqkit.data.encoders.labels import Labels, MultiLabels
 from seqkit.data.encoders.numbers import Features, Ids, Values
@@ -44,6 +44,7 @@ __all__ = [
     "encode_dataset",
     "encode_table",
     "encoder_classes",
+    "encoder_key",
     "input_encoder",
     "is_vector",
     "learn_spec",

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from datasets.fingerprint import Hasher
 
 from seqkit.class_paths import allow
+from seqkit.data.cache_files import rows_key
 from seqkit.data.code_key import code_key
 from seqkit.data.encoders.base import Encoder
 from seqkit.data.encoders.spec import Entry, build_encoder, source_columns
@@ -58,9 +59,9 @@ def encode_dataset(
             remove_columns=sources,
             features=datasets.Features(features),
             fn_kwargs={
-                "entries": entries,
+                "entries": json.dumps(entries),
                 "types": json.dumps(chosen.features.to_dict()),
-                "code": [encoder_key(build_encoder(entry)) for entry in entries.values()],
+                "key": [rows_key(chosen), *(encoder_key(build_encoder(entry)) for entry in entries.values())],
             },
             desc=f"encoding {split}",
         )
@@ -98,7 +99,7 @@ def encode_table(
     types = json.dumps(datasets.Features({column: known[column] for column in sources}).to_dict())
     rows = list(range(first_row, first_row + len(table)))
     try:
-        return _encode_rows(table.select(sources), rows, entries=entries, types=types)
+        return _encode_rows(table.select(sources), rows, entries=json.dumps(entries), types=types)
     except RowError as error:
         raise error.replace(split=split) from error
 
@@ -112,23 +113,24 @@ def _encode_rows(
     table: pa.Table,
     rows: list[int],
     *,
-    entries: dict[str, Entry],
+    entries: str,
     types: str,
-    code: Sequence[str] = (),  # noqa: ARG001
+    key: Sequence[str] = (),  # noqa: ARG001
 ) -> pa.Table:
     """Encode a table.
 
     Args:
         table: Some rows.
         rows: Their numbers, for errors.
-        entries: The entries of the spec.
+        entries: The entries of the spec, as JSON. `datasets` hashes the arguments to find a cached result; its hash
+            of a dict depends on which objects in it are the same object.
         types: The columns' `datasets` features, as JSON.
-        code: The keys of the encoders. `datasets` hashes all arguments to find a cached result, but of functions
-            and classes only the names.
+        key: The keys of the rows and the encoders; `datasets` hashes only the names of functions and classes.
     """
     features = datasets.Features.from_dict(json.loads(types))
+    parsed: dict[str, Entry] = json.loads(entries)
     columns: dict[str, pa.Array] = {}
-    for column, entry in entries.items():
+    for column, entry in parsed.items():
         source = entry.get("column", column)
         try:
             columns[column] = build_encoder(entry).encode_array(
@@ -136,10 +138,10 @@ def _encode_rows(
             )
         except RowError as error:
             raise error.replace(row=rows[error.row], column=source) from error
-    main, *others = entries
+    main, *others = parsed
     lengths = pc.list_value_length(columns[main]).to_numpy()
     for column in others:
-        if entries[column].get("per") != "token":
+        if parsed[column].get("per") != "token":
             continue
         own = pc.list_value_length(columns[column]).to_numpy()
         for row in np.flatnonzero(own != lengths)[:1]:

@@ -7,7 +7,6 @@ from typing import Any, Literal, NoReturn
 import torch
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 from lightning.pytorch import LightningDataModule
-from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
@@ -25,10 +24,11 @@ from seqkit.data.lightning.loaders import (
     PlannedLoader,
     move_batch,
     overfit_loader,
+    overfits,
     planned_loader,
 )
 from seqkit.data.lightning.resume import ResumedEpoch, current_epoch, start_training, training_state
-from seqkit.data.lightning.splits import load_splits, read_weights
+from seqkit.data.lightning.splits import load_splits, needed_splits, read_weights
 from seqkit.data.rows.packed_rows import RaggedRows
 from seqkit.data.sources import Source
 from seqkit.options import MAX_SEED, choice, flag, instance, integer, names, optional_integer
@@ -209,6 +209,16 @@ class SequenceDataModule(LightningDataModule):
                 rank_zero_info(f"{count} of {len(rows)} rows dropped: {reason}")
         return sampler
 
+    def prepare_data(self) -> None:
+        """Encode rows on disk for all ranks: Lightning calls this on one rank of each node, and the others wait.
+
+        Rows in memory are encoded in each process, and kept until the end of the stage.
+        """
+        trainer: Any = self.trainer
+        if trainer is not None and trainer.world_size > 1:
+            for split, with_targets in needed_splits(trainer, self.predict_split).items():
+                self._encoded.prepare(split, with_targets=with_targets)
+
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the loader of the training split, shuffled, from the position of a resumed run.
 
@@ -216,32 +226,23 @@ class SequenceDataModule(LightningDataModule):
             ValueError: The training split is a stream, and an option needs all rows at once.
         """
         self._train_loader = None
-        if self._encoded.is_stream("train"):
-            self._train_loader = self._stream_loader("train", training=True)
-        elif self._overfits():
-            return overfit_loader(
-                *self._plan("train", training=True, single_rank=True), self.num_workers, self.seed
-            )
-        else:
-            self._train_loader = planned_loader(*self._plan("train", training=True), self.num_workers, self.seed)
-        start_training(self._train_loader, current_epoch(self), self._resume_state)
-        return self._train_loader
+        loader = self._loader("train", training=True)
+        if not overfits(self.trainer):
+            self._train_loader = loader
+            start_training(loader, current_epoch(self), self._resume_state)
+        return loader
 
     def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
         """Return the loader of the validation split; an empty list if there is no such split."""
-        if "validation" not in self.splits:
-            return []
-        if self._overfits() and not self._encoded.is_stream("validation"):
-            return overfit_loader(*self._plan("validation", single_rank=True), self.num_workers, self.seed)
-        return self._evaluation_loader("validation")
+        return self._loader("validation") if "validation" in self.splits else []
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Return the loader of the test split."""
-        return self._evaluation_loader("test")
+        return self._loader("test")
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Return the loader of ``predict_split``, without targets."""
-        return self._evaluation_loader(self.predict_split, with_targets=False)
+        return self._loader(self.predict_split, with_targets=False)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:  # noqa: ARG002
         """Move a batch to a device."""
@@ -268,7 +269,9 @@ class SequenceDataModule(LightningDataModule):
         raise NotImplementedError(f"a checkpoint holds no {cls.__name__}; make one with spec=model.spec")
 
     def teardown(self, stage: str) -> None:
-        """Forget the state after the fit: the next fit starts from the beginning."""
+        """Forget the encoded rows, and after a fit the state: the next fit starts from the beginning."""
+        if "_encoded" in vars(self):
+            self._encoded.release()
         if stage == "fit":
             self._resume_state = None
             if self.trainer is not None:
@@ -286,10 +289,6 @@ class SequenceDataModule(LightningDataModule):
         learned = self.inputs or {}, self.targets or {}, self.unaligned, self.pool, self._spec
         return EncodedSplits(splits, sources, *learned)
 
-    def _overfits(self) -> bool:
-        trainer: Any = self.trainer
-        return trainer is not None and trainer.state.fn == TrainerFn.FITTING and trainer.overfit_batches > 0
-
     def _batch_options(self, *, training: bool) -> dict[str, Any]:
         """Return the arguments that samplers and streams share."""
         max_tokens = self.max_tokens
@@ -306,7 +305,16 @@ class SequenceDataModule(LightningDataModule):
             "cost": self.cost,
         }
 
-    def _stream_loader(self, split: str, *, training: bool, with_targets: bool = True) -> ModuleStreamLoader:
+    def _loader(
+        self, split: str, *, training: bool = False, with_targets: bool = True
+    ) -> PlannedLoader | ModuleStreamLoader:
+        if self._encoded.is_stream(split):
+            return self._stream_loader(split, training=training, with_targets=with_targets)
+        overfit = overfits(self.trainer)
+        plan = self._plan(split, training=training, with_targets=with_targets, single_rank=overfit)
+        return (overfit_loader if overfit else planned_loader)(*plan, self.num_workers, self.seed)
+
+    def _stream_loader(self, split: str, *, training: bool, with_targets: bool) -> ModuleStreamLoader:
         if training:
             whole = self.weights is not None or self.continuous is not None
             check_train_stream(whole or self.batch_multiple > 1 or self.longest_first, self.trainer)
@@ -316,23 +324,18 @@ class SequenceDataModule(LightningDataModule):
             **column_roles(self.spec, self.overlong, with_targets=with_targets),
             **self._batch_options(training=training),
         )
-        return ModuleStreamLoader(
+        loader = ModuleStreamLoader(
             stream,
             num_workers=self.num_workers,
             pin_memory=pins_memory(),
             epoch=partial(current_epoch, self),
         )
-
-    def _evaluation_loader(self, split: str, *, with_targets: bool = True) -> DataLoader[Batch]:
-        if not self._encoded.is_stream(split):
-            return planned_loader(*self._plan(split, with_targets=with_targets), self.num_workers, self.seed)
-        loader = self._stream_loader(split, training=False, with_targets=with_targets)
         if not with_targets:
             loader.require_one_process()
         return loader
 
     def _plan(
-        self, split: str, *, training: bool = False, with_targets: bool = True, single_rank: bool = False
+        self, split: str, *, training: bool, with_targets: bool, single_rank: bool
     ) -> tuple[RaggedRows | ContinuousText, LengthBucketSampler | BPTTSampler]:
         """Return a split's rows and their sampler, or its continuous text and the sampler of steps."""
         if self.continuous is None or not with_targets:

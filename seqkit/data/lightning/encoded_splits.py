@@ -15,6 +15,7 @@ from seqkit.data.encoders import (
     learn_spec,
     source_columns,
 )
+from seqkit.data.lightning.spec_cache import learn_spec_once
 from seqkit.data.rows.checks import SourceRows
 from seqkit.data.streaming.stream import PackedStream, first_rows
 from seqkit.options import near
@@ -51,6 +52,7 @@ class EncodedSplits:
         self.pool = pool
         if spec is not None:
             self.spec = spec
+        self._kept: dict[tuple[str, bool], tuple[Dataset, Dataset]] = {}
 
     @cached_property
     def spec(self) -> dict[str, Any]:
@@ -60,9 +62,10 @@ class EncodedSplits:
             ValueError: There is no training split to learn from, or a column is missing or has no known type.
         """
         train = self.split("train")
-        rows = first_rows(train, self.pool) if self.is_stream("train") else train
         with self.sources["train"].name_errors():
-            return learn_spec(rows, self.inputs, self.targets, self.unaligned)
+            if self.is_stream("train"):
+                return learn_spec(first_rows(train, self.pool), self.inputs, self.targets, self.unaligned)
+            return learn_spec_once(train, self.inputs, self.targets, self.unaligned)
 
     def split(self, split: str) -> Any:
         """Return the rows of a split, as the source gives them.
@@ -82,15 +85,29 @@ class EncodedSplits:
         return isinstance(self.splits.get(split), IterableDataset)
 
     def rows(self, split: str, *, with_targets: bool = True) -> Dataset:
-        """Return the encoded rows of a split.
+        """Return the encoded rows of a split; they are kept until `release`.
 
         Args:
             split: The name of the split.
             with_targets: Whether to encode the targets, too.
         """
-        rows, spec = self.split(split), self.spec
-        with self.sources[split].name_errors():
-            return encode_dataset(rows, spec, split, with_targets=with_targets)
+        rows: Dataset = self.split(split)
+        source, encoded = self._kept.get((split, with_targets), (None, None))
+        if encoded is None or source is not rows:
+            spec = self.spec
+            with self.sources[split].name_errors():
+                encoded = encode_dataset(rows, spec, split, with_targets=with_targets)
+            self._kept[split, with_targets] = rows, encoded
+        return encoded
+
+    def prepare(self, split: str, *, with_targets: bool = True) -> None:
+        """Encode a split if its rows are on disk, so that other processes read the encoded rows there."""
+        if not self.is_stream(split) and split in self.splits and self.splits[split].cache_files:
+            self.rows(split, with_targets=with_targets)
+
+    def release(self) -> None:
+        """Forget the encoded rows."""
+        self._kept.clear()
 
     def stream(self, split: str, *, with_targets: bool, **options: Any) -> PackedStream:
         """Return a split that is a stream as a stream of encoded rows.

@@ -4,6 +4,8 @@ from typing import Any
 
 import torch
 from lightning.fabric.utilities import move_data_to_device
+from lightning.pytorch import Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils.data import DataLoader, SequentialSampler
 from torch.utils.data import Dataset as TorchDataset
@@ -118,6 +120,12 @@ def planned_loader(
         pin_memory=pins_memory(),
         generator=torch.Generator().manual_seed(seed),
     )
+
+
+def overfits(trainer: Trainer | None) -> bool:
+    """Whether a trainer is fitting with ``overfit_batches``."""
+    given: Any = trainer
+    return given is not None and given.state.fn == TrainerFn.FITTING and given.overfit_batches > 0
 
 
 def overfit_loader(

@@ -1,4 +1,4 @@
-"""The splits of a source, with those that are held out, and the weights of rows."""
+"""The splits of a source, with those that are held out; the splits of a stage; the weights of rows."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
+from lightning.pytorch import Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 
 from seqkit.data.rows.checks import SourceRows, check_columns
 from seqkit.data.sources import Source, to_streams
@@ -98,6 +100,20 @@ def _is_dataset(rows: Any) -> bool:
 
 def _place(rows: Any) -> str:
     return " of the stream" if isinstance(rows, IterableDataset) else ""
+
+
+def needed_splits(trainer: Trainer, predict_split: str) -> dict[str, bool]:
+    """Return the splits that a trainer is about to read, and whether it reads their targets."""
+    limits: Any = trainer
+    match trainer.state.fn:
+        case TrainerFn.FITTING:
+            needed = {"train": limits.limit_train_batches, "validation": limits.limit_val_batches}
+            return dict.fromkeys([split for split, limit in needed.items() if limit], True)
+        case TrainerFn.PREDICTING:
+            return {predict_split: False}
+        case TrainerFn.TESTING:
+            return {"test": True}
+    return {"validation": True}
 
 
 def read_weights(train: Dataset, column: str) -> npt.NDArray[Any]:

@@ -8,11 +8,12 @@ import numpy as np
 import pyarrow.compute as pc
 from datasets import Dataset
 
+from seqkit.data.cache_files import rows_key
 from seqkit.data.code_key import code_key
 from seqkit.data.rows.arrow import is_list_type, is_text_type, table_column
 from seqkit.data.rows.checks import null_error
 from seqkit.files import atomic_write
-from seqkit.upstream.datasets import fingerprint, view_indices
+from seqkit.upstream.datasets import view_indices
 
 _MIN_CACHED_ROWS = 1 << 20  # counting fewer rows takes no noticeable time
 
@@ -65,7 +66,7 @@ def _cache_file(dataset: Dataset, column: str, unit: str) -> Path | None:
     files = dataset.cache_files
     if len(dataset) < _MIN_CACHED_ROWS or not files:
         return None
-    key = repr((fingerprint(dataset), column, unit, code_key(__name__)))
+    key = repr((rows_key(dataset), column, unit, code_key(__name__)))
     name = hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
     return Path(files[0]["filename"]).with_name(f"lengths-{name}.npy")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import datasets
 
+from seqkit.data.cache_files import locked
 from seqkit.data.code_key import code_key
 from seqkit.files import atomic_write, check_regular_file
 from seqkit.options import instance
@@ -92,14 +93,15 @@ def parse_cached(
     key = repr((code, contents, sorted(options.items()), features))
     fingerprint = hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
     file = cache_folder() / "seqkit" / f"{fingerprint}.arrow"
-    if not file.exists():
-        columns = datasets.Dataset.from_dict(dict(parse(*paths, **options)), features=features)
-        try:
-            with atomic_write(file) as temporary:
-                write_arrow(columns.data.table, features, temporary, fingerprint=fingerprint)
-        except OSError as error:
-            message = f"{error.strerror or error}; or let HF_DATASETS_CACHE name another folder for caches"
-            raise OSError(*([] if error.errno is None else [error.errno]), message) from error
+    with locked(file):
+        if not file.exists():
+            columns = datasets.Dataset.from_dict(dict(parse(*paths, **options)), features=features)
+            try:
+                with atomic_write(file) as temporary:
+                    write_arrow(columns.data.table, features, temporary, fingerprint=fingerprint)
+            except OSError as error:
+                message = f"{error.strerror or error}; or let HF_DATASETS_CACHE name another folder for caches"
+                raise OSError(*([] if error.errno is None else [error.errno]), message) from error
     return datasets.Dataset.from_file(str(file), split=datasets.NamedSplit(split))
 
 

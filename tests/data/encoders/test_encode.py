@@ -52,6 +52,34 @@ def test_the_encoded_split_is_cached(tmp_path):
     assert encode_dataset(Dataset.load_from_disk(tmp_path), other, "train").cache_files != rows[0].cache_files
 
 
+def test_a_spec_that_was_saved_finds_the_cached_rows(tmp_path):
+    TRAIN.save_to_disk(tmp_path)
+    spec = learn_spec(TRAIN, {"words": None}, {"tags": None})
+    rows = [
+        encode_dataset(Dataset.load_from_disk(tmp_path), given, "train")
+        for given in (spec, json.loads(json.dumps(spec)))
+    ]
+    assert rows[0].cache_files == rows[1].cache_files
+
+
+def test_rows_that_were_written_again_are_encoded_again(tmp_path, monkeypatch):
+    """`datasets` gives them the same fingerprint, because the function has the same name."""
+    spec = learn_spec(TRAIN, {"words": None}, {})
+    found = []
+    for replaced in ("a", "b"):
+        monkeypatch.setitem(globals(), "_REPLACED", replaced)
+        TRAIN.map(_replace).save_to_disk(tmp_path)
+        found.append(encode_dataset(Dataset.load_from_disk(tmp_path), spec, "train")["words"][:])
+    assert found == [[[0, 2, 0], [3]], [[1, 0, 1], [3]]]
+
+
+_REPLACED = ""
+
+
+def _replace(row):
+    return {"words": ["" if word == _REPLACED else word for word in row["words"]]}
+
+
 def test_tables_of_a_stream():
     spec = learn_spec(TRAIN, {"words": None}, {"tags": None})
     options = {"spec": spec, "split": "train", "features": TRAIN.features, "with_targets": True}
