@@ -314,7 +314,7 @@ class SequenceDataModule(LightningDataModule):
         plan = self._plan(split, training=training, with_targets=with_targets, single_rank=overfit)
         return (overfit_loader if overfit else planned_loader)(*plan, self.num_workers, self.seed)
 
-    def _stream_loader(self, split: str, *, training: bool, with_targets: bool) -> ModuleStreamLoader:
+    def _stream_loader(self, split: str, *, training: bool, with_targets: bool = True) -> ModuleStreamLoader:
         if training:
             whole = self.weights is not None or self.continuous is not None
             check_train_stream(whole or self.batch_multiple > 1 or self.longest_first, self.trainer)
