@@ -23,6 +23,7 @@ from seqkit.data.encoders.columns import (
 )
 from seqkit.data.encoders.tokenizer import TokenizerEncoder, dump_vocabulary, new_tokenizer
 from seqkit.data.rows.checks import RowError
+from seqkit.options import instance, integer
 
 _NUM_CODE_POINTS = 0x110000
 
@@ -38,7 +39,7 @@ class Characters(TokenizerEncoder):
     """
 
     def __init__(self, min_frequency: int = 1, tokenizer: str | None = None) -> None:
-        self.min_frequency = min_frequency
+        self.min_frequency = integer("min_frequency", min_frequency, 1)
         self.tokenizer = tokenizer
 
     @cached_property
@@ -90,9 +91,9 @@ class WordCharacters(Encoder):
     item_feature = datasets.List(datasets.Value("int32"))
 
     def __init__(self, min_frequency: int = 2, vocabulary: str | None = None, column: str | None = None) -> None:
-        self.min_frequency = min_frequency
+        self.min_frequency = integer("min_frequency", min_frequency, 1)
         self.vocabulary = vocabulary
-        self.column = column
+        self.column = instance("column", column, str)
 
     @cached_property
     def ids(self) -> NDArray[np.int32]:

@@ -1,5 +1,7 @@
 """Read Arrow columns of values and of lists; build columns of lists."""
 
+import ast
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -38,6 +40,44 @@ def is_list_feature(feature: Any) -> bool:
 def is_text_feature(feature: Any) -> bool:
     """Whether a `datasets` feature is a string."""
     return isinstance(feature, datasets.Value) and feature.dtype in ("string", "large_string")
+
+
+def check_words(feature: Any, encoder: str, reads: str = "lists of words") -> None:
+    """Check that a `datasets` feature is that of lists of strings, or of lists without values.
+
+    Raises:
+        RowError: If it is another one.
+    """
+    words = feature.feature if is_list_feature(feature) else None
+    if not is_text_feature(words) and getattr(words, "dtype", None) != "null":
+        raise RowError(0, f"{encoder} reads {reads}, not {feature}; use another encoder")
+
+
+def check_text(dataset: datasets.Dataset, column: str) -> None:
+    """Check that a column of strings is not one of lists that were written as text, as CSV files contain them.
+
+    Raises:
+        ValueError: The first strings all read as lists.
+    """
+    if not is_text_feature(dataset.features[column]):
+        return
+    found = dataset.select_columns([column]).with_format(None)[:20][column]
+    texts = [text for text in found if text is not None]
+    if texts and all(map(_is_written_list, texts)):
+        raise ValueError(
+            f"column {column!r} contains lists written as text, such as {texts[0]!r:.60}, as CSV files do; write "
+            f"JSON lines or parquet, or read them with dataset.map and ast.literal_eval; if they are texts, name "
+            f"an encoder, such as Characters()"
+        )
+
+
+def _is_written_list(text: str) -> bool:
+    if not re.fullmatch(r"\s*\[.*\]\s*", text, re.DOTALL):
+        return False
+    try:
+        return isinstance(ast.literal_eval(text.strip()), list)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return re.fullmatch(r"\s*\[[\s\d.eE+-]+\]\s*", text) is not None  # as numpy prints arrays
 
 
 def list_depth(feature: Any) -> int:

@@ -20,9 +20,17 @@ from seqkit.data.encoders.columns import (
     sum_segments,
     unflatten,
 )
-from seqkit.data.encoders.labels import LabelEncoder, check_labels, label_name, no_labels_error, require_labels
+from seqkit.data.encoders.labels import (
+    LabelEncoder,
+    check_labels,
+    check_names,
+    label_name,
+    no_labels_error,
+    require_labels,
+)
 from seqkit.data.rows.checks import RowError
 from seqkit.labels import END, UNKNOWN
+from seqkit.options import flag
 
 
 class LabelSequences(LabelEncoder):
@@ -42,8 +50,8 @@ class LabelSequences(LabelEncoder):
     item_feature = datasets.Value("int64")
 
     def __init__(self, names: list[str] | None = None, characters: bool = False) -> None:
-        self.names = names
-        self.characters = characters
+        self.names = check_names("names", names)
+        self.characters = flag("characters", characters)
 
     def fit(self, dataset: datasets.Dataset, column: str) -> Self:
         """Return an encoder with the labels of a column."""

@@ -1,5 +1,6 @@
 """Ids of labels: one or several per token or sequence."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any, Self
 
@@ -62,15 +63,21 @@ class Labels(LabelEncoder):
     item_feature = datasets.Value("int64")
 
     def __init__(self, names: list[str] | None = None, ignore: list[str] | None = None) -> None:
-        self.names = names
-        self.ignore = ignore
+        self.names = check_names("names", names)
+        self.ignore = check_names("ignore", ignore)
 
     def fit(self, dataset: datasets.Dataset, column: str) -> Self:
         """Return an encoder with the labels of a column."""
         if self.names is not None:
             return self
         depth = min(list_depth(dataset.features[column]), 1)
-        return type(self)(_learn_names(dataset, column, depth, ignore=self.ignore or ()), self.ignore)
+        names = _learn_names(dataset, column, depth, ignore=self.ignore or ())
+        if len(names) == 1:
+            raise ValueError(
+                f"column {column!r} has one class only, {names[0]!r}: there is nothing to learn; use another "
+                f"column, or give Labels(names=[...]) if other classes are to come"
+            )
+        return type(self)(names, self.ignore)
 
     def encode_array(self, values: pa.Array, feature: Any) -> pa.Array:
         """Encode labels, or lists of labels; see the base class."""
@@ -104,7 +111,7 @@ class MultiLabels(LabelEncoder):
     kind = "multilabel"
 
     def __init__(self, names: list[str] | None = None) -> None:
-        self.names = names
+        self.names = check_names("names", names)
 
     @property
     def item_feature(self) -> Any:
@@ -115,13 +122,15 @@ class MultiLabels(LabelEncoder):
         """Return an encoder with the labels of a column."""
         if self.names is not None:
             return self
-        depth = 2 if list_depth(dataset.features[column]) > 1 else 1
+        depth = min(list_depth(dataset.features[column]), 2)
+        if not depth:
+            raise _no_lists_error(dataset.features[column])
         return type(self)(_learn_names(dataset, column, depth))
 
     def encode_array(self, values: pa.Array, feature: Any) -> pa.Array:
         """Encode lists of labels, or lists of lists; see the base class."""
         if not is_list_feature(feature):
-            raise RowError(0, f"MultiLabels reads lists of labels, not {feature}; use Labels for one label each")
+            raise _no_lists_error(feature)
         feature = feature.feature
         tokens = None
         if is_list_feature(feature):
@@ -146,6 +155,23 @@ class MultiLabels(LabelEncoder):
             return [name for name, value in zip(names, vector, strict=True) if value > 0.5]
 
         return [above(vector) for vector in values]
+
+
+def check_names(option: str, names: Any) -> list[str] | None:
+    """Return an option that is None or a list of different labels.
+
+    Raises:
+        TypeError: It is neither, or a label is not a string.
+        ValueError: A label occurs twice.
+    """
+    if names is None:
+        return None
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"{option}={names!r:.200}: must be a list of strings, or None")
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise ValueError(f"{option} contains {name!r} twice; each label has one id")
+    return list(names)
 
 
 def label_name(label: Any, feature: Any) -> str | None:
@@ -197,6 +223,10 @@ def require_labels(labels: pa.Array, feature: Any, lengths: NDArray[np.int64]) -
 def no_labels_error(column: str) -> ValueError:
     """Return the error for a column without labels."""
     return ValueError(f"column {column!r} contains no label to learn; give names=[...] or use another column")
+
+
+def _no_lists_error(feature: Any) -> RowError:
+    return RowError(0, f"MultiLabels reads lists of labels, not {feature}; use Labels for one label each")
 
 
 def _learn_names(dataset: datasets.Dataset, column: str, depth: int, ignore: Collection[str] = ()) -> list[str]:

@@ -12,22 +12,27 @@ from seqkit.data.encoders.base import Encoder, require_fitted
 from seqkit.data.encoders.columns import flatten, is_list_feature, iter_column, locate, require_values, unflatten
 from seqkit.data.rows.arrow import is_list_type
 from seqkit.data.rows.checks import RowError
+from seqkit.options import flag, optional_integer
 
 _LARGEST, _SMALLEST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
+
+_LARGEST_ID = int(np.iinfo(np.int32).max)
+_MAX_LEARNED = 10_000_000  # ids; a larger size is probably a mistake and has to be given
 
 
 class Ids(Encoder):
     """Ids that the column already contains, from 0.
 
     Args:
-        size: The number of ids; by default the largest id of the training split plus 1.
+        size: The number of ids; by default the largest id of the training split plus 1, which may be ten million at
+            most: an embedding has a vector for each.
     """
 
     kind = "ids"
     item_feature = datasets.Value("int32")
 
     def __init__(self, size: int | None = None) -> None:
-        self._size = size
+        self._size = optional_integer("size", size, 1, _LARGEST_ID + 1)
 
     @property
     def size(self) -> int:
@@ -48,6 +53,11 @@ class Ids(Encoder):
             largest = max(largest, int(ids.max(initial=-1)))
         if largest < 0:
             raise ValueError(f"column {column!r} contains no id to learn the size from; give Ids(size=...)")
+        if largest >= _MAX_LEARNED:
+            raise ValueError(
+                f"column {column!r} contains the id {largest}: a model would need {largest + 1} embedding vectors; "
+                f"number the ids from 0, with Words for example, or give Ids(size=...)"
+            )
         return type(self)(largest + 1)
 
     def encode_array(self, values: pa.Array, feature: Any) -> pa.Array:
@@ -80,7 +90,7 @@ class Features(Encoder):
         if (mean is None) != (std is None) or (mean is not None and std is not None and len(mean) != len(std)):
             raise ValueError(f"mean={mean} and std={std} must be given together, one number per channel each")
         _check_statistics(mean or [], std or [])
-        self.standardize = standardize
+        self.standardize = flag("standardize", standardize)
         self.mean = mean
         self.std = std
 
@@ -232,7 +242,11 @@ def _read_ids(values: pa.Array, feature: Any) -> tuple[NDArray[np.int64], NDArra
     require_values(array, lengths)
     if len(array) and not pt.is_integer(array.type):
         raise error
-    return array.to_numpy(zero_copy_only=False).astype(np.int64), lengths
+    ids = array.to_numpy(zero_copy_only=False)
+    if ids.size and ids.max() > _LARGEST_ID:
+        row, where = locate(int(ids.argmax()), lengths)
+        raise RowError(row, f"id {ids.max()}{where} does not fit int32; number the ids from 0, as Words does")
+    return ids.astype(np.int64), lengths
 
 
 def _read_series(values: pa.Array, size: int | None) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

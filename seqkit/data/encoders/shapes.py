@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from seqkit.data.encoders.base import Encoder, require_fitted
-from seqkit.data.encoders.columns import flatten, iter_column, map_distinct, require_values, unflatten
+from seqkit.data.encoders.columns import check_words, flatten, iter_column, map_distinct, require_values, unflatten
 from seqkit.data.encoders.words import count_words
+from seqkit.options import instance, integer
 
 
 class ShapedWords(Encoder):
@@ -41,10 +42,10 @@ class ShapedWords(Encoder):
         vocabulary: list[str] | None = None,
         column: str | None = None,
     ) -> None:
-        self.min_frequency = min_frequency
-        self.suffix = suffix
+        self.min_frequency = integer("min_frequency", min_frequency, 1)
+        self.suffix = integer("suffix", suffix, 0)
         self.vocabulary = vocabulary
-        self.column = column
+        self.column = instance("column", column, str)
 
     @cached_property
     def ids(self) -> dict[str, int]:
@@ -61,6 +62,7 @@ class ShapedWords(Encoder):
         """Return an encoder with the vocabulary of a column of lists of strings."""
         if self.vocabulary is not None:
             return self
+        check_words(dataset.features[column], type(self).__name__)
         counts: Counter[str] = Counter()
         for words, _ in iter_column(dataset, column, flatten):
             counts.update(dict(count_words(words)))
@@ -68,8 +70,9 @@ class ShapedWords(Encoder):
         frequent = sorted((-count, entry) for entry, count in entries if count >= self.min_frequency)
         return type(self)(self.min_frequency, self.suffix, [entry for _, entry in frequent], self.column)
 
-    def encode_array(self, values: pa.Array, feature: Any) -> pa.Array:  # noqa: ARG002
+    def encode_array(self, values: pa.Array, feature: Any) -> pa.Array:
         """Encode lists of strings; see the base class."""
+        check_words(feature, type(self).__name__)
         words, lengths = flatten(values)
         require_values(words, lengths)
         return unflatten(pa.array(map_distinct(words, self._word_id, np.int32)), lengths)

@@ -10,7 +10,7 @@ import datasets
 from seqkit.class_paths import allow, public_path
 from seqkit.data.encoders.base import Encoder
 from seqkit.data.encoders.characters import Characters
-from seqkit.data.encoders.columns import leaf_feature, list_depth
+from seqkit.data.encoders.columns import check_text, leaf_feature, list_depth
 from seqkit.data.encoders.label_sequences import LabelSequences
 from seqkit.data.encoders.labels import LabelEncoder, Labels, MultiLabels
 from seqkit.data.encoders.numbers import Features, Ids, Values
@@ -57,6 +57,11 @@ def learn_spec(
     input_sources = {name: (given and given.column) or name for name, given in inputs.items()}
     target_sources = {name: (given and given.column) or name for name, given in targets.items()}
     check_columns([*input_sources.values(), *target_sources.values()], train.column_names, "train")
+
+    for given, sources in ((inputs, input_sources), (targets, target_sources)):
+        for name, source in sources.items():
+            if given[name] is None or isinstance(given[name], Words):
+                check_text(train, source)
 
     spec: Spec = {"inputs": {}, "targets": {}}
     encoders = {
@@ -139,7 +144,13 @@ def vocabulary(entry: Entry) -> list[str]:
 
 @lru_cache(maxsize=64)
 def _build_encoder(cls: type[Encoder], init_args: str) -> Encoder:
-    return cls(**json.loads(init_args))
+    try:
+        return cls(**json.loads(init_args))
+    except TypeError as error:
+        raise ValueError(
+            f"the data spec's {cls.__name__} cannot be made: {error}; was it written by another version of seqkit? "
+            f"Learn it again"
+        ) from error
 
 
 def _entry(encoder: Encoder, name: str, source: str) -> Entry:

@@ -16,6 +16,7 @@ from seqkit.data.encoders.base import Encoder, require_fitted
 from seqkit.data.encoders.columns import is_text_feature, require_values, unflatten
 from seqkit.data.rows.checks import RowError
 from seqkit.files import check_regular_file
+from seqkit.options import flag
 
 UNKNOWN = "<unk>"
 
@@ -81,7 +82,7 @@ class TokenizerFile(TokenizerEncoder):
         if (path is None) == (tokenizer is None):
             raise ValueError("TokenizerFile needs either the path of a tokenizer's JSON file or its content")
         self.path = path
-        self.special_tokens = special_tokens
+        self.special_tokens = flag("special_tokens", special_tokens)
         if path is not None:
             check_regular_file(path)
             tokenizer = Path(path).read_text(encoding="utf-8")

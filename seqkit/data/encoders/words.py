@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from seqkit.data.encoders.columns import (
+    check_words,
     flatten,
-    is_list_feature,
     is_text_feature,
     iter_column,
     map_distinct,
@@ -22,7 +22,7 @@ from seqkit.data.encoders.columns import (
     unflatten,
 )
 from seqkit.data.encoders.tokenizer import TokenizerEncoder, dump_vocabulary, new_tokenizer
-from seqkit.data.rows.checks import RowError
+from seqkit.options import flag, instance, integer
 
 
 class Words(TokenizerEncoder):
@@ -45,10 +45,10 @@ class Words(TokenizerEncoder):
         tokenizer: str | None = None,
         column: str | None = None,
     ) -> None:
-        self.min_frequency = min_frequency
-        self.lowercase = lowercase
+        self.min_frequency = integer("min_frequency", min_frequency, 1)
+        self.lowercase = flag("lowercase", lowercase)
         self.tokenizer = tokenizer
-        self.column = column
+        self.column = instance("column", column, str)
 
     def fit(self, dataset: datasets.Dataset, column: str) -> Self:
         """Return an encoder with the vocabulary of a column of lists of strings, or of texts."""
@@ -67,8 +67,6 @@ class Words(TokenizerEncoder):
 
     def encode_array(self, values: pa.Array, feature: Any) -> pa.Array:
         """Encode lists of strings, or texts; see the base class."""
-        if not is_list_feature(feature) and not is_text_feature(feature):
-            raise RowError(0, f"Words reads lists of words, or texts, not {feature}; use another encoder")
         words, lengths = _split_words(values, feature)
         require_values(words, lengths)
 
@@ -92,6 +90,7 @@ def count_words(words: pa.Array) -> Iterator[tuple[str, int]]:
 def _split_words(values: pa.Array, feature: Any) -> tuple[pa.Array, NDArray[np.int64]]:
     """Return the words of all rows, concatenated, and the number of words of each row."""
     if not is_text_feature(feature):
+        check_words(feature, "Words", "lists of words, or texts")
         return flatten(values)
     require_values(values)
     split = tokenizers.pre_tokenizers.BertPreTokenizer().pre_tokenize_str

@@ -145,6 +145,16 @@ def null_error(column: str, row: int) -> RowError:
     return RowError(row, "null, or contains a null; fill it in or drop the row with dataset.filter", column)
 
 
+def surrogate_error(row: int, error: UnicodeEncodeError, column: str | None = None) -> RowError:
+    """Return the error for a text that cannot be encoded."""
+    return RowError(
+        row,
+        f"{error.object[error.start]!r} at position {error.start} is half of a character (a lone surrogate); "
+        f'replace it, for example with text.encode("utf-8", "replace").decode()',
+        column,
+    )
+
+
 def contains_null(value: Any) -> bool:
     """Whether a value is None or a list, tuple or array that contains None at any depth."""
     return value is None or (isinstance(value, list | tuple | np.ndarray) and any(map(contains_null, value)))

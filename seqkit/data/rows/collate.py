@@ -18,6 +18,7 @@ from seqkit.data.rows.checks import (
     check_shapes,
     contains_null,
     null_error,
+    surrogate_error,
 )
 from seqkit.data.rows.convert import to_array, to_tensor
 from seqkit.data.rows.sorted_rows import SortedRows
@@ -117,7 +118,7 @@ class PackCollate:
             )
         lists = {name: list(zip(values, rows.tolist(), strict=True)) for name, values in columns.items()}
         arrays = {
-            name: [to_array(self._to_numbers(value, name), name, row) for value, row in lists[name]]
+            name: [to_array(self._to_numbers(value, name, row), name, row) for value, row in lists[name]]
             for name in columns
             if name not in self.nested and name != self.row
         }
@@ -144,7 +145,7 @@ class PackCollate:
         def packed(name: str) -> PackedSequence:
             if name in self.nested:
                 inner = [
-                    to_array(self._to_numbers(value, name), name, row)
+                    to_array(self._to_numbers(value, name, row), name, row)
                     for values, row in lists[name]
                     for value in values
                 ]
@@ -167,13 +168,16 @@ class PackCollate:
             targets=targets | {name: stacked(name) for name in self.sequence_targets},
         )
 
-    def _to_numbers(self, value: Any, column: str) -> Any:
+    def _to_numbers(self, value: Any, column: str, row: int) -> Any:
         """Return a string that is a sequence as numbers: its code points or its bytes."""
         if not isinstance(value, str) or column not in (*self.inputs, *self.nested, *self.unaligned):
             return value
-        if self.text == "bytes":
-            return np.frombuffer(value.encode(), np.uint8)
-        return np.frombuffer(value.encode("utf-32-le"), np.uint32)
+        try:
+            if self.text == "bytes":
+                return np.frombuffer(value.encode(), np.uint8)
+            return np.frombuffer(value.encode("utf-32-le"), np.uint32)
+        except UnicodeEncodeError as error:
+            raise surrogate_error(row, error, column) from error
 
 
 def _lengths(arrays: list[np.ndarray], column: str, rows: np.ndarray) -> np.ndarray:

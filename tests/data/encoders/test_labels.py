@@ -64,8 +64,8 @@ class TestLabels:
         assert labels.decode(labels.encode(values)) == [str(value) for value in values]
 
     def test_ignored(self):
-        labels = fitted(Labels(ignore=["_"]), ["_", "a"])
-        assert labels.init_args() == {"names": ["a"], "ignore": ["_"]}
+        labels = fitted(Labels(ignore=["_"]), ["_", "a", "b"])
+        assert labels.init_args() == {"names": ["a", "b"], "ignore": ["_"]}
         assert labels.encode(["a", "_"]) == [0, -100]
 
     def test_unknown_label(self):
