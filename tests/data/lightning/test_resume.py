@@ -150,6 +150,18 @@ def test_saved_between_epochs(splits, trainer, tmp_path):
     assert tail == whole[len(whole) // EPOCHS :]
 
 
+@pytest.mark.parametrize("limited", [False, True], ids=["should_stop", "max_steps"])
+@pytest.mark.parametrize("step", [7, 10, 13])
+def test_a_fit_stopped_within_an_epoch_goes_on_there(splits, trainer, tmp_path, step, limited):
+    whole, _ = fit(trainer, make(splits))
+    options = {"max_steps": step} if limited else {"callbacks": [SaveAt([step], tmp_path, stop=True)]}
+    run = trainer(max_epochs=EPOCHS, limit_val_batches=0, **options)
+    run.fit(Recorder(), make(splits))
+    run.save_checkpoint(tmp_path / "end.ckpt")
+    tail, _ = fit(trainer, make(splits), resume=tmp_path / "end.ckpt")
+    assert tail == whole[step:]
+
+
 @pytest.mark.parametrize("reload", [0, 1, 2])
 def test_with_reload_dataloaders_every_n_epochs(splits, trainer, tmp_path, reload):
     whole, _ = fit(trainer, make(splits), cuts=[13, 30], folder=tmp_path)
