@@ -41,7 +41,12 @@ def read_saved_config(args: Sequence[str]) -> tuple[dict[str, Any], dict[str, An
     arguments = check_arguments(cls, arguments, trust=trust, place="model")
     config: dict[str, Any] = {"model": {"class_path": public_path(cls), "init_args": arguments}}
     if "seqkit_data" in checkpoint:
-        data = {key: value for key, value in checkpoint["seqkit_data"].items() if key not in ("spec", "trust")}
+        data = checkpoint["seqkit_data"]
+        if not isinstance(data, dict):
+            raise ValueError(
+                f"the checkpoint's seqkit_data is a {type(data).__name__}, not the options of the data"
+            )
+        data = {key: value for key, value in data.items() if key not in ("spec", "trust")}
         for key in ("inputs", "targets"):
             if isinstance(data.get(key), str):
                 data[key] = {data[key]: None}  # the parser would read a text as a file's name, too

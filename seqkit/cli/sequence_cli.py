@@ -155,7 +155,7 @@ class SequenceCLI(LightningCLI):
             return
         config, self._saved_spec = saved
         # Right after the subcommand, so that all other arguments override it.
-        self.config = parser.parse_args([args[0], "--config", yaml.safe_dump(config), *args[1:]])
+        self.config = parser.parse_args([args[0], "--config", yaml.safe_dump(config, sort_keys=False), *args[1:]])
         _check_same_class(config["model"]["class_path"], self.config[args[0]]["model"]["class_path"])
 
     def before_instantiate_classes(self) -> None:

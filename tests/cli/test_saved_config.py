@@ -1,0 +1,179 @@
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from seqkit.cli import SequenceCLI, main
+from seqkit.cli.saved_config import consented_modules, read_saved_config
+from tests.hostile import (
+    DATA_PLACES,
+    MODEL_PLACES,
+    PATHS,
+    assert_nothing_ran,
+    den,
+    forget_modules,
+    save_edited,
+    save_payload,
+)
+
+__all__ = ["den"]
+
+QUICK = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.logger=false"]
+EVIL_SOURCE = {"class_path": "evil.Files", "init_args": {"train": "rows.jsonl"}}
+VARIANTS = PATHS | MODEL_PLACES | DATA_PLACES
+ENTRY_POINTS = ("fit", "validate", "test", "predict")
+
+pytestmark = [
+    # Calls of Lightning that the pinned jsonargparse deprecates.
+    pytest.mark.filterwarnings("ignore:(?s).*(add_instantiator|skip_none).*was deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
+    pytest.mark.filterwarnings("ignore:The dirpath has changed"),
+]
+
+
+@pytest.fixture(scope="module")
+def one_parser():
+    """Build the parser once for all tests of hostile files: it takes longer than all the rest."""
+    built, build = {}, SequenceCLI.setup_parser
+
+    def reuse(cli, *args):
+        if not built:
+            build(cli, *args)
+            built.update(vars(cli))
+        vars(cli).update({key: value for key, value in built.items() if "parser" in key or "arguments" in key})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SequenceCLI, "setup_parser", reuse)
+        yield
+
+
+def cases():
+    """Every variant with `test`, and a third of them with each other subcommand."""
+    for number, variant in enumerate(VARIANTS):
+        yield variant, "test"
+        yield variant, ("fit", "validate", "predict")[number % 3]
+
+
+@pytest.mark.parametrize(("variant", "subcommand"), list(cases()))
+def test_a_hostile_checkpoint_is_refused(variant, subcommand, den, one_parser):
+    hostile = save_edited(VARIANTS[variant])
+    with pytest.raises((ValueError, TypeError), match=r"hyper_parameters|seqkit_data|model|data|spec"):
+        main([subcommand, f"--ckpt_path={hostile}", *QUICK])
+    assert_nothing_ran(den)
+
+
+@pytest.mark.parametrize(
+    "variant", ["os.system", "subprocess.Popen", "builtins.exec", "evil.LSTM", "my_project2.LSTM"]
+)
+def test_consent_to_other_modules_changes_nothing(variant, den, one_parser):
+    """Functions and classes of another kind stay refused, also if the user consents to their modules."""
+    hostile = save_edited(VARIANTS[variant])
+    with pytest.raises(ValueError, match=r"model\.encoder"):
+        main(["test", f"--ckpt_path={hostile}", "--trust", "my_project", "os", "subprocess", "builtins", *QUICK])
+    assert_nothing_ran(den)
+
+
+@pytest.mark.parametrize("subcommand", ENTRY_POINTS)
+def test_a_pickled_object_is_refused(subcommand, den, one_parser):
+    with pytest.raises(ValueError, match=r"hostile\.ckpt is damaged, or holds more than tensors and plain types"):
+        main([subcommand, f"--ckpt_path={save_payload()}", *QUICK])
+    assert_nothing_ran(den)
+
+
+def test_a_pickled_object_is_refused_where_a_config_names_the_checkpoint(den):
+    """The command line reads only the checkpoints that its arguments name; the trainer reads this one."""
+    save_payload()
+    Path("own.yaml").write_text(
+        yaml.safe_dump(yaml.safe_load(Path("config.yaml").read_text()) | {"ckpt_path": "hostile.ckpt"})
+    )
+    with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
+        main(["fit", "--config", "own.yaml", "--trainer.default_root_dir=runs", *QUICK])
+    assert_nothing_ran(den)
+
+
+@pytest.mark.slow
+def test_a_hostile_checkpoint_exits_with_an_error(den):
+    """As a new process, and with the names of what it refuses and of the remedy."""
+    hostile = save_edited(MODEL_PLACES["encoder"])
+    run = [sys.executable, "-m", "seqkit", "test", f"--ckpt_path={hostile}", *QUICK]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "model.encoder names 'evil.LSTM'" in done.stderr
+    assert "--trust evil" in done.stderr
+    assert_nothing_ran(den)
+
+
+OWN = """
+import torch
+import seqkit, seqkit.data, seqkit.nn
+
+class Words(seqkit.data.Words): pass
+class Files(seqkit.data.Files): pass
+class LSTM(seqkit.nn.LSTM): pass
+class SGD(torch.optim.SGD): pass
+class Tagger(seqkit.Tagger): pass
+"""
+
+
+@pytest.fixture
+def own(den):
+    """A project of one's own, a config that names its classes, and a checkpoint of it."""
+    (den / "my_project.py").write_text(OWN)
+    config = yaml.safe_load(Path("config.yaml").read_text())
+    config["model"]["class_path"] = "my_project.Tagger"
+    arguments = config["model"]["init_args"]
+    arguments["encoder"] = {"class_path": "my_project.LSTM", "init_args": {"hidden_size": 2}}
+    arguments["optimizer"] = {"class_path": "my_project.SGD", "init_args": {"lr": 0.1}}
+    config["data"]["source"]["class_path"] = "my_project.Files"
+    config["data"]["inputs"]["words"] = {"class_path": "my_project.Words"}
+    Path("own.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    main(["fit", "--config", "own.yaml", "--trainer.max_epochs=1", "--trainer.default_root_dir=runs", *QUICK])
+    (checkpoint,) = den.rglob("last.ckpt")
+    forget_modules()
+    return checkpoint
+
+
+def test_an_own_project_works_with_consent(own):
+    alone = [f"--ckpt_path={own}", *QUICK]
+    for subcommand in ENTRY_POINTS:
+        with pytest.raises(ValueError, match=r"'my_project\.Tagger'.*--trust my_project"):
+            main([subcommand, *alone])
+        assert "my_project" not in sys.modules
+        options = ["--trainer.max_epochs=2", "--trainer.default_root_dir=again"] if subcommand == "fit" else []
+        cli = main([subcommand, *alone, "--trust", "my_project", *options])
+        assert type(cli.model).__module__ == type(cli.model.encoder).__module__ == "my_project"
+        forget_modules()
+
+
+def test_classes_that_the_own_config_names_need_no_further_consent(own):
+    options = ["--trainer.max_epochs=2", "--trainer.default_root_dir=again", *QUICK]
+    cli = main(["fit", "--config=own.yaml", f"--ckpt_path={own}", *options])
+    assert type(cli.model.encoder).__module__ == "my_project"
+    assert cli.trainer.current_epoch == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "modules"),
+    [
+        (["fit", "--trust", "a", "b.c", "--data.source=d.Source"], ["a", "b.c", "d"]),
+        (["fit", "--trust=a", "--model", "b.c.Task", "--model.loss", "c.f"], ["a", "b"]),
+        (["fit", "--data.inputs={words: {class_path: a.Words}}", "--data.source.class_path=b.Files"], ["a", "b"]),
+        (["fit", "--data.source.init_args.train=evil.txt", "--ckpt_path", "evil.ckpt"], []),
+        (["fit", "--model=seqkit.Tagger", "--model.optimizer.class_path=torch.optim.SGD"], []),
+        (["fit", "--config={trust: [a], model: {class_path: b.Task}}"], ["a", "b"]),
+        (["fit", "--print_config", "--data.source", "{unclosed"], []),
+    ],
+)
+def test_consented_modules(args, modules):
+    assert consented_modules(args) == modules
+
+
+def test_saved_trust_of_another_has_no_effect(den):
+    """A checkpoint cannot consent for the user."""
+    hostile = save_edited(lambda saved: saved["seqkit_data"].update(trust=["evil"], source=EVIL_SOURCE))
+    with pytest.raises(ValueError, match=r"data\.source names 'evil\.Files'"):
+        read_saved_config(["test", f"--ckpt_path={hostile}"])
+    assert_nothing_ran(den)
