@@ -143,6 +143,11 @@ class SequenceDataModule(LightningDataModule):
         self._train_loader: PlannedLoader | ModuleStreamLoader | None = None
         self._resume_state: dict[str, Any] | None = None
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore the state in another process, and let it use the same encoders."""
+        self.__dict__.update(state)
+        allow(*self._encoder_classes)
+
     @property
     def splits(self) -> dict[str, Any]:
         """The source's splits; missing ones are held out of its training rows.
@@ -159,7 +164,6 @@ class SequenceDataModule(LightningDataModule):
         Raises:
             ValueError: There is no training split to learn from, or a column is missing or has no known type.
         """
-        allow(*self._encoder_classes)  # this process may be another one than that of the constructor
         return self._encoded.spec if self._spec is None else self._spec
 
     def rows(self, split: str, *, training: bool = False, with_targets: bool = True) -> RaggedRows:

@@ -103,12 +103,12 @@ def _read(value: Any, annotation: Any, place: str, trust: str | Iterable[str], m
         return _read_mapping(value, members, place, trust, make)
     elif isinstance(value, list | tuple):
         kinds = [each for each in members if _is_container(each) and not _is_mapping(each)]
+        if not kinds and Any not in members:
+            raise ValueError(f"{place} is a list, which is not expected there")
         items = _union([item for each in kinds for item in get_args(each) if item is not ...])
         read = [_read(item, items, f"{place}[{i}]", trust, make) for i, item in enumerate(value)]
         is_tuple = bool(kinds) and all((get_origin(each) or each) is tuple for each in kinds)
-        if kinds or Any in members:
-            return tuple(read) if is_tuple and make is _build else read
-        raise ValueError(f"{place} is a list, which is not expected there")
+        return tuple(read) if is_tuple and make is _build else read
     return value
 
 
