@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqkit.data import LengthBucketSampler
+from seqkit.data import LengthBucketSampler, StepCost
 from tests.data.batching.cases import ranks, rows_of, settings, weight
 
 
@@ -184,12 +184,57 @@ def test_equal_lengths_warn():
         ({"max_tokens": 9, "batch_multiple": 0}, "batch_multiple=0: must be an integer from 1 to"),
         ({"max_tokens": 9, "num_buckets": 0}, "num_buckets=0: must be an integer of at least 1"),
         ({"max_tokens": 9, "seed": -1}, "seed=-1: must be an integer from 0 to"),
+        ({"max_tokens": 9, "budget": "bytes"}, "budget='bytes': must be one of 'packed', 'padded'"),
+        (
+            {"max_tokens": 9, "overlong": "cut"},
+            "overlong='cut': must be one of 'raise', 'drop', 'truncate', 'solo'",
+        ),
+        ({"max_tokens": 9, "empty": "x"}, "empty='x': must be one of 'raise', 'drop'"),
+        ({"max_tokens": 2**41}, "max_tokens=2199023255552: must be an integer from 1 to"),
+        ({"max_tokens": 9, "seed": 2**63}, "seed=9223372036854775808: must be an integer from 0 to"),
+        ({"max_tokens": 9, "num_replicas": 0}, "num_replicas=0: must be an integer of at least 1"),
         ({"max_tokens": 9, "num_replicas": 2, "rank": 2}, "rank=2: must be an integer from 0 to 1"),
     ],
 )
 def test_invalid_arguments_raise(arguments, message):
     with pytest.raises(ValueError, match=message):
         LengthBucketSampler([1, 2], **arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"max_tokens": 2.5}, "max_tokens=2.5: must be an integer from 1 to"),
+        ({"max_tokens": True}, "max_tokens=True: must be an integer from 1 to"),
+        ({"max_sequences": 1.5}, "max_sequences=1.5: must be an integer from 1 to"),
+        ({"max_tokens": 9, "batch_multiple": 2.0}, "batch_multiple=2.0: must be an integer from 1 to"),
+        ({"max_tokens": 9, "num_buckets": "3"}, "num_buckets='3': must be an integer of at least 1"),
+        ({"max_tokens": 9, "seed": None}, "seed=None: must be an integer from 0 to"),
+        ({"max_tokens": 9, "shuffle": "no"}, "shuffle='no': must be True or False"),
+        ({"max_tokens": 9, "longest_first": 1}, "longest_first=1: must be True or False"),
+        ({"max_tokens": 9, "budget": None}, "budget=None: must be one of"),
+        ({"max_tokens": 9, "rank": 0.0}, "rank=0.0: must be an integer from 0 to 0"),
+    ],
+)
+def test_arguments_of_other_types_raise(arguments, message):
+    with pytest.raises(TypeError, match=message):
+        LengthBucketSampler([1, 2], **arguments)
+
+
+def test_numbers_of_numpy_as_arguments():
+    sampler = LengthBucketSampler([1, 2], max_tokens=np.int64(9), seed=np.uint8(3), num_buckets=np.int32(10**9))
+    assert rows_of(sampler) == rows_of(LengthBucketSampler([1, 2], max_tokens=9, seed=3))
+    assert type(sampler.seed) is int
+
+
+@pytest.mark.parametrize("name", ["per_step", "per_token", "per_batch"])
+def test_costs_are_numbers(name):
+    with pytest.raises(ValueError, match=f"StepCost: {name}=-1.0: must be a number of at least 0"):
+        StepCost(**{name: -1.0})
+    with pytest.raises(ValueError, match=f"StepCost: {name}=nan: must be a number of at least 0"):
+        StepCost(**{name: float("nan")})
+    with pytest.raises(TypeError, match=f"StepCost: {name}='1': must be a number of at least 0"):
+        StepCost(**{name: "1"})
 
 
 def test_the_epoch_is_that_of_the_first_batch():

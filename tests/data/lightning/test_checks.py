@@ -4,9 +4,10 @@ import datasets
 import numpy as np
 import pandas
 import pytest
+from jsonargparse import ArgumentParser
 
 from seqkit import SequenceDataModule
-from seqkit.data import Continuous, StepCost, Words
+from seqkit.data import CoNLL, Continuous, Source, StepCost, Words
 
 ROWS = {"words": [["a", "b"], ["b"], ["c", "a", "b"], ["a"]], "label": ["x", "y", "x", "y"]}
 
@@ -148,6 +149,15 @@ class TestSource:
     def test_any_object_with_load_as_a_stream(self):
         data = make(OwnSource(), streaming=True)
         assert sorted(row for batch in data.train_dataloader() for row in batch.rows.tolist()) == [0, 1, 2, 3]
+
+    def test_any_class_with_load_in_a_config(self):
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_argument("--source", type=Source)
+        parsed = parser.parse_args([f"--source={__name__}.OwnSource"])
+        assert isinstance(parser.instantiate(parsed).source, OwnSource)
+        assert issubclass(OwnSource, Source)
+        assert not issubclass(datasets.DatasetDict, Source)
+        assert not issubclass(OwnSource, CoNLL)
 
     def test_a_plain_dict_of_datasets(self):
         data = make({"train": datasets.Dataset.from_dict(ROWS)}, validation_fraction=0)

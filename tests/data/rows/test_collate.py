@@ -230,6 +230,11 @@ class TestErrors:
         with pytest.raises(ValueError, match="there is no example to collate"):
             PackCollate("x")(examples)
 
+    @pytest.mark.parametrize("text", ["characters", "bytes"])
+    def test_lone_surrogates(self, text):
+        with pytest.raises(ValueError, match=r"row 1 \(column 'x'\): .* at position 1 is half of a character"):
+            PackCollate("x", text=text)([{"x": "ab"}, {"x": "a\ud800"}])
+
     def test_no_columns(self):
         with pytest.raises(ValueError, match=r"^the batch has no column 'x'; it has none$"):
             PackCollate("x")({})
@@ -237,5 +242,13 @@ class TestErrors:
     def test_constructor(self):
         with pytest.raises(ValueError, match="names no column; it needs at least 1"):
             PackCollate([])
+        with pytest.raises(ValueError, match=r"inputs=\['x', 'x'\]: contains 'x' twice"):
+            PackCollate(["x", "x"])
+        with pytest.raises(ValueError, match="column 'y' is in targets and in sequence_targets"):
+            PackCollate("x", "y", sequence_targets="y")
+        with pytest.raises(ValueError, match="text='words': must be one of 'characters', 'bytes'"):
+            PackCollate("x", text="words")
+        with pytest.raises(TypeError, match=r"max_length=2.5: must be an integer of at least 1"):
+            PackCollate("x", max_length=2.5)
         with pytest.raises(ValueError, match="max_length=0: must be an integer of at least 1"):
             PackCollate("x", max_length=0)

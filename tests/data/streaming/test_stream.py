@@ -115,6 +115,23 @@ class TestBatches:
         with pytest.raises(ValueError, match="pool=0: must be an integer of at least 1"):
             stream_of([1, 2], 1, pool=0)
 
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"pool": 2.5}, "pool=2.5: must be an integer of at least 1"),
+            ({"seed": -1}, "seed=-1: must be an integer from 0 to"),
+            ({"overlong": "cut"}, "overlong='cut': must be one of"),
+            ({"empty": "x"}, "empty='x': must be one of"),
+            ({"budget": "bytes"}, "budget='bytes': must be one of"),
+            ({"max_tokens": 2.5}, "max_tokens=2.5: must be an integer"),
+            ({"shuffle": 1}, "shuffle=1: must be True or False"),
+            ({"num_replicas": 2, "rank": 2}, "rank=2: must be an integer from 0 to 1"),
+        ],
+    )
+    def test_bad_options(self, options, message):
+        with pytest.raises((TypeError, ValueError), match=message):
+            PackedStream(rows_of([1, 2]).to_iterable_dataset(), ["x"], **({"max_tokens": 9} | options))
+
     def test_a_stream_without_rows_raises(self):
         with pytest.raises(ValueError, match="the stream has no row that is kept"):
             _ = stream_of([500, 600], 1, overlong="drop").tokens_per_step
