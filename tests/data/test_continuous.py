@@ -125,7 +125,7 @@ def test_means_of_a_step():
 
 
 def module(**options):
-    rows = {"text": ["to be or", "not to be", "that", "is the question"]}
+    rows = {"text": ["to be or", "not to be", "that", "is the question"], "label": ["a", "b", "a", "b"]}
     return SequenceDataModule(datasets.Dataset.from_dict(rows), inputs="text", **options)
 
 
@@ -143,8 +143,8 @@ class TestModule:
         assert batch.targets == {}
 
     def test_other_inputs_raise(self):
-        data = module(continuous=Continuous(), targets="text")
-        with pytest.raises(ValueError, match=r"continuous text is one input column .* targets \['text'\]"):
+        data = module(continuous=Continuous(), targets="label")
+        with pytest.raises(ValueError, match=r"continuous text is one input column .* targets \['label'\]"):
             data.train_dataloader()
 
     def test_streaming_raises(self):
