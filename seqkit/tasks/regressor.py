@@ -26,6 +26,9 @@ class Regressor(Task):
     spec), and so does the loss; metrics and predictions are in the target's own units. For a target per step, the
     metrics are also computed at each sequence's last step, as ``rmse_last`` and ``mae_last``.
 
+    A target of vectors (``seqkit.data.Values(vectors=True)``) has K values per step or per sequence; the metrics
+    are over all K.
+
     Args:
         spec: What the data determines: ``SequenceDataModule.spec``. Its one target holds values.
         pooling: For a target per sequence: the pooling, without its ``input_size``; by default the final states.
@@ -39,8 +42,8 @@ class Regressor(Task):
         options: The encoder and the optimiser; see :class:`~seqkit.Task`.
 
     Raises:
-        ValueError: The target holds labels; a further metric has the name of an existing one; see also
-            :class:`~seqkit.Task`.
+        ValueError: The target holds labels, or vectors with quantiles; float32 rounds its values too much; a
+            further metric has the name of an existing one; see also :class:`~seqkit.Task`.
     """
 
     def __init__(
@@ -63,6 +66,11 @@ class Regressor(Task):
                 )
         super().__init__(spec, loss=loss, pooling=pooling, attention=attention, causal=causal, **options)
         self.monitor = ("val_loss", "min") if isinstance(self.loss, Quantile) else ("val_rmse", "min")
+        if isinstance(self.loss, Quantile) and self.target["size"] > 1:
+            raise ValueError(
+                f"Quantile is for one value, but target {self.target_column!r} has vectors of "
+                f"{self.target['size']}; use MSE, L1 or Huber, or a target for each value"
+            )
         self.standardization = Standardization(self.target)
         self.standardization.check_resolution(self.target_column, torch.float32)
 

@@ -5,7 +5,7 @@ from seqkit.data.encoders.characters import Characters, WordCharacters
 from seqkit.data.encoders.encode import encode_dataset, encode_table, encoder_key
 from seqkit.data.encoders.label_sequences import LabelSequences
 from seqkit.data.encoders.labels import Labels, MultiLabels
-from seqkit.data.encoders.numbers import Features, Ids, Values
+from seqkit.data.encoders.numbers import Features, Values
 from seqkit.data.encoders.shapes import ShapedWords, WordShapes
 from seqkit.data.encoders.spec import (
     Spec,
@@ -19,7 +19,7 @@ from seqkit.data.encoders.spec import (
 )
 from seqkit.data.encoders.spec_checks import check_spec, encoder_classes
 from seqkit.data.encoders.tokenizer import TokenizerFile
-from seqkit.data.encoders.words import Words
+from seqkit.data.encoders.words import Ids, Words
 from seqkit.data.rows.checks import RowError
 
 __all__ = [

@@ -29,12 +29,14 @@ class Encoder(ABC):
             (a vector per token), ``class``, ``multilabel``, ``labels`` (label sequences) or ``value``.
         column: The dataset's column to read, if it has another name than the input or target. Several encoders may
             read one column.
+        value_depth: How many lists enclose the value of one token or of one sequence.
         unknown_id: The id of values that are not in the vocabulary, which may stand for any value; None if there is
             none.
     """
 
     kind: Kind
     column: str | None = None
+    value_depth: int = 0
     unknown_id: int | None = None
 
     @property

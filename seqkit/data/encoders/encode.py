@@ -148,9 +148,14 @@ def _encode_rows(
             raise RowError(
                 rows[row],
                 f"{lengths[row]} tokens in {main!r} but {own[row]} targets in {column!r}; a target per token needs"
-                " one for each",
+                f" one for each{_vector_remedy(parsed[column])}",
             )
     return pa.table(columns)
+
+
+def _vector_remedy(target: Entry) -> str:
+    """Say how a list of numbers is read as one target of the whole row."""
+    return "; read a vector of the whole row by Values(vectors=True)" if target["kind"] == "value" else ""
 
 
 def encoder_key(encoder: Encoder) -> str:

@@ -109,6 +109,7 @@ class MultiLabels(LabelEncoder):
     """
 
     kind = "multilabel"
+    value_depth = 1
 
     def __init__(self, names: list[str] | None = None) -> None:
         self.names = check_names("names", names)

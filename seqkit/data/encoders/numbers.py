@@ -1,4 +1,4 @@
-"""Numbers: given ids, standardised features, values to predict."""
+"""Numbers: standardised features, values to predict."""
 
 from typing import Any, Self
 
@@ -9,66 +9,22 @@ import pyarrow.types as pt
 from numpy.typing import NDArray
 
 from seqkit.data.encoders.base import Encoder, require_fitted
-from seqkit.data.encoders.columns import flatten, is_list_feature, iter_column, locate, require_values, unflatten
+from seqkit.data.encoders.columns import (
+    flatten,
+    is_list_feature,
+    iter_column,
+    leaf_feature,
+    list_depth,
+    locate,
+    require_values,
+    sum_segments,
+    unflatten,
+)
 from seqkit.data.rows.arrow import is_list_type
 from seqkit.data.rows.checks import RowError
-from seqkit.options import flag, optional_integer
+from seqkit.options import flag
 
 _LARGEST, _SMALLEST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
-
-_LARGEST_ID = int(np.iinfo(np.int32).max)
-_MAX_LEARNED = 10_000_000  # ids; a larger size is probably a mistake and has to be given
-
-
-class Ids(Encoder):
-    """Ids that the column already contains, from 0.
-
-    Args:
-        size: The number of ids; by default the largest id of the training split plus 1, which may be ten million at
-            most: an embedding has a vector for each.
-    """
-
-    kind = "ids"
-    item_feature = datasets.Value("int32")
-
-    def __init__(self, size: int | None = None) -> None:
-        self._size = optional_integer("size", size, 1, _LARGEST_ID + 1)
-
-    @property
-    def size(self) -> int:
-        """Number of ids."""
-        return require_fitted(self._size, self, "size")
-
-    def init_args(self) -> dict[str, Any]:
-        """Return the constructor's arguments, including what was learned."""
-        return {"size": self._size}
-
-    def fit(self, dataset: datasets.Dataset, column: str) -> Self:
-        """Return an encoder whose size is the column's largest id plus 1."""
-        if self._size is not None:
-            return self
-        feature = dataset.features[column]
-        largest = -1
-        for ids, _ in iter_column(dataset, column, lambda values: _read_ids(values, feature)):
-            largest = max(largest, int(ids.max(initial=-1)))
-        if largest < 0:
-            raise ValueError(f"column {column!r} contains no id to learn the size from; give Ids(size=...)")
-        if largest >= _MAX_LEARNED:
-            raise ValueError(
-                f"column {column!r} contains the id {largest}: a model would need {largest + 1} embedding vectors; "
-                f"number the ids from 0, with Words for example, or give Ids(size=...)"
-            )
-        return type(self)(largest + 1)
-
-    def encode_array(self, values: pa.Array, feature: Any) -> pa.Array:
-        """Check lists of integers; see the base class."""
-        ids, lengths = _read_ids(values, feature)
-        outside = (ids < 0) | (ids >= self.size)
-        if outside.any():
-            position = int(np.flatnonzero(outside)[0])
-            row, where = locate(position, lengths)
-            raise RowError(row, f"id {ids[position]}{where} is not in 0 to {self.size - 1}; give Ids(size=...)")
-        return unflatten(pa.array(ids.astype(np.int32)), lengths)
 
 
 class Features(Encoder):
@@ -135,42 +91,79 @@ class Features(Encoder):
 class Values(Encoder):
     """Numbers to predict, per token or per sequence; they are not changed.
 
-    The mean and the standard deviation are learned for the task, which predicts standardised values.
+    Reads a number for each sequence, or a list with one for each token. The mean and the standard deviation are
+    learned for the task, which predicts standardised values.
 
     Args:
-        mean: The training mean; learned if None.
-        std: The training standard deviation; learned if None, 1 if the values are constant.
+        mean: The training mean, of vectors one for each number; learned if None.
+        std: The training standard deviation, likewise; learned if None, 1 if the values are constant.
+        vectors: Whether each value is a vector of K numbers: a list for each sequence, or a list of lists.
     """
 
     kind = "value"
-    size = 1
-    item_feature = datasets.Value("float32")
 
-    def __init__(self, mean: float | None = None, std: float | None = None) -> None:
-        if (mean is None) != (std is None):
-            raise ValueError(f"mean={mean} and std={std} must be given together")
-        if mean is not None and std is not None:
-            _check_statistics([mean], [std])
+    def __init__(
+        self,
+        mean: float | list[float] | None = None,
+        std: float | list[float] | None = None,
+        vectors: bool = False,
+    ) -> None:
+        moments = [np.empty(0) if of is None else np.asarray(of, dtype=np.float64) for of in (mean, std)]
+        if (mean is None) != (std is None) or moments[0].shape != moments[1].shape:
+            raise ValueError(f"mean={mean} and std={std} must be given together, one number each")
+        if mean is not None and isinstance(mean, list) != vectors:
+            raise ValueError(f"mean={mean}, but vectors={vectors}; give a list for vectors, otherwise a number")
+        _check_statistics(*(of.ravel().tolist() for of in moments))
         self.mean = mean
         self.std = std
+        self.vectors = flag("vectors", vectors)
+        self.value_depth = int(vectors)
+
+    def init_args(self) -> dict[str, Any]:
+        """Return the constructor's arguments, including what was learned."""
+        return {"mean": self.mean, "std": self.std} | ({"vectors": True} if self.vectors else {})
+
+    @property
+    def size(self) -> int:
+        """1, or K, the numbers of a vector."""
+        return len(require_fitted(self.mean, self, "mean")) if self.vectors else 1  # type: ignore[arg-type]
+
+    @property
+    def item_feature(self) -> Any:
+        """The `datasets` feature of a number, or of K numbers."""
+        number = datasets.Value("float32")
+        return datasets.List(number, length=self.size) if self.vectors else number
 
     def fit(self, dataset: datasets.Dataset, column: str) -> Self:
         """Return an encoder with the mean and the standard deviation of a column of numbers or lists of numbers."""
         if self.mean is not None:
             return self
         feature = dataset.features[column]
-        count, mean, squares = 0, np.zeros(1), np.zeros(1)
-        for numbers, _ in iter_column(dataset, column, lambda values: _read_finite_numbers(values, feature)):
-            if len(numbers):
-                count, mean, squares = _merge_moments(count, mean, squares, numbers[:, None])
+        count, mean, squares = 0, np.zeros(0), np.zeros(0)
+
+        def finite_values(values: pa.Array) -> NDArray[np.float64]:
+            if self.vectors:
+                return _read_finite_vectors(values, feature, len(mean) or None)[0]
+            return _read_finite_numbers(values, feature)[0][:, None]
+
+        for values in iter_column(dataset, column, finite_values):
+            if len(values):
+                count, mean, squares = _merge_moments(count, mean, squares, values)
         if not count:
             raise ValueError(f"column {column!r} contains no value to learn from; give mean and std")
-        return type(self)(float(mean[0]), float(_standard_deviation(count, mean, squares)[0]))
+        std = _standard_deviation(count, mean, squares)
+        if self.vectors:
+            return type(self)(mean.tolist(), std.tolist(), vectors=True)
+        return type(self)(float(mean[0]), float(std[0]))
 
     def encode_array(self, values: pa.Array, feature: Any) -> pa.Array:
-        """Check numbers, or lists of numbers; see the base class."""
-        numbers, lengths = _read_finite_numbers(values, feature)
-        array = pa.array(numbers.astype(np.float32))
+        """Check numbers or vectors, or lists of them; see the base class."""
+        if self.vectors:
+            vectors, lengths = _read_finite_vectors(values, feature, self.size)
+            array = pa.FixedSizeListArray.from_arrays(pa.array(vectors.astype(np.float32).ravel()), self.size)
+        else:
+            numbers, lengths = _read_finite_numbers(values, feature)
+            array = pa.array(numbers.astype(np.float32))
         return array if lengths is None else unflatten(array, lengths)
 
 
@@ -233,22 +226,6 @@ def _standard_deviation(count: int, mean: NDArray[np.float64], squares: NDArray[
     return std
 
 
-def _read_ids(values: pa.Array, feature: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the ids of all rows, concatenated, and the length of each row."""
-    error = RowError(0, f"Ids reads lists of integers, not {feature}; use another encoder")
-    if not is_list_feature(feature):
-        raise error
-    array, lengths = flatten(values)
-    require_values(array, lengths)
-    if len(array) and not pt.is_integer(array.type):
-        raise error
-    ids = array.to_numpy(zero_copy_only=False)
-    if ids.size and ids.max() > _LARGEST_ID:
-        row, where = locate(int(ids.argmax()), lengths)
-        raise RowError(row, f"id {ids.max()}{where} does not fit int32; number the ids from 0, as Words does")
-    return ids.astype(np.int64), lengths
-
-
 def _read_series(values: pa.Array, size: int | None) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return the steps of all series, concatenated to (N, D), and the length of each series."""
     depth, leaf = 0, values.storage.type if isinstance(values, pa.ExtensionArray) else values.type
@@ -288,6 +265,34 @@ def _read_finite_numbers(values: pa.Array, feature: Any) -> tuple[NDArray[np.flo
         row, where = locate(position, lengths)
         raise RowError(row, f"the target{where} is {numbers[position]}{_remedy(numbers[position])}")
     return numbers, lengths
+
+
+def _read_finite_vectors(
+    values: pa.Array, feature: Any, size: int | None
+) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
+    """Return the vectors of all rows (N, K), and the number of vectors of each row if rows are lists of them."""
+    if list_depth(feature) not in (1, 2):
+        raise RowError(
+            0,
+            f"Values with vectors=True reads lists of numbers, or lists of these, not {feature}; leave out vectors",
+        )
+    lengths = None
+    if list_depth(feature) == 2:
+        values, lengths = flatten(values)
+        require_values(values, lengths)
+    numbers, widths = flatten(values)
+    expected = size or (int(widths[0]) if len(widths) else 0)
+    for position in np.flatnonzero((widths != expected) | (widths == 0))[:1]:
+        row, where = locate(int(position), lengths)
+        raise RowError(
+            row,
+            f"the target{where} has {widths[position]} numbers, expected {expected or 1}; correct or drop the row",
+        )
+    # The row of a number in the error of a null or of an infinite one.
+    counts = widths if lengths is None else sum_segments(widths, lengths)
+    row_lists = pa.ListArray.from_arrays(pa.array(np.append(0, counts.cumsum()), pa.int32()), numbers)
+    found, _ = _read_finite_numbers(row_lists, datasets.List(leaf_feature(feature)))
+    return found.reshape(-1, expected), lengths
 
 
 def _read_finite_series(values: pa.Array, size: int | None) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

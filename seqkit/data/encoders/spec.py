@@ -13,10 +13,10 @@ from seqkit.data.encoders.characters import Characters
 from seqkit.data.encoders.columns import check_text, leaf_feature, list_depth
 from seqkit.data.encoders.label_sequences import LabelSequences
 from seqkit.data.encoders.labels import LabelEncoder, Labels, MultiLabels
-from seqkit.data.encoders.numbers import Features, Ids, Values
+from seqkit.data.encoders.numbers import Features, Values
 from seqkit.data.encoders.shapes import ShapedWords
 from seqkit.data.encoders.spec_checks import encoder_class
-from seqkit.data.encoders.words import Words
+from seqkit.data.encoders.words import Ids, Words
 from seqkit.data.rows.checks import RowError, check_columns
 
 Entry = dict[str, Any]
@@ -86,7 +86,7 @@ def learn_spec(
         feature = train.features[source]
         encoder = _fit(train, targets[name] or _default_target_encoder(name, feature), [source])
         entry = spec["targets"][name] = _entry(encoder, name, source)
-        entry["per"] = "token" if list_depth(feature) > isinstance(encoder, MultiLabels) else "sequence"
+        entry["per"] = "token" if list_depth(feature) > encoder.value_depth else "sequence"
         if isinstance(encoder, LabelSequences):
             entry["per"] = "unaligned"
         if isinstance(encoder, LabelEncoder):

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 from lightning.pytorch import Trainer
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_info
 
 from seqkit.data.rows.checks import SourceRows, check_columns
 from seqkit.data.sources import Source, to_streams
@@ -23,7 +24,7 @@ def load_splits(
     shuffle: bool,
     seed: int,
 ) -> tuple[dict[str, Any], dict[str, SourceRows]]:
-    """Return the source's splits, and hold missing ones out of the training split.
+    """Return the source's splits, and hold missing ones out of the training split, which is logged.
 
     By split also return which rows of the source it has, for errors.
 
@@ -48,7 +49,13 @@ def load_splits(
     for split in ("train", *held_out):
         place = "" if split == "train" else f", held out for {split}"
         sources[split] = SourceRows("train", partial(held_out_row, split, len(train), hold_out), place)
-    return splits | hold_out(train), sources
+    parts = hold_out(train)
+    for split, fraction in held_out.items():
+        rank_zero_info(
+            f"the source has no {split} split: {len(parts[split]):,} of its {len(train):,} training rows are held "
+            f"out as {split} ({split}_fraction={fraction})"
+        )
+    return splits | parts, sources
 
 
 def held_out_row(split: str, count: int, hold_out: Callable[[Dataset], dict[str, Dataset]], row: int) -> int:

@@ -9,36 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqkit import SequenceDataModule
-from seqkit.data.encoders import Features, Ids, RowError, Values
+from seqkit.data.encoders import Features, RowError, Values
 
 
 def fitted(encoder, values, feature=None):
     features = None if feature is None else Columns({"x": feature})
     return encoder.fit(Dataset.from_dict({"x": values}, features), "x")
-
-
-class TestIds:
-    def test_size_is_the_largest_id_plus_one(self):
-        ids = fitted(Ids(), [[3, 1], [], [0]])
-        assert ids.size == 4
-        assert ids.init_args() == {"size": 4}
-        assert ids.encode([[3, 0], []]) == [[3, 0], []]
-
-    @pytest.mark.parametrize("number", [4, -1])
-    def test_id_out_of_range(self, number):
-        message = rf"row 1: id {number} at position 2 is not in 0 to 3; give Ids\(size=\.\.\.\)"
-        with pytest.raises(RowError, match=message):
-            Ids(4).encode([[1], [0, 1, number]])
-
-    def test_nothing_to_learn(self):
-        with pytest.raises(ValueError, match=r"column 'x' contains no id .*; give Ids\(size=\.\.\.\)"):
-            fitted(Ids(), [[], []], List(Value("int64")))
-
-    def test_other_types(self):
-        with pytest.raises(RowError, match="Ids reads lists of integers, not"):
-            fitted(Ids(), [[1.5]])
-        with pytest.raises(RowError, match="Ids reads lists of integers, not"):
-            fitted(Ids(), [1, 2])
 
 
 def series(draw_lengths, channels, seed=0):
@@ -198,3 +174,47 @@ def test_the_error_names_the_split(column, encoder, split):
     splits = {name: Dataset.from_dict(broken if name == split else rows) for name in ("train", "validation")}
     with pytest.raises(ValueError, match=rf"{split} row 1 \(?.*column '{column}'.* is 1e\+300.*{LARGE}"):
         SequenceDataModule(splits, inputs={"x": Features()}, targets={"y": Values()}).rows(split)
+
+
+class TestVectors:
+    @pytest.mark.parametrize(
+        "feature", [List(Value("float64")), List(Value("float32"), length=3), List(Value("int32"))]
+    )
+    def test_one_for_each_row(self, feature):
+        rows = [[1.0, 10.0, 5.0], [3.0, 30.0, 5.0]]
+        encoder = fitted(Values(vectors=True), rows, feature)
+        assert encoder.init_args() == {"mean": [2.0, 20.0, 5.0], "std": [1.0, 10.0, 1.0], "vectors": True}
+        assert encoder.size == 3
+        assert encoder.encode(rows) == rows
+        assert Values(**encoder.init_args()).item_feature == List(Value("float32"), length=3)
+
+    def test_one_for_each_token(self):
+        rows = [[[1.0, 2.0], [3.0, 4.0]], [], [[5.0, 6.0]]]
+        encoder = fitted(Values(vectors=True), rows, List(List(Value("float64"))))
+        assert encoder.mean == [3.0, 4.0]
+        assert encoder.encode(rows) == rows
+
+    @pytest.mark.parametrize(
+        ("rows", "message"),
+        [
+            ([[1.0, 2.0], [1.0]], "row 1: the target has 1 numbers, expected 2; correct or drop the row"),
+            ([[], []], "row 0: the target has 0 numbers, expected 1"),
+            ([[[1.0], [1.0, 2.0]]], "row 0: the target at position 1 has 2 numbers, expected 1"),
+            ([[1.0, 2.0], [1.0, None]], r"row 1: there is no value \(null\) at position 1"),
+            ([[1.0, 2.0], [1.0, float("nan")]], "row 1: the target at position 1 is nan; fill it in"),
+            ([[[1.0, 2.0]], [[1.0, 2.0], [1.0, 1e39]]], f"row 1: the target at position 3 is 1e.39, {LARGE}"),
+            ([1.0], "Values with vectors=True reads lists of numbers, or lists of these, not"),
+            ([["a"]], "Values reads numbers or lists of numbers, not"),
+        ],
+    )
+    def test_errors(self, rows, message):
+        with pytest.raises(RowError, match=message):
+            fitted(Values(vectors=True), rows)
+
+    def test_arguments(self):
+        for mean, std, vectors in ((1.0, [1.0], True), ([1.0], [1.0, 2.0], True)):
+            with pytest.raises(ValueError, match="must be given together, one number each"):
+                Values(mean, std, vectors)
+        for mean, std, vectors in ((1.0, 1.0, True), ([1.0], [1.0], False)):
+            with pytest.raises(ValueError, match=f"vectors={vectors}; give a list for vectors, otherwise a number"):
+                Values(mean, std, vectors)

@@ -1,19 +1,20 @@
 import numpy as np
 import pytest
-from datasets import Dataset
+from datasets import Dataset, Features, List, Value
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from seqkit.data.encoders import RowError, Words
+from seqkit.data.encoders import Ids, RowError, Words
 
 CHARACTERS = st.characters(exclude_categories=["Cs"])  # UTF-8 cannot encode lone surrogates
 
 WORDS = [["The", "cat", "the"], ["THE", "cat", ""], ["10 000", "\n", "dog"]]
 
 
-def fitted(encoder, values):
-    return encoder.fit(Dataset.from_dict({"x": values}), "x")
+def fitted(encoder, values, feature=None):
+    features = None if feature is None else Features({"x": feature})
+    return encoder.fit(Dataset.from_dict({"x": values}, features), "x")
 
 
 def rebuilt(encoder):
@@ -80,3 +81,27 @@ def test_not_fitted():
 def test_encodes_arrays():
     words = fitted(Words(), WORDS)
     assert words.encode([np.array(["cat", "dog"])]) == words.encode([["cat", "dog"]])
+
+
+class TestIds:
+    def test_size_is_the_largest_id_plus_one(self):
+        ids = fitted(Ids(), [[3, 1], [], [0]])
+        assert ids.size == 4
+        assert ids.init_args() == {"size": 4}
+        assert ids.encode([[3, 0], []]) == [[3, 0], []]
+
+    @pytest.mark.parametrize("number", [4, -1])
+    def test_id_out_of_range(self, number):
+        message = rf"row 1: id {number} at position 2 is not in 0 to 3; give Ids\(size=\.\.\.\)"
+        with pytest.raises(RowError, match=message):
+            Ids(4).encode([[1], [0, 1, number]])
+
+    def test_nothing_to_learn(self):
+        with pytest.raises(ValueError, match=r"column 'x' contains no id .*; give Ids\(size=\.\.\.\)"):
+            fitted(Ids(), [[], []], List(Value("int64")))
+
+    def test_other_types(self):
+        with pytest.raises(RowError, match="Ids reads lists of integers, not"):
+            fitted(Ids(), [[1.5]])
+        with pytest.raises(RowError, match="Ids reads lists of integers, not"):
+            fitted(Ids(), [1, 2])

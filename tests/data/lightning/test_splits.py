@@ -17,6 +17,19 @@ def test_a_missing_validation_split_is_held_out_the_same_each_time(splits):
     assert make(splits["train"], seed=1).splits["validation"]["words"] != first.splits["validation"]["words"]
 
 
+def test_held_out_rows_are_logged(splits, caplog):
+    caplog.set_level("INFO", "lightning.pytorch")
+    assert len(make(splits["train"]).splits) == 2
+    message = (
+        "the source has no validation split: 6 of its 60 training rows are held out as validation "
+        "(validation_fraction=0.1)"
+    )
+    assert [record.message for record in caplog.records] == [message]
+    caplog.clear()
+    assert len(make(splits).splits) == 3
+    assert not caplog.records
+
+
 def test_no_row_is_in_two_splits(splits):
     numbered = splits["train"].add_column("number", list(range(60)))
     made = make(numbered, validation_fraction=0.2, test_fraction=0.1).splits
