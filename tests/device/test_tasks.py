@@ -84,3 +84,10 @@ def test_a_step_that_fails_on_the_device_names_the_reason(splits, tmp_path):
     wrong = [packed.to("strict") for packed in (scores, tags._replace(data=torch.full_like(tags.data, 7)))]
     with pytest.raises(RuntimeError, match="CRF: tags that are out of range or not allowed"):
         model.decoder.to("strict")(*wrong)
+
+
+def test_a_language_model_generates_the_same_text(splits):
+    model, _ = build("language model", splits)
+    expected = model.generate([["w1", "w2"], []], 6, temperature=0)
+    assert model.to("strict").generate([["w1", "w2"], []], 6, temperature=0) == expected
+    assert model.generate([["w1"]], 6, seed=1) == model.generate([["w1"]], 6, seed=1)
