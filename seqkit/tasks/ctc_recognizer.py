@@ -42,7 +42,8 @@ class CTCRecognizer(Task):
             once and counts them as ``train_infeasible``, ``val_infeasible`` and so on; ``raise`` stops at the
             first.
         beam_width: The number of prefixes kept in decoding; 1: the most probable label of each step.
-        causal: Whether the output at a step may depend on nothing later; refuses a bidirectional encoder.
+        causal: Whether the output at a step may depend on nothing later; refuses a bidirectional encoder. If the
+            encoder merges steps, an output stands at the last of them.
         options: The encoder and the optimiser; see :class:`~seqkit.Task`.
 
     Raises:
@@ -50,6 +51,7 @@ class CTCRecognizer(Task):
     """
 
     monitor = ("val_label_error_rate", "min")
+    is_aligned = False
 
     def __init__(
         self,

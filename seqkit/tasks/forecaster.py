@@ -13,7 +13,7 @@ from seqkit.batch import Batch
 from seqkit.losses import MSE, Loss, Quantile, Values, unit_values, with_unit_values
 from seqkit.metrics import ReportMetric, ValueReport, regression_metrics
 from seqkit.packed import PackedLayout
-from seqkit.tasks.inputs import Encoded, TaskOptions, check_steps_kept
+from seqkit.tasks.inputs import Encoded, TaskOptions
 from seqkit.tasks.outputs import RowReport, TaskOutput, numbers_to_python
 from seqkit.tasks.targets import Standardization
 from seqkit.tasks.task import Task
@@ -61,7 +61,6 @@ class Forecaster(Task):
         self.per_horizon = per_horizon
         self._column = column
         super().__init__(spec, loss=loss, pooling=None, attention=False, causal=True, **options)
-        check_steps_kept(self.encoder, "Forecaster")
         if isinstance(self.loss, Quantile):
             raise ValueError("Forecaster predicts one value a step ahead; use MSE, L1 or Huber, not Quantile")
         self.standardization = Standardization(self.target)

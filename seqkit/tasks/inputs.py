@@ -84,6 +84,7 @@ def build_encoder(
     embeddings: dict[str, Part] | None = None,
     dropout: float = 0.0,
     causal: bool = False,
+    aligned: bool,
 ) -> EncoderParts:
     """Build the embeddings of all inputs, and the encoder for their concatenation.
 
@@ -101,11 +102,12 @@ def build_encoder(
             of ids for each token, such as its characters, needs one that gives one vector for each token, such as
             :class:`seqkit.nn.CharacterLSTM`. The results are concatenated.
         dropout: Probability of dropping a feature of the encoder's input; `Task` also applies it to the output.
-        causal: Whether the output at a step may depend on nothing later; refuses a bidirectional encoder.
+        causal: Whether the output at a step may depend on nothing later; see :func:`check_causal`.
+        aligned: Whether the outputs belong to the steps of the input.
 
     Raises:
         ValueError: An input of ids has no embedding; an embedding is for a column that is no input; the encoder has
-            no ``output_size``, or is bidirectional in a causal task; an unaligned input makes no pair.
+            no ``output_size``; a part reads later steps in a causal task; an unaligned input makes no pair.
     """
     sides = _sides(inputs)
     parts = embeddings or {}
@@ -135,11 +137,11 @@ def build_encoder(
             )
     built = encoder(input_size)
     check_output_size(built)
-    if causal and is_bidirectional(built):
-        raise ValueError(
-            f"{task} is causal, but encoder {type(built).__name__} is bidirectional: its backward direction sees "
-            f"later steps; set bidirectional=False, or causal=False"
-        )
+    if causal:
+        check_causal(f"encoder {type(built).__name__}", built, task, aligned=aligned)
+        for column, module in zip(sides[0], modules, strict=True):
+            if inputs[column]["kind"] != "nested":  # its sequences are within one step
+                check_causal(f"the embedding of input {column!r}", module, task, aligned=aligned)
     return EncoderParts(sides, modules, built, Dropout(dropout))
 
 
@@ -177,6 +179,28 @@ def check_output_size(encoder: nn.Module) -> None:
 def is_bidirectional(encoder: nn.Module) -> bool:
     """Whether any part of an encoder has a direction that sees later steps."""
     return any(getattr(module, "bidirectional", False) for module in encoder.modules())
+
+
+def check_causal(name: str, part: nn.Module, task: str, *, aligned: bool) -> None:
+    """Check that a part of a causal task reads no later steps: has no second direction and keeps the steps.
+
+    Outputs that belong to no step of the input may be of other steps: each then stands at the last step that it is
+    made of.
+
+    Raises:
+        ValueError: It does read later steps.
+    """
+    if is_bidirectional(part):
+        raise ValueError(
+            f"{task} is causal, but {name} is bidirectional: its backward direction sees later steps; set "
+            f"bidirectional=False, or causal=False"
+        )
+    resampling = [type(module).__name__ for module in part.modules() if isinstance(module, Downsample | Upsample)]
+    if aligned and resampling:
+        raise ValueError(
+            f"{task} is causal, but {name} has {resampling[0]}, which changes the steps: an output would have seen "
+            f"later steps; leave it out, or set causal=False"
+        )
 
 
 def check_steps_kept(encoder: nn.Module, task: str) -> None:

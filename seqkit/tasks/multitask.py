@@ -59,7 +59,8 @@ class MultiTask(SequenceModule):
         weights: By target column, the weight of its loss; 1 by default.
         main: The target column whose own monitor says which checkpoint is best; by default it is the weighted sum
             of the losses.
-        causal: Whether the output at a step may depend on nothing later; refuses a bidirectional encoder.
+        causal: Whether the output at a step may depend on nothing later; refuses an encoder that is bidirectional
+            or changes the steps, and a head with a decoder.
         optimizer: The optimiser, without its parameters.
         lr_scheduler: The learning-rate schedule, without its optimiser: one of torch's, or of :mod:`seqkit.optim`.
             It gets the number of steps of the fit as ``total_steps`` if it has this argument.
@@ -93,7 +94,7 @@ class MultiTask(SequenceModule):
             spec, optimizer=optimizer, lr_scheduler=lr_scheduler, lr_interval=lr_interval, lr_monitor=lr_monitor
         )
         self.sides, self.embeddings, self.encoder, self.dropout = build_encoder(
-            spec["inputs"], task=type(self).__name__, causal=causal, **inputs
+            spec["inputs"], task=type(self).__name__, causal=causal, aligned=True, **inputs
         )
         targets = spec["targets"]
         if not targets:
@@ -118,6 +119,11 @@ class MultiTask(SequenceModule):
         for i, (column, entry) in enumerate(targets.items()):
             build_head = (heads or {}).get(column) or _default_head(entry)
             head = build_head({"inputs": encoded, "targets": {column: entry}}, encoder=IdentityEncoder)
+            if causal and isinstance(head, Tagger) and head.decoder is not None:
+                raise ValueError(
+                    f"MultiTask is causal, but the head of target {column!r} has a decoder, which chooses the tags "
+                    f"of a sequence together; leave out the decoder, or set causal=False"
+                )
             # A child, which gets Lightning's trainer; named by position, for a column may have any name.
             self.add_module(f"head_{i}", head)
         if main is not None:

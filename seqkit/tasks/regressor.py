@@ -35,7 +35,8 @@ class Regressor(Task):
         loss: By default squared error. With :class:`~seqkit.losses.Quantile` the predictions are the quantiles,
             and the metrics compare the middle one.
         attention: Whether predictions contain, as ``INPUT_attention``, the weight that pooling gives each token.
-        causal: Whether the output at a step may depend on nothing later; refuses a bidirectional encoder.
+        causal: Whether the output at a step may depend on nothing later; refuses an encoder that is bidirectional
+            or changes the steps.
         metrics: By name, further metrics of predicted and true values, (N,) each, such as
             :class:`torchmetrics.R2Score` or :class:`~seqkit.metrics.PHMScore`. For a target per step, one named
             ``SOMETHING_last`` is computed at each sequence's last step, like ``rmse_last``.

@@ -35,12 +35,13 @@ class Tagger(Task):
             BIO, which names cannot distinguish; ``none``: they encode no spans.
         constrained: Whether the decoder gives probability only to what the scheme allows. Set it to false for data
             that violates its scheme.
-        causal: Whether the output at a step may depend on nothing later; refuses a bidirectional encoder.
+        causal: Whether the output at a step may depend on nothing later; refuses an encoder that is bidirectional
+            or changes the steps, and a decoder.
         options: The encoder and the optimiser; see :class:`~seqkit.Task`.
 
     Raises:
-        ValueError: The target is not labels per token; a decoder with a loss, or for sets of labels; a tag name
-            does not follow the scheme; see also :class:`~seqkit.Task`.
+        ValueError: The target is not labels per token; a decoder with a loss, for sets of labels or in a causal
+            tagger; a tag name does not follow the scheme; see also :class:`~seqkit.Task`.
     """
 
     def __init__(
@@ -67,6 +68,11 @@ class Tagger(Task):
                 raise ValueError(
                     "Tagger: a decoder has a loss of its own and gives each token one label; leave out `loss`, or "
                     "the decoder"
+                )
+            if causal:
+                raise ValueError(
+                    "Tagger is causal, but its decoder chooses the tags of a sequence together: a tag would depend "
+                    "on later steps; leave out the decoder, or set causal=False"
                 )
             self.decoder = decoder(self.output_size())
             if constrained and self.scheme is not None:

@@ -38,7 +38,8 @@ class Task(SequenceModule):
         loss: The loss: a class, or a partial of one with all arguments.
         pooling: For a target per sequence: the pooling, without its ``input_size``.
         attention: Whether predictions contain, as ``INPUT_attention``, the weight that pooling gives each token.
-        causal: Whether the output at a step may depend on nothing later; refuses a bidirectional encoder.
+        causal: Whether the output at a step may depend on nothing later; refuses an encoder that is bidirectional
+            or changes the steps.
         optimizer: The optimiser, without its parameters.
         lr_scheduler: The learning-rate schedule, without its optimiser: one of torch's, or of :mod:`seqkit.optim`.
             It gets the number of steps of the fit as ``total_steps`` if it has this argument.
@@ -54,6 +55,9 @@ class Task(SequenceModule):
             ``attention`` of a pooling without weights; see also :func:`~seqkit.tasks.inputs.build_encoder`.
         TypeError: A part from which a checkpoint could not rebuild the model (a lambda, say).
     """
+
+    is_aligned = True
+    """Whether the outputs belong to the steps of the input."""
 
     def __init__(
         self,
@@ -73,7 +77,7 @@ class Task(SequenceModule):
             spec, optimizer=optimizer, lr_scheduler=lr_scheduler, lr_interval=lr_interval, lr_monitor=lr_monitor
         )
         self.sides, self.embeddings, self.encoder, self.dropout = build_encoder(
-            spec["inputs"], task=type(self).__name__, causal=causal, **inputs
+            spec["inputs"], task=type(self).__name__, causal=causal, aligned=self.is_aligned, **inputs
         )
         self.target_column, self.target = self.find_target()
         self.loss = loss()

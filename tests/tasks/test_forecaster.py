@@ -162,5 +162,5 @@ class TestBadInput:
 def test_an_encoder_that_changes_the_steps(waves):
     layers = [partial(Downsample, factor=2), ENCODER, partial(Upsample, factor=2)]
     data = SequenceDataModule(waves, inputs="series", max_tokens=128)
-    with pytest.raises(ValueError, match="Forecaster predicts what follows each step, but encoder Stack has"):
+    with pytest.raises(ValueError, match="Forecaster is causal, but encoder Stack has Downsample, which changes"):
         Forecaster(data.spec, encoder=partial(Stack, layers=layers))
