@@ -107,10 +107,10 @@ def continue_epoch(trainer: Trainer, *, pending: bool, finished: bool) -> None:
     """
     loop: Any = trainer.fit_loop
     epoch_loop = loop.epoch_loop
+    loop._restarting = False  # otherwise no schedule that watches a metric is stepped at the end of the epoch
     if not loop.restarted_mid_epoch:
         return
     batches, validation = epoch_loop.batch_progress, epoch_loop.val_loop
-    loop._restarting = False  # otherwise no schedule that watches a metric is stepped at the end of the epoch
     if finished and trainer.num_training_batches != float("inf"):
         batches.current.reset()
         batches.current.increment_by(int(trainer.num_training_batches))

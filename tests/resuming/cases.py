@@ -164,18 +164,21 @@ def check(folder, task, ranks, workers, *, every=1, first=0, **options):
     run = partial(fit, task=task, ranks=ranks, workers=workers, **options)
     trainer, rows, saved = run(folder / "whole")
     expected, found = end_of(trainer), {}
-    for number, name in list(enumerate(saved))[first:-1:every]:  # after the last one nothing is left to do
+    # A checkpoint of the last epoch's end, or of the last step of a limit, leaves a resumed fit nothing to do.
+    done = (saved[-1], f"step-{options.get('max_steps')}")
+    for number, name in [cut for cut in enumerate(saved) if cut[1] not in done][first::every]:
         resumed, tail, moments = run(folder / name, resume=folder / "whole" / name / "state.ckpt")
         # An interrupted validation begins again.
         moment, step = name.rsplit("-", 1)
         validating = moment.startswith("validating")
         left = saved[saved.index(f"validating-0-{step}") if validating else number + 1 :]
         wrong = differences(expected, end_of(resumed)) + differences([rows[int(step) :], left], [tail, moments])
-        for later in moments if moments == left else []:
-            pair = [state_of(folder / part / later / "state.ckpt") for part in ("whole", name)]
-            wrong += differences(*pair, later)
-        if len(moments) > 1:
-            again = moments[number % (len(moments) - 1)]
+        for moment in moments if moments == left else []:
+            pair = [state_of(folder / part / moment / "state.ckpt") for part in ("whole", name)]
+            wrong += differences(*pair, moment)
+        later = [moment for moment in moments if moment not in done]
+        if later:
+            again = later[number % len(later)]
             resumed, _, _ = run(folder / f"{name} {again}", resume=folder / name / again / "state.ckpt")
             wrong += differences(expected, end_of(resumed), f"again from {again}")
         if wrong:
