@@ -136,7 +136,7 @@ class TestSource:
             ({}, "source is a dict, which has no rows to load"),
             ({"train": ROWS}, "source is a dict, which has no rows to load"),
         ],
-        ids=str,
+        ids=lambda value: value if isinstance(value, str) else type(value).__name__,
     )
     def test_what_has_no_rows(self, source, message):
         with pytest.raises(TypeError, match=message):
