@@ -77,6 +77,7 @@ def recurrent_layer(
     An empty ``state`` means zeros. ``names`` are the names of the ``extras``, separated by commas.
     """
     called = _layer(batch_sizes, state, weights, extras, mode, names)
+    called.layout.check(len(data))
     expected = [tuple(s.shape) for s in zeros(called.mode, called.layout, weights)]
     if (given := [tuple(s.shape) for s in called.state]) != expected:
         raise RuntimeError(f"Expected hidden states of sizes {expected} for each layer, got {given}")

@@ -59,6 +59,7 @@ class PackedLayout:
         self, batch_sizes: Tensor, num_tokens: int | None = None, device: torch.device | None = None
     ) -> None:
         if not torch.compiler.is_compiling():
+            _refuse_tracing()
             batch_sizes = without_transforms(batch_sizes)
         with _kept():
             # A new tensor object: the cache of `of` must not keep its own key alive.
@@ -74,6 +75,10 @@ class PackedLayout:
         Args:
             packed: Data (N, ...).
             device: Where the index tensors are; by default on the data's device.
+
+        Raises:
+            RuntimeError: The batch sizes are none of N tokens, or `torch.jit.trace` is at work.
+            TypeError: The batch sizes are no list of integers.
         """
         sizes, device = packed.batch_sizes, packed.data.device if device is None else device
         if torch.compiler.is_compiling():
@@ -81,14 +86,42 @@ class PackedLayout:
         key = id(sizes)
         owner, layout = _layouts.get(key, (None, None))
         if layout is None or owner is None or owner() is not sizes:
-            layout = PackedLayout(sizes, len(packed.data))
+            layout = PackedLayout(sizes)
+            layout.check(len(packed.data))
             _layouts[key] = weakref.ref(sizes, lambda _: _layouts.pop(key, None)), layout
+        elif packed.data.shape[0] != layout.num_tokens:
+            layout.check(packed.data.shape[0])
+        _refuse_tracing()
         return layout.on(device)
 
     @classmethod
     def from_lengths(cls, lengths: Tensor) -> Self:
         """Make the layout of sequences with these lengths (B,), int64 on the CPU, in any order."""
         return cls(torch.from_numpy(conjugate(lengths.numpy())), int(lengths.sum()))
+
+    def check(self, num_tokens: int) -> None:
+        """Check batch sizes from outside, which compiled code trusts. The errors have the types of torch's.
+
+        Args:
+            num_tokens: The length of the data.
+
+        Raises:
+            TypeError: The batch sizes are no list of integers.
+            RuntimeError: They have another dtype than int64, rise, are negative, or are not of that many tokens.
+        """
+        sizes = self.batch_sizes
+        if sizes.dim() != 1 or sizes.is_floating_point():
+            raise TypeError(
+                f"batch sizes are {sizes.dtype} of shape {tuple(sizes.shape)}; give int64 of shape (T,)"
+            )
+        if sizes.dtype != torch.int64:
+            raise RuntimeError(f"batch sizes are {sizes.dtype}; give torch.int64")
+        with _kept():
+            numbers = sizes.numpy()
+        if len(numbers) and (numbers[-1] < 0 or (numbers[1:] > numbers[:-1]).any()):
+            raise RuntimeError(f"batch sizes are {numbers.tolist()}; they must not rise or be negative")
+        if numbers.sum() != num_tokens:
+            raise RuntimeError(f"batch sizes are of {numbers.sum()} tokens, but data has {num_tokens}")
 
     def on(self, device: torch.device) -> Self:
         """Return the same layout with its tensors on another device; the host does not wait."""
@@ -193,6 +226,14 @@ class PackedLayout:
 
 
 _layouts: dict[int, tuple[weakref.ref[Tensor], PackedLayout]] = {}  # by the id of `batch_sizes`, while that lives
+
+
+def _refuse_tracing() -> None:
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        raise RuntimeError(
+            "torch.jit.trace would keep the lengths of this batch for all others; use torch.compile or torch.export"
+            ", or put torch's modules in by seqkit.nn.restore_recurrent(model)"
+        )
 
 
 def _kept() -> AbstractContextManager[None]:

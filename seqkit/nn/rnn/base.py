@@ -79,20 +79,48 @@ class RecurrentBase(nn.RNNBase):
             RuntimeError: The input or the state has the wrong size.
             ValueError: The input has another dtype than the weights, or neither 2 nor 3 dimensions.
         """
+        if hx is not None:
+            self._check_state_type(hx)
         data = input.data if isinstance(input, PackedSequence) else input
         if data.is_cuda and data.numel() and not self.has_options:  # cuDNN, which refuses data without a token
             return stock_forward(self, input, hx)  # type: ignore[no-any-return]
         return self._run_packed(input, hx) if isinstance(input, PackedSequence) else self._run_padded(input, hx)
 
     def check_forward_args(self, input: Tensor, hidden: State, batch_sizes: Tensor | None) -> None:
-        """Check the sizes of the input and of the state (h_0, or h_0 and c_0), with torch's error messages."""
+        """Check the input and the state (h_0, or h_0 and c_0), with torch's error messages for sizes."""
         self.check_input(input, batch_sizes)
+        kind, weights = input.device.type, self.weight_ih_l0.dtype
+        for state in (hidden,) if isinstance(hidden, Tensor) else hidden:
+            if state.dtype != weights and not torch.is_autocast_enabled(kind):
+                raise RuntimeError(
+                    f"{type(self).__name__}: the state is {state.dtype}, but the weights are {weights}; convert "
+                    f"one of them"
+                )
         size = self.get_expected_hidden_size(input, batch_sizes)
         if isinstance(hidden, Tensor):
             self.check_hidden_size(hidden, size)
         else:
             self.check_hidden_size(hidden[0], size, "Expected hidden[0] size {}, got {}")
             self.check_hidden_size(hidden[1], (*size[:2], self.hidden_size), "Expected hidden[1] size {}, got {}")
+
+    def __prepare_scriptable__(self) -> None:
+        """Refuse `torch.jit.script`, which calls this for each part of a model."""
+        raise RuntimeError(
+            f"torch.jit.script does not support seqkit.nn.{type(self).__name__}; use torch.compile or torch.export"
+            ", or put torch's modules in by seqkit.nn.restore_recurrent(model)"
+        )
+
+    def _check_state_type(self, hx: Any) -> None:
+        """Check that a state is a tensor, or of an LSTM two tensors. The errors have the types of torch's."""
+        if self.mode != "LSTM":
+            if not isinstance(hx, Tensor):
+                raise AttributeError(
+                    f"{type(self).__name__}: the state is a {type(hx).__name__}; give a tensor h_0"
+                )
+        elif not isinstance(hx, tuple | list) or not all(isinstance(s, Tensor) for s in hx):
+            raise TypeError(f"{type(self).__name__}: the state is no pair of tensors; give (h_0, c_0)")
+        elif len(hx) != 2:
+            raise RuntimeError(f"{type(self).__name__}: the state has {len(hx)} tensors; give (h_0, c_0)")
 
     def permute_hidden(self, hx: State, permutation: Tensor | None) -> State:
         """Reorder the sequences of a state."""
@@ -173,6 +201,8 @@ class RecurrentBase(nn.RNNBase):
     def _set_options(self, options: RecurrentOptions, cell_zoneout: float = 0.0) -> None:
         """Check the options, keep them as attributes and create their weights."""
         unknown = sorted(options.keys() - RecurrentOptions.__annotations__.keys())
+        if "proj_size" in unknown:
+            raise ValueError(f"{type(self).__name__}: proj_size is for LSTM only; leave it out")
         if unknown:
             raise TypeError(f"{type(self).__name__}: unexpected keyword argument {unknown[0]!r}")
         values: dict[str, Any] = {**options, "cell_zoneout": cell_zoneout}
