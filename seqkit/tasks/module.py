@@ -311,7 +311,8 @@ class SequenceModule(RebuildableModule, ABC):
         """Log values; the loss and the monitored metric also go to the progress bar, if there is one."""
         monitored = self.monitor[0].removeprefix("val_")
         # Lightning reads what is meant for a bar after each step, also without one: the host waits for the device.
-        has_bar = self.trainer.progress_bar_callback is not None
+        trainer = self.attached_trainer
+        has_bar = trainer is not None and trainer.progress_bar_callback is not None
         for name, value in values.items():
             bar = has_bar and name.partition("_")[2] in ("loss", monitored)
             # Each value is already a mean per unit, so batches need no weight.
