@@ -1,6 +1,10 @@
 """``python -m seqkit``."""
 
 from seqkit.cli import main
+from seqkit.cli.messages import exit_with_message
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Exception as error:
+        exit_with_message(error)

@@ -3,7 +3,7 @@
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from jsonargparse import Namespace
@@ -14,7 +14,9 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from seqkit.callbacks import BestCheckpoint, PredictionWriter, Report, Summary, Throughput
 from seqkit.class_paths import class_at, public_path
+from seqkit.cli.arguments import check_files, check_seed
 from seqkit.cli.inspect import inspect
+from seqkit.cli.messages import Parser
 from seqkit.cli.saved_config import read_saved_config
 from seqkit.cli.tuning import find_lr, find_max_tokens
 from seqkit.data.lightning import SequenceDataModule
@@ -96,6 +98,7 @@ class SequenceCLI(LightningCLI):
 
     def __init__(self, args: ArgsType = None) -> None:
         self._saved_spec: dict[str, Any] | None = None
+        self._parsers: list[Parser] = []
         super().__init__(
             SequenceModule,
             SequenceDataModule,
@@ -105,9 +108,11 @@ class SequenceCLI(LightningCLI):
             save_config_kwargs={"overwrite": True},
             seed_everything_default=0,
             auto_configure_optimizers=False,
+            parser_class=Parser,
             parser_kwargs={
+                "prog": "python -m seqkit",
                 "description": "Train and use recurrent models on sequences of different lengths. "
-                "`sweep --help` describes one more subcommand: fit with several seeds."
+                "`sweep --help` describes one more subcommand: fit with several seeds.",
             },
             args=args,
         )
@@ -117,6 +122,13 @@ class SequenceCLI(LightningCLI):
         """Return the subcommands, each with the arguments that are not options."""
         own = {name: {"model", "datamodule"} for name in ("inspect", "find_lr", "find_max_tokens")}
         return LightningCLI.subcommands() | own
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """Create a parser; all know each other's options, for their messages."""
+        parser = super().init_parser(**kwargs)
+        self._parsers.append(cast(Parser, parser))
+        cast(Parser, parser).family = self._parsers
+        return parser
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Link the data's spec to the model, and add the options of the prediction file."""
@@ -143,12 +155,14 @@ class SequenceCLI(LightningCLI):
         options = self.config[self.config["subcommand"]]
         if options.get("ckpt_path") is not None and options.get("weights_only") is None:
             options["weights_only"] = True
+        check_seed(options["seed_everything"])
         # Until the classes are instantiated: LightningCLI would let the checkpoint override the arguments.
         self._ckpt_path = options.get("ckpt_path")
         if self._ckpt_path is not None:
             options["ckpt_path"] = None
 
     def _parse_list(self, parser: LightningArgumentParser, args: list[str]) -> None:
+        check_files(args)
         saved = read_saved_config(args)
         if saved is None:
             self.config = parser.parse_args(args)

@@ -161,14 +161,19 @@ def _try_batch(trainer: Trainer, model: SequenceModule, batch: Batch) -> dict[st
     loader: Any = DataLoader([batch] * _STEPS, batch_size=None, collate_fn=identity)  # type: ignore[arg-type]
     try:
         trial_trainer.fit(model, loader, loader)
-    except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "memory" not in str(error):
+    except (RuntimeError, MemoryError) as error:
+        if not _is_out_of_memory(error):
             raise
         return result
     result["seconds"] = min(clock.seconds[1:])
     result["tokens/s"] = result["tokens"] / result["seconds"]
     result["memory"] = torch.cuda.max_memory_allocated(device) if on_gpu else None
     return result
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out; torch has no type of error for this on a CPU."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator: " in str(error)
 
 
 class _Clock(Callback):

@@ -99,7 +99,9 @@ def schedule_config(
     if interval is not None:
         config["interval"] = interval
     if isinstance(scheduler, ReduceLROnPlateau):
-        config["monitor"], mode = monitor or task_monitor
+        # Lightning's own class of this name has the metric's name.
+        own = (scheduler.monitor, scheduler.mode) if hasattr(scheduler, "monitor") else None
+        config["monitor"], mode = monitor or own or task_monitor
         set_plateau_mode(scheduler, mode)
     elif monitor is not None:
         raise ValueError(

@@ -1,6 +1,5 @@
 """Read checkpoints of unknown origin: only plain types and tensors, and only classes that may be used."""
 
-import pickle
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -33,10 +32,12 @@ def read_checkpoint(
                 checkpoint = torch.load(opened, **options)
         else:
             checkpoint = torch.load(file, **options)
-    except pickle.UnpicklingError as error:
+    except (OSError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # torch raises many types for a file that is cut off or of another format
         raise ValueError(
             f"{file} is damaged, or holds more than tensors and plain types; anything else could run any code, "
-            f"and is not read"
+            f"and is not read ({type(error).__name__}: {str(error).partition(chr(10))[0][:200]})"
         ) from error
     if not isinstance(checkpoint, dict):
         raise ValueError(f"{file} holds a {type(checkpoint).__name__}; it is no checkpoint of seqkit")

@@ -1,0 +1,61 @@
+"""Check the files and the seed that the arguments of the command line name, before anything reads them."""
+
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+_NAMES = ("best", "last", "hpc")  # that Lightning resolves
+_LARGEST_SEED = 2**32 - 1
+
+
+def check_files(args: Sequence[str]) -> None:
+    """Check that each config is a YAML file of keys and values, and that the checkpoint exists.
+
+    Args:
+        args: The arguments of the command line.
+
+    Raises:
+        ValueError: One is not; the message names it and the remedy.
+    """
+    parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("-c", "--config", action="append", default=[], nargs="?")
+    parser.add_argument("--ckpt_path", nargs="?", const="")
+    named = parser.parse_known_args(args)[0]
+    for config in named.config:
+        if config is not None and Path(config).is_file():
+            _check_config(Path(config))
+    if named.ckpt_path is not None:
+        _check_checkpoint(named.ckpt_path)
+
+
+def check_seed(seed: bool | int) -> None:
+    """Check that every random generator takes a seed.
+
+    Raises:
+        ValueError: It is out of range.
+    """
+    if not 0 <= seed <= _LARGEST_SEED:
+        raise ValueError(f"--seed_everything={seed} is out of range; give a whole number from 0 to {_LARGEST_SEED}")
+
+
+def _check_config(path: Path) -> None:
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"config {path} is no YAML: {error}") from error
+    if not isinstance(config, dict):
+        found = "is empty" if config is None else f"holds a {type(config).__name__}"
+        raise ValueError(f"config {path} {found}; give keys and values, such as model, data and trainer")
+
+
+def _check_checkpoint(given: str) -> None:
+    path = Path(given)
+    if not given:
+        raise ValueError("--ckpt_path names no file")
+    if given in (*_NAMES, "null") or ":" in given or path.is_file() or (path / "meta.pt").is_file():
+        return
+    if path.is_dir():
+        raise ValueError(f"--ckpt_path={given} is a folder; name a file in it, such as best.ckpt")
+    raise ValueError(f"--ckpt_path={given} does not exist; a fit writes runs/version_N/checkpoints/best.ckpt")

@@ -1,0 +1,116 @@
+"""What the command line says about wrong arguments and wrong input: one short message that names the remedy."""
+
+import importlib
+import inspect
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterable
+from contextlib import suppress
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NoReturn
+
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.cli import LightningArgumentParser
+
+_PACKAGES = ("seqkit", "seqkit.nn", "seqkit.data", "seqkit.optim", "seqkit.losses", "seqkit.callbacks")
+_ROOT = Path(__file__).parents[1]
+_LONGEST = 300  # characters of a line; a value may be a whole config
+_NOISE = re.compile(
+    r"\s*(Subtypes: |Errors:$|Given value type: |Given value: (Namespace|NestedArg|\{)|- Expected a path but "
+    r"|- Expected a <class 'NoneType'>|(- )?Does not validate against any of the Union subtypes$)"
+)
+
+
+class Parser(LightningArgumentParser):
+    """An argument parser with short messages, which takes no abbreviated option."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs, allow_abbrev=False)
+        self.family: list[Parser] = [self]
+        """The parsers whose options a message may suggest."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print a message and exit with status 2."""
+        if not self.exit_on_error:
+            super().error(message, ex)
+        usages = (parser.format_usage() for parser in self.family)
+        options = {"config", *(option for usage in usages for option in re.findall(r"--([\w.]+)", usage))}
+        sys.stderr.write(f"error: {short_message(message, options)}\n")
+        self.exit(2)
+
+
+def short_message(message: str, options: Iterable[str]) -> str:
+    """Shorten a message of the parser, and add the remedy.
+
+    Args:
+        message: The message.
+        options: The names of all options.
+    """
+    lines = dict.fromkeys(line for line in message.splitlines() if line.strip() and not _NOISE.match(line))
+    short = "\n".join(line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…" for line in lines)
+    if "arguments are required" in message:
+        return f"{short}; give a config by --config FILE or, for a trained model, a checkpoint by --ckpt_path FILE"
+    near = None
+    if unknown := re.search(r"unrecognized arguments: --([\w.]+)", message):
+        near = _near(unknown[1], options)
+        near = near and f"--{near}"
+    elif unknown := re.search(r"[Oo]ption '([\w.]+)' is not accepted|accept option '([\w.]+)'", message):
+        near = _near(unknown[1] or unknown[2], {*options, *_argument_names()})
+    elif unknown := re.search(r"module '([\w.]+)' has no attribute '(\w+)'", message):
+        module = importlib.import_module(unknown[1])
+        near = _near(unknown[2], getattr(module, "__all__", dir(module)))
+    return short + (f"; did you mean {near}?" if near else "") + "\nSUBCOMMAND --help lists all options."
+
+
+def _near(name: str, names: Iterable[str]) -> str | None:
+    """Return the name that an unknown one abbreviates or resembles; of a name with dots, perhaps the first part."""
+    names = sorted(names)
+    longer = [known for known in names if known.startswith(name)]
+    if found := longer or get_close_matches(name, names, n=1):
+        return found[0]
+    first, _, rest = name.partition(".")
+    known = _near(first, {known.partition(".")[0] for known in names}) if rest else None
+    return f"{known}.{rest}" if known else None
+
+
+def _argument_names() -> set[str]:
+    """Return the names of the arguments of all public classes."""
+    names: set[str] = set()
+    for package in map(importlib.import_module, _PACKAGES):
+        for name in package.__all__:
+            part = getattr(package, name)
+            if isinstance(part, type):
+                with suppress(ValueError):  # it has no signature
+                    names.update(inspect.signature(part).parameters)
+    return names
+
+
+def message_of(error: BaseException) -> str | None:
+    """Return the message for an error that the user's input explains, or None for a fault of a program.
+
+    These are errors of the operating system, Lightning's errors about the configuration, and what seqkit itself
+    raises as ValueError, TypeError or KeyError. The same errors raised elsewhere may be a fault.
+    """
+    if isinstance(error, OSError | MisconfigurationException):
+        return f"{error}"
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, ValueError | TypeError | KeyError) and frames:
+        last = frames[-1]
+        if Path(last.filename).is_relative_to(_ROOT) and (last.line or "").startswith("raise "):
+            return str(error.args[0]) if isinstance(error, KeyError) and error.args else f"{error}"
+    return None
+
+
+def exit_with_message(error: BaseException) -> NoReturn:
+    """Exit with a message and status 1 if the user's input explains an error, and otherwise raise it again.
+
+    The environment variable ``SEQKIT_TRACEBACK`` has every error raised.
+    """
+    message = None if "SEQKIT_TRACEBACK" in os.environ else message_of(error)
+    if message is None:
+        raise error
+    sys.stderr.write(f"error: {message}\n")
+    raise SystemExit(1)
