@@ -94,14 +94,24 @@ def test_stops_where_memory_or_time_runs_out(splits, trainer, monkeypatch):
     assert found[-1]["seconds"] is None
 
 
-def test_other_errors_are_raised(splits, trainer, monkeypatch):
+@pytest.mark.parametrize("allocate", [lambda: torch.empty(10**15), lambda: bytearray(10**15)])
+def test_a_cpu_without_memory_is_found(allocate, splits, trainer, monkeypatch):
+    model, data = build(splits)
+    monkeypatch.setattr(model, "compute_loss", lambda *_: allocate())
+    assert tuning._try_batch(trainer(), model, data.rows("train")[[0, 1]])["seconds"] is None
+
+
+@pytest.mark.parametrize(
+    "message", ["mat1 and mat2 shapes cannot be multiplied", "the memory of the attention has 3 steps, not 4"]
+)
+def test_other_errors_are_raised(message, splits, trainer, monkeypatch):
     model, data = build(splits)
 
     def fail(*_):
-        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+        raise RuntimeError(message)
 
     monkeypatch.setattr(model, "compute_loss", fail)
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+    with pytest.raises(RuntimeError, match=message):
         tuning._try_batch(trainer(), model, data.rows("train")[[0, 1]])
 
 

@@ -1,0 +1,96 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+from seqkit.cli import main
+from seqkit.cli.messages import message_of, short_message
+from seqkit.files import check_not_read
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:(?s).*(add_instantiator|skip_none).*was deprecated:DeprecationWarning"
+)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--conf=x", "unrecognized arguments: --conf=x; did you mean --config?"),
+        ("--ckpt=x", "unrecognized arguments: --ckpt=x; did you mean --ckpt_path?"),
+        ("--data.max_token=3", "unrecognized arguments: --data.max_token=3; did you mean --data.max_tokens?"),
+        ("--trainer.max_epoch=3", "did you mean --trainer.max_epochs?"),
+        ("--mod.init_args.dropout=0.3", "did you mean --model.init_args.dropout?"),
+        ("--model.init_args.dropot=0.3", "Option 'dropot' is not accepted; did you mean dropout?"),
+        ("--model.init_args.encoder.init_args.hiden_size=3", "did you mean hidden_size?"),
+        ("--model=seqkit.Taggr", "did you mean Tagger?"),
+        ("--data.source=seqkit.data.Fils", "did you mean Files?"),
+        ("--data.max_tokens=abc", "Expected a <class 'int'>\n  Given value: abc"),
+    ],
+)
+def test_a_wrong_option_is_named_with_the_near_one(option, message, folder, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["fit", "--config", "config.yaml", option])
+    assert exit_.value.code == 2
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert len(printed.splitlines()) <= 8
+    assert not Path("runs").exists()
+
+
+def test_a_command_without_a_config_says_what_to_give(capsys):
+    with pytest.raises(SystemExit):
+        main(["test"])
+    assert "give a config by --config FILE or, for a trained model, a checkpoint by" in capsys.readouterr().err
+
+
+def test_a_long_value_is_cut_off():
+    message = "Parser key \"model\":\n  Given value type: <class 'dict'>\n  bad: " + "x" * 5000
+    assert len(short_message(message, [])) < 400
+
+
+def raised(action):
+    try:
+        action()
+    except Exception as error:
+        return error
+    raise AssertionError("no error")
+
+
+def test_errors_of_the_input_have_a_message_and_faults_have_none(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.touch()
+    assert "rows.jsonl is read" in message_of(raised(lambda: check_not_read(path, path)))
+    assert "gone.txt" in message_of(raised((tmp_path / "gone.txt").read_text))
+    assert message_of(MisconfigurationException("needs a GPU")) == "needs a GPU"
+    for fault in (
+        lambda: int("x"),
+        lambda: {}["x"],
+        lambda: None.x,
+        lambda: check_not_read(None, path),
+        lambda: 1 / 0,
+    ):
+        assert message_of(raised(fault)) is None
+
+
+def run(*args, **env):
+    command = [sys.executable, "-m", "seqkit", *args]
+    return subprocess.run(command, capture_output=True, text=True, env=env or None, check=False)
+
+
+def test_the_process_exits_with_one_line_for_the_users_error_and_a_traceback_for_a_fault(folder, monkeypatch):
+    found = run("test", "--ckpt_path=gone.ckpt")
+    assert found.returncode == 1
+    assert found.stderr.splitlines() == [
+        "error: --ckpt_path=gone.ckpt does not exist; a fit writes runs/version_N/checkpoints/best.ckpt"
+    ]
+    Path("own.py").write_text(
+        "from seqkit.data.sources import Source\n\n\nclass Own(Source):\n    def load(self):\n        return 1 / 0\n"
+    )
+    found = run("inspect", "--config", "config.yaml", "--data.source=own.Own")
+    assert found.returncode == 1
+    assert found.stderr.startswith("Traceback")
+    assert found.stderr.rstrip().endswith("ZeroDivisionError: division by zero")
+    monkeypatch.setenv("SEQKIT_TRACEBACK", "1")
+    assert "Traceback" in run("test", "--ckpt_path=gone.ckpt").stderr
