@@ -86,11 +86,11 @@ def test_the_process_exits_with_one_line_for_the_users_error_and_a_traceback_for
         "error: --ckpt_path=gone.ckpt does not exist; a fit writes runs/version_N/checkpoints/best.ckpt"
     ]
     Path("own.py").write_text(
-        "from seqkit.data.sources import Source\n\n\nclass Own(Source):\n    def load(self):\n        return 1 / 0\n"
+        "from seqkit.data.sources import Source\n\n\nclass Own(Source):\n    def load(self):\n        1 / 0\n"
     )
     found = run("inspect", "--config", "config.yaml", "--data.source=own.Own")
     assert found.returncode == 1
-    assert found.stderr.startswith("Traceback")
+    assert "Traceback (most recent call last)" in found.stderr
     assert found.stderr.rstrip().endswith("ZeroDivisionError: division by zero")
     monkeypatch.setenv("SEQKIT_TRACEBACK", "1")
     assert "Traceback" in run("test", "--ckpt_path=gone.ckpt").stderr
