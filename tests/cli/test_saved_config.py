@@ -110,11 +110,11 @@ OWN = """
 import torch
 import seqkit, seqkit.data, seqkit.nn
 
-class Words(seqkit.data.Words): pass
-class Files(seqkit.data.Files): pass
-class LSTM(seqkit.nn.LSTM): pass
-class SGD(torch.optim.SGD): pass
-class Tagger(seqkit.Tagger): pass
+class OwnWords(seqkit.data.Words): pass
+class OwnFiles(seqkit.data.Files): pass
+class OwnLSTM(seqkit.nn.LSTM): pass
+class OwnSGD(torch.optim.SGD): pass
+class OwnTagger(seqkit.Tagger): pass
 """
 
 
@@ -123,12 +123,12 @@ def own(den):
     """A project of one's own, a config that names its classes, and a checkpoint of it."""
     (den / "my_project.py").write_text(OWN)
     config = yaml.safe_load(Path("config.yaml").read_text())
-    config["model"]["class_path"] = "my_project.Tagger"
+    config["model"]["class_path"] = "my_project.OwnTagger"
     arguments = config["model"]["init_args"]
-    arguments["encoder"] = {"class_path": "my_project.LSTM", "init_args": {"hidden_size": 2}}
-    arguments["optimizer"] = {"class_path": "my_project.SGD", "init_args": {"lr": 0.1}}
-    config["data"]["source"]["class_path"] = "my_project.Files"
-    config["data"]["inputs"]["words"] = {"class_path": "my_project.Words"}
+    arguments["encoder"] = {"class_path": "my_project.OwnLSTM", "init_args": {"hidden_size": 2}}
+    arguments["optimizer"] = {"class_path": "my_project.OwnSGD", "init_args": {"lr": 0.1}}
+    config["data"]["source"]["class_path"] = "my_project.OwnFiles"
+    config["data"]["inputs"]["words"] = {"class_path": "my_project.OwnWords"}
     Path("own.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     main(["fit", "--config", "own.yaml", "--trainer.max_epochs=1", "--trainer.default_root_dir=runs", *QUICK])
     (checkpoint,) = den.rglob("last.ckpt")
@@ -139,7 +139,7 @@ def own(den):
 def test_an_own_project_works_with_consent(own):
     alone = [f"--ckpt_path={own}", *QUICK]
     for subcommand in ENTRY_POINTS:
-        with pytest.raises(ValueError, match=r"'my_project\.Tagger'.*--trust my_project"):
+        with pytest.raises(ValueError, match=r"'my_project\.OwnTagger'.*--trust my_project"):
             main([subcommand, *alone])
         assert "my_project" not in sys.modules
         options = ["--trainer.max_epochs=2", "--trainer.default_root_dir=again"] if subcommand == "fit" else []

@@ -118,15 +118,15 @@ def own(den):
     """A checkpoint of a project of one's own, which this process has forgotten."""
     (den / "my_project.py").write_text(
         "import seqkit, seqkit.data, seqkit.nn\n"
-        "class Words(seqkit.data.Words): pass\n"
-        "class LSTM(seqkit.nn.LSTM): pass\n"
-        "class Tagger(seqkit.Tagger): pass\n"
+        "class OwnWords(seqkit.data.Words): pass\n"
+        "class OwnLSTM(seqkit.nn.LSTM): pass\n"
+        "class OwnTagger(seqkit.Tagger): pass\n"
     )
     import my_project
 
-    data = SequenceDataModule(Files(**ROWS), inputs={"words": my_project.Words()}, targets="tags", max_tokens=16)
-    encoder = partial(my_project.LSTM, hidden_size=2)
-    model = my_project.Tagger(data.spec, encoder=encoder, embedding=partial(Embedding, embedding_dim=2))
+    data = SequenceDataModule(Files(**ROWS), inputs={"words": my_project.OwnWords()}, targets="tags", max_tokens=16)
+    encoder = partial(my_project.OwnLSTM, hidden_size=2)
+    model = my_project.OwnTagger(data.spec, encoder=encoder, embedding=partial(Embedding, embedding_dim=2))
     run = quick(max_epochs=1)
     run.fit(model, data)
     run.save_checkpoint("own.ckpt")
@@ -136,10 +136,10 @@ def own(den):
 
 @pytest.mark.parametrize("cls", [Tagger, Task, SequenceModule])
 def test_classes_of_another_project_need_consent(cls, own):
-    with pytest.raises(ValueError, match=r"names 'my_project\.Tagger'.*trust=\['my_project'\]"):
+    with pytest.raises(ValueError, match=r"names 'my_project\.OwnTagger'.*trust=\['my_project'\]"):
         cls.load_from_checkpoint(own)
-    with pytest.raises(ValueError, match=r"names 'my_project\.Tagger'"):
-        cls.load_from_checkpoint(own, trust=["my_project2", "my", "my_project.Tagger"])
+    with pytest.raises(ValueError, match=r"names 'my_project\.OwnTagger'"):
+        cls.load_from_checkpoint(own, trust=["my_project2", "my", "my_project.OwnTagger"])
     model = cls.load_from_checkpoint(own, trust=["my_project"])
     assert type(model).__module__ == type(model.encoder).__module__ == "my_project"
     data = SequenceDataModule(Files(**ROWS), spec=model.spec, max_tokens=16)
@@ -149,14 +149,14 @@ def test_classes_of_another_project_need_consent(cls, own):
 def test_the_class_that_loads_needs_no_consent_but_its_parts_do(own):
     import my_project
 
-    with pytest.raises(ValueError, match=r"spec\.inputs\.words names 'my_project\.Words'"):
-        my_project.Tagger.load_from_checkpoint(own)
-    assert my_project.Tagger.load_from_checkpoint(own, trust="my_project").encoder.hidden_size == 2
+    with pytest.raises(ValueError, match=r"spec\.inputs\.words names 'my_project\.OwnWords'"):
+        my_project.OwnTagger.load_from_checkpoint(own)
+    assert my_project.OwnTagger.load_from_checkpoint(own, trust="my_project").encoder.hidden_size == 2
 
 
 def test_a_spec_of_another_project_needs_consent(own):
     spec = torch.load(own, weights_only=True)["hyper_parameters"]["spec"]
-    with pytest.raises(ValueError, match=r"spec\.inputs\.words names 'my_project\.Words'"):
+    with pytest.raises(ValueError, match=r"spec\.inputs\.words names 'my_project\.OwnWords'"):
         SequenceDataModule(Files(**ROWS), spec=spec, max_tokens=16)
     data = SequenceDataModule(Files(**ROWS), spec=spec, max_tokens=16, trust=["my_project"])
     assert len(data.rows("train")) == 12
