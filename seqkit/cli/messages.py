@@ -2,7 +2,6 @@
 
 import importlib
 import inspect
-import os
 import re
 import sys
 import traceback
@@ -105,11 +104,8 @@ def message_of(error: BaseException) -> str | None:
 
 
 def exit_with_message(error: BaseException) -> NoReturn:
-    """Exit with a message and status 1 if the user's input explains an error, and otherwise raise it again.
-
-    The environment variable ``SEQKIT_TRACEBACK`` has every error raised.
-    """
-    message = None if "SEQKIT_TRACEBACK" in os.environ else message_of(error)
+    """Exit with a message and status 1 if the user's input explains an error, and otherwise raise it again."""
+    message = message_of(error)
     if message is None:
         raise error
     sys.stderr.write(f"error: {message}\n")

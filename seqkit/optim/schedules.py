@@ -1,6 +1,8 @@
 """Learning-rate schedules for tasks: built from an optimiser, the number of steps of the fit, and options."""
 
 import math
+import warnings
+from typing import Any
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
@@ -39,6 +41,22 @@ class Warmup(LambdaLR):
         self.warmup_steps = steps
         self.floor = floor
         super().__init__(optimizer, self.factor)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue at the step of a checkpoint, over the steps of the fit that resumes.
+
+        If this fit has another number of steps, a warning says so, because the learning rate may jump.
+        """
+        saved = state_dict.get("total_steps", self.total_steps)
+        if saved != self.total_steps:
+            warnings.warn(
+                f"{type(self).__name__}: the checkpoint is from a fit of {saved} steps and this fit has "
+                f"{self.total_steps}; the learning rate continues at step {state_dict['last_epoch']} of "
+                f"{self.total_steps}",
+                stacklevel=2,
+            )
+        own = {"total_steps": self.total_steps, "warmup_steps": self.warmup_steps, "floor": self.floor}
+        super().load_state_dict(state_dict | own)
 
     def factor(self, step: int) -> float:
         """Compute the learning rate at a step, from 0, as a share of the peak."""

@@ -156,3 +156,23 @@ def test_warmup_of_a_whole_fit(splits, trainer):
     scheduler = run.lr_scheduler_configs[0].scheduler
     assert scheduler.total_steps == run.global_step == scheduler.last_epoch
     assert scheduler.get_last_lr()[0] == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("schedule", [WarmupCosine, WarmupLinear])
+def test_a_fit_that_resumes_with_more_steps_follows_its_own_number(schedule):
+    def make(steps):
+        return schedule(torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=2.0), steps, floor=0.1)
+
+    short, same, long = make(100), make(100), make(200)
+    for _ in range(100):
+        short.optimizer.step()
+        short.step()
+    same.load_state_dict(short.state_dict())
+    with pytest.warns(UserWarning, match="from a fit of 100 steps and this fit has 200; .* step 100 of 200"):
+        long.load_state_dict(short.state_dict())
+    for scheduler in (same, long):
+        scheduler.optimizer.step()
+        scheduler.step()
+    assert same.get_last_lr() == [pytest.approx(0.2)]
+    assert long.get_last_lr() == [pytest.approx(2.0 * long.factor(101))]
+    assert long.factor(101) > 0.5
