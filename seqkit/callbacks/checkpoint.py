@@ -127,8 +127,8 @@ class BestCheckpoint(ModelCheckpoint):
 
     def _find_best(self, path: str, score: Tensor | None, resumed_from: Path) -> str | None:
         """Return where the best checkpoint is: at its path, or beside the checkpoint from which the run resumes."""
-        if "://" in path:
-            return path
+        if "://" in path:  # Lightning removes a remote one that is not the best any more, wherever it is
+            return path if path.rpartition("/")[0] == str(self.dirpath) else None
         files = [Path(path), resumed_from.absolute().parent / Path(path).name]
         return next((str(file) for file in files if self._has_score(file, score)), None)
 

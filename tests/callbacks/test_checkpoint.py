@@ -109,6 +109,20 @@ def test_the_best_checkpoint_is_found_in_a_folder_that_was_moved(run, tmp_path):
     assert best.best_model_path == str(tmp_path / "moved" / "best.ckpt")
 
 
+@pytest.mark.parametrize("protocol", ["local://", "local::"])
+def test_a_resumed_run_removes_nothing_that_its_checkpoint_calls_the_best(run, tmp_path, protocol):
+    """Lightning removes the best checkpoint when a better one is saved: a remote one is removed from any folder."""
+    last = run(tmp_path / "run", 0.7).last_model_path
+    checkpoint = torch.load(last, weights_only=True)
+    (state,) = (state for key, state in checkpoint["callbacks"].items() if "BestCheckpoint" in key)
+    state["best_model_path"] = f"{protocol}{tmp_path / 'precious'}"
+    torch.save(checkpoint, tmp_path / "edited.ckpt")
+    (tmp_path / "precious").mkdir()
+    with pytest.warns(UserWarning, match="was removed or replaced"):
+        run(tmp_path / "again", 0.7, 0.9, ckpt_path=tmp_path / "edited.ckpt")
+    assert (tmp_path / "precious").is_dir()
+
+
 def test_without_the_best_checkpoint_the_next_one_is_the_best(run, tmp_path):
     first = run(tmp_path / "first", 0.8, 0.6)
     (tmp_path / "first" / "best.ckpt").unlink()
