@@ -108,6 +108,7 @@ def _stack(*layers):
 
 
 _SYSTEM = _part("os.system", command="touch canary")
+_TEXT = "{class_path: evil.LSTM, init_args: {hidden_size: 2}}"
 
 # Places of a checkpoint from which a model is rebuilt.
 MODEL_PLACES = {
@@ -156,6 +157,10 @@ MODEL_PLACES = {
     "spec": _argument("spec", _part("evil.Words")),
     "spec, as text": _argument("spec", "{class_path: evil.Words}"),
     "spec, further keys": lambda checkpoint: checkpoint["hyper_parameters"]["spec"]["inputs"].update(x=_SYSTEM),
+    "spec, another group": lambda checkpoint: checkpoint["hyper_parameters"]["spec"].update(x=_SYSTEM),
+    "spec, another group, as text": lambda checkpoint: checkpoint["hyper_parameters"]["spec"].update(x=_TEXT),
+    "input, another key": _entry("inputs", "words", x=_SYSTEM),
+    "target, in a list": _entry("targets", "tags", names=[_SYSTEM]),
     "no arguments": _top(hyper_parameters=None),
     "arguments are text": _top(hyper_parameters="evil.touch"),
 }
@@ -178,8 +183,10 @@ DATA_PLACES = {
     "dotted data": _data("source.class_path", "evil.Files"),
     "data, a list": _top(seqkit_data=[_SYSTEM]),
 }
-# Keys that Lightning, but not seqkit, reads: they change nothing.
+# Keys that Lightning or the parser, but not seqkit, reads: they change nothing.
 IGNORED = {
+    "a text in the spec": _entry("targets", "tags", x=_TEXT),
+    "texts in the spec": _entry("inputs", "words", x=[_TEXT]),
     "old arguments": _top(hparams={"encoder": _SYSTEM, "_instantiator": "evil.touch"}),
     "older arguments": _top(module_arguments={"_class_path": "evil.Tagger", "_instantiator": "evil.touch"}),
     "name of the arguments": _top(hparams_name="spec"),

@@ -21,6 +21,7 @@ from seqkit.cli.saved_config import read_saved_config
 from seqkit.cli.tuning import find_lr, find_max_tokens
 from seqkit.data.lightning import SequenceDataModule
 from seqkit.tasks import SequenceModule
+from seqkit.upstream.lightning import dump_config
 
 _WITHOUT_LOGS = ("predict", "inspect", "find_lr", "find_max_tokens")
 
@@ -178,14 +179,25 @@ class SequenceCLI(LightningCLI):
         if self._ckpt_path is not None:
             options["ckpt_path"] = self._ckpt_path
         use_public_paths(options)
-        if self._saved_spec is not None:
-            options["data"]["spec"] = self._saved_spec
 
     def instantiate_classes(self) -> None:
         """Instantiate the model, the data and the trainer; raise an error of a part's constructor unchanged.
 
         The parser wraps it into a list of all types that it tried and the whole config, with vocabularies.
         """
+        if self._saved_spec is None:
+            self._instantiate_classes()
+            return
+        # A dump of the config imports what a text in the spec names, such as a label. So the spec is in no dump.
+        dump_config(self)
+        data = self.config[self.subcommand]["data"]
+        data["spec"] = self._saved_spec
+        try:
+            self._instantiate_classes()
+        finally:
+            data["spec"] = None
+
+    def _instantiate_classes(self) -> None:
         try:
             super().instantiate_classes()
         except ValueError as error:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.core.saving import _default_map_location, _load_state
 from torch import Tensor
 
@@ -31,6 +32,15 @@ def default_map_location(storage: Any, location: str) -> Any:
     It is what ``load_from_checkpoint`` does without ``map_location``. Checked with lightning 2.6.6.
     """
     return _default_map_location(storage, location)
+
+
+def dump_config(cli: LightningCLI) -> None:
+    """Write the parsed config as plain types, from which Lightning takes a model's hyper-parameters.
+
+    Lightning does it once, when the first class is instantiated; what is changed in the config after this call is not
+    in the dump. Checked with lightning 2.6.6.
+    """
+    cli._dump_config()
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from seqkit.cli import SequenceCLI, main
 from seqkit.cli.saved_config import consented_modules, read_saved_config
 from tests.hostile import (
     DATA_PLACES,
+    IGNORED,
     MODEL_PLACES,
     PATHS,
     assert_nothing_ran,
@@ -62,6 +63,18 @@ def test_a_hostile_checkpoint_is_refused(variant, subcommand, den, one_parser):
     hostile = save_edited(VARIANTS[variant])
     with pytest.raises((ValueError, TypeError), match=r"hyper_parameters|seqkit_data|model|data|spec"):
         main([subcommand, f"--ckpt_path={hostile}", *QUICK])
+    assert_nothing_ran(den)
+
+
+@pytest.mark.parametrize("variant", ["a text in the spec", "texts in the spec"])
+@pytest.mark.filterwarnings("ignore:BestCheckpoint")
+def test_a_text_in_the_spec_is_only_a_text(variant, den, one_parser):
+    """Such as a label. The parser would read it, and import what it names, whenever it dumps the config."""
+    hostile = save_edited(IGNORED[variant])
+    options = ["--trainer.max_epochs=2", "--trainer.default_root_dir=runs", *QUICK[:-1]]
+    main(["fit", f"--ckpt_path={hostile}", *options])
+    (checkpoint,) = den.rglob("last.ckpt")
+    main(["test", f"--ckpt_path={checkpoint}", *QUICK])
     assert_nothing_ran(den)
 
 

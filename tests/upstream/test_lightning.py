@@ -12,6 +12,7 @@ from seqkit.upstream.lightning import (
     continue_epoch,
     correct_progress,
     default_map_location,
+    dump_config,
     end_epoch_schedules,
     end_resumed_epoch,
     epoch_limit,
@@ -93,6 +94,28 @@ def test_saved_arguments(monkeypatch):
     assert set(arguments) == {"part", "size"}, message
     assert rebuildable(class_path, arguments) == dict(cli.model.hparams), CHANGED.format("rebuildable")
     assert saved_arguments({"size": 4}) is None
+
+
+def test_dump_config(monkeypatch):
+    """What is changed in the config later reaches the model, but not the dump."""
+    monkeypatch.setattr("sys.argv", ["python"])
+
+    class CLI(LightningCLI):
+        def before_instantiate_classes(self):
+            dump_config(self)
+            self.config["model"]["init_args"]["size"] = 5
+
+    cli = CLI(
+        LightningModule,
+        subclass_mode_model=True,
+        run=False,
+        save_config_callback=None,
+        auto_configure_optimizers=False,
+        seed_everything_default=False,
+        args={"model": {"class_path": f"{__name__}.Nested", "init_args": {"part": PART, "size": 4}}},
+    )
+    assert cli.model.size == 5, CHANGED.format("dump_config")
+    assert cli.model.hparams["size"] == 4, CHANGED.format("dump_config")
 
 
 @pytest.mark.filterwarnings("ignore:Attribute 'part' is an instance of `nn.Module`")

@@ -23,6 +23,9 @@ def check_spec(spec: Any) -> None:
     for group in ("inputs", "targets"):
         if group not in spec:
             raise ValueError(f"spec has no {group!r}, only {sorted(map(str, spec))}; {_REMEDY}")
+    if len(spec) > 2:
+        raise ValueError(f"spec has the keys {sorted(map(str, spec))}, not only inputs and targets; {_REMEDY}")
+    for group in ("inputs", "targets"):
         entries = spec[group]
         if not isinstance(entries, Mapping):
             raise TypeError(f"spec[{group!r}] is a {type(entries).__name__}, not a dict; {_REMEDY}")
@@ -72,8 +75,8 @@ def encoder_class(entry: Mapping[str, Any], trust: str | Iterable[str], place: s
     Raises:
         ValueError: The entry names no encoder, or one of a module that is not trusted.
     """
-    if _names_class(entry["init_args"]):
-        raise ValueError(f"{place}: its init_args name a class; those of an encoder are of plain types")
+    if _names_class({key: value for key, value in entry.items() if key != "class_path"}):
+        raise ValueError(f"{place} names a class besides its class_path; all else in it is of plain types")
     return resolve_class(entry["class_path"], Encoder, trust=trust, place=place)
 
 
