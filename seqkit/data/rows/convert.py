@@ -36,12 +36,18 @@ def to_tensor(values: np.ndarray, column: str) -> Tensor:
     """Return a tensor of int64 for integers, of float32 for floats and of bool for booleans.
 
     Raises:
-        ValueError: If an integer does not fit int64.
+        ValueError: If an integer does not fit int64, or a finite number does not fit float32.
     """
     if values.dtype == np.float32:
         return torch.from_numpy(values)
     if values.dtype.kind == "f":
-        return torch.from_numpy(values).to(torch.float32)
+        wide = torch.from_numpy(values)
+        narrow = wide.to(torch.float32)
+        if (outside := narrow.isinf() & wide.isfinite()).any():
+            raise ValueError(
+                f"column {column!r} contains {wide[outside][0].item()}, which float32 cannot hold; scale the column"
+            )
+        return narrow
     if values.dtype == np.uint64 and values.max(initial=0) > np.iinfo(np.int64).max:
         raise ValueError(
             f"column {column!r} contains {values.max()}, which does not fit int64; map it to smaller numbers"

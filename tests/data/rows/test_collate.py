@@ -103,8 +103,8 @@ class TestPacking:
         assert batch.inputs["x"].data.dtype == dtype
         assert batch.inputs["x"].data.tolist() == [float(v) for v in value]
 
-    def test_float_beyond_float32_is_infinite(self):
-        assert PackCollate("x")([{"x": [1e300]}]).inputs["x"].data.tolist() == [float("inf")]
+    def test_infinite_float64(self):
+        assert PackCollate("x")([{"x": [1e30, -float("inf")]}]).inputs["x"].data.tolist()[1] == -float("inf")
 
 
 class TestInDataLoader:
@@ -213,6 +213,10 @@ class TestErrors:
             (
                 [{"x": np.array([2**63], dtype=np.uint64), "y": 1}],
                 "column 'x' contains 9223372036854775808, which does not fit int64; map it to smaller numbers",
+            ),
+            (
+                [{"x": [1.0, float("inf"), -1e300], "y": 1}],
+                "column 'x' contains -1e+300, which float32 cannot hold; scale the column",
             ),
         ],
     )
