@@ -8,13 +8,14 @@ from typing import Any
 
 import yaml
 
-from seqkit.class_paths import LIBRARIES, public_path
+from seqkit.class_paths import LIBRARIES, class_at, public_path
 from seqkit.data.lightning import SequenceDataModule
 from seqkit.tasks import SequenceModule
 from seqkit.tasks.checkpoints.loading import read_checkpoint, saved_model
 from seqkit.tasks.checkpoints.parts import check_arguments
+from seqkit.tasks.checkpoints.rebuild import other_task
 
-_CLASS_KEY = re.compile(r"model|data\.source|(.*\.)?class_path")
+_CLASS_KEY = re.compile(r"model|data\.source|(model|data)\.(.*\.)?class_path")
 _LIBRARIES = tuple(f"{package}." for package in LIBRARIES)
 _CLASS = re.compile(r"\w+(\.\w+)+")
 
@@ -51,11 +52,50 @@ def read_saved_config(args: Sequence[str]) -> tuple[dict[str, Any], dict[str, An
             if isinstance(data.get(key), str):
                 data[key] = {data[key]: None}  # the parser would read a text as a file's name, too
         config["data"] = check_arguments(SequenceDataModule, data, trust=trust, place="data")
+    _remove_replaced(config, args)
     return config, spec
 
 
+def _remove_replaced(config: dict[str, Any], args: Sequence[str]) -> None:
+    """Remove, in place, the arguments of the parts that the user's own arguments replace by another class.
+
+    The parser would keep those that the other class has, too, and read a text as a class where one is expected.
+
+    Raises:
+        ValueError: The model itself is of another class.
+    """
+    own = [(key.removesuffix(".class_path").replace(".init_args.", "."), value) for key, value in _values(args)]
+    for name, part in _parts("model", config["model"]) + _parts("data", config.get("data")):
+        saved = part["class_path"]
+        for given in [value for key, value in own if key == name and not _is_same_class(value, saved)]:
+            if name == "model":
+                raise ValueError(other_task(saved, given))
+            part["init_args"] = {}
+
+
+def _parts(name: str, value: Any) -> list[tuple[str, dict[str, Any]]]:
+    """Return the parts in a config, each with its name on the command line."""
+    if isinstance(value, list):
+        value = dict(enumerate(value))
+    if not isinstance(value, dict):
+        return []
+    found = [(name, value)] if "class_path" in value else []
+    for key, item in value.items():
+        found += _parts(name if key == "init_args" else f"{name}.{key}", item)
+    return found
+
+
+def _is_same_class(given: str, saved: str) -> bool:
+    if saved in (given, f"{saved.rpartition('.')[0]}.{given}"):
+        return True
+    try:
+        return class_at(given) is class_at(saved)
+    except ValueError:
+        return False
+
+
 def consented_modules(args: Sequence[str]) -> list[str]:
-    """Return the modules of ``--trust``, and the packages of the classes that the user's own arguments name."""
+    """Return the modules of ``--trust``, and the packages of the classes in the user's own model and data."""
     modules = []
     for key, value in _values(args):
         if re.fullmatch(r"trust(\.\d+)?", key):

@@ -171,7 +171,6 @@ class SequenceCLI(LightningCLI):
         config, self._saved_spec = saved
         # Right after the subcommand, so that all other arguments override it.
         self.config = parser.parse_args([args[0], "--config", yaml.safe_dump(config, sort_keys=False), *args[1:]])
-        _check_same_class(config["model"]["class_path"], self.config[args[0]]["model"]["class_path"])
 
     def before_instantiate_classes(self) -> None:
         """Name every class of the config by its public path, which outlives a move of the class."""
@@ -240,8 +239,3 @@ def use_public_paths(config: Any) -> None:
                     values[key] = public_path(class_at(value))
             else:
                 use_public_paths(value)
-
-
-def _check_same_class(saved: str, given: str) -> None:
-    if class_at(saved) is not class_at(given):
-        raise ValueError(f"the checkpoint is one of {saved}, but the model is {given}; load it with {saved}")

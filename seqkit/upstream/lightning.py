@@ -37,8 +37,8 @@ def default_map_location(storage: Any, location: str) -> Any:
 def dump_config(cli: LightningCLI) -> None:
     """Write the parsed config as plain types, from which Lightning takes a model's hyper-parameters.
 
-    Lightning does it once, when the first class is instantiated; what is changed in the config after this call is not
-    in the dump. Checked with lightning 2.6.6.
+    Lightning does it once, when the first class is instantiated; what is changed in the config after this call is
+    not in the dump. Checked with lightning 2.6.6.
     """
     cli._dump_config()
 

@@ -32,6 +32,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:(?s).*(add_instantiator|skip_none).*was deprecated:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
     pytest.mark.filterwarnings("ignore:The dirpath has changed"),
+    pytest.mark.filterwarnings("ignore:WarmupCosine"),  # the resumed fits have more epochs
 ]
 
 
@@ -178,10 +179,35 @@ def test_classes_that_the_own_config_names_need_no_further_consent(own):
         (["fit", "--model=seqkit.Tagger", "--model.optimizer.class_path=torch.optim.SGD"], []),
         (["fit", "--config={trust: [a], model: {class_path: b.Task}}"], ["a", "b"]),
         (["fit", "--print_config", "--data.source", "{unclosed"], []),
+        (["fit", "--config={trainer: {callbacks: [{class_path: lightning.pytorch.callbacks.Timer}]}}"], []),
     ],
 )
 def test_consented_modules(args, modules):
     assert consented_modules(args) == modules
+
+
+@pytest.mark.parametrize(
+    ("args", "kept"),
+    [
+        (["--model.optimizer.class_path=torch.optim.Adam"], False),
+        (["--model.init_args.optimizer", "Adam"], False),
+        (["--config={model: {init_args: {optimizer: {class_path: torch.optim.Adam}}}}"], False),
+        (["--model.optimizer=SGD", "--model.encoder=GRU"], True),
+        (["--model.optimizer.class_path", "torch.optim.sgd.SGD"], True),
+        (["--model.optimizer.lr=0.1"], True),
+    ],
+)
+def test_a_part_of_another_class_keeps_no_arguments(args, kept, den):
+    """A text that one class takes as a text could name a class for the other one."""
+    config, _ = read_saved_config(["fit", "--ckpt_path=tagger.ckpt", *args])
+    optimizer = config["model"]["init_args"]["optimizer"]
+    assert optimizer["class_path"] == "torch.optim.SGD"
+    assert optimizer["init_args"].get("lr") == (0.5 if kept else None)
+
+
+def test_a_model_of_another_class_is_refused_before_it_gets_the_arguments(den):
+    with pytest.raises(ValueError, match=r"is one of seqkit\.Tagger, but the model is Classifier; load it with"):
+        read_saved_config(["fit", "--ckpt_path=tagger.ckpt", "--model=Classifier"])
 
 
 def test_saved_trust_of_another_has_no_effect(den):
