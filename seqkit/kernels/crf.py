@@ -125,7 +125,7 @@ def log_backward(
         pairs = transitions + ahead.unsqueeze(-2)  # (b, ..., C, C)
         future = torch.cat([pairs.logsumexp(-1), end.expand(x[following:].shape)])
         pairs = (pairs + path[:following].unsqueeze(-1)).exp() * weights[:following, ..., None, None]
-        expected += pairs.flatten(0, -3).sum(0)
+        expected = expected + pairs.sum(tuple(range(pairs.dim() - 2)))  # a batched backward has more weights
         futures.append(future)
         ahead = x + future
     marginals = (torch.cat(paths) + torch.cat(futures[::-1])).exp() * weights[layout.ranks].unsqueeze(-1)

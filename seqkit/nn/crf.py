@@ -306,8 +306,9 @@ class _LogSpacePartition(torch.autograd.Function):
         value, states, sums, transitions, end = ctx.saved_tensors
         layout = ctx.layout.on(value.device)
         marginals, expected = kernels.log_backward(value, layout, transitions, end, states, sums, gradient)
+        sequences = tuple(range(gradient.dim()))
         firsts, lasts = marginals[: layout.num_sequences], marginals[layout.last]
-        return marginals, firsts.flatten(0, -2).sum(0), expected, lasts.flatten(0, -2).sum(0), None
+        return marginals, firsts.sum(sequences), expected, lasts.sum(sequences), None
 
 
 def _reachable(tags: Tensor, links: Tensor) -> Tensor:

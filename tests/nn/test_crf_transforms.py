@@ -29,8 +29,11 @@ def test_torch_func():
     torch.testing.assert_close(hessian.sum((-1, -2)), torch.zeros_like(expected), atol=1e-9, rtol=0)
 
 
-def test_batched_backward():
+@pytest.mark.parametrize("scale", [1, 20_000])  # the larger one needs sums of logarithms
+def test_batched_backward(scale):
     crf, scores, tags = inputs()
+    crf.transitions.data *= scale
+    tags.data[1] = crf.ignore_index if scale > 1 else tags.data[1]
     leaves = [scores.data.requires_grad_(), *crf.parameters()]
     output = crf(scores, tags)
     batched = torch.autograd.grad(output, leaves, torch.eye(2).double(), is_grads_batched=True, retain_graph=True)
