@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
@@ -18,17 +19,16 @@ class MeanLoss(SumMetric):
 
     def __init__(self) -> None:
         super().__init__()
-        self.add_sum("total")
-        self.add_sum("units")
+        self.add_sum("total_and_units", 2)
 
     def update(self, total: Tensor, units: Tensor) -> None:
         """Add the sum of a batch and its number of units."""
-        self.increase("total", total)
-        self.increase("units", units)
+        self.increase("total_and_units", torch.stack([total.detach().float(), units.float()]))
 
     def mean(self) -> Tensor:
         """Return the mean per unit, float32."""
-        return self.sum_of("total") / self.sum_of("units")
+        total, units = self.sum_of("total_and_units")
+        return total / units
 
     def compute(self) -> Tensor:
         """Compute the mean loss per unit."""

@@ -86,7 +86,7 @@ class PackedLayout:
         key = id(sizes)
         owner, layout = _layouts.get(key, (None, None))
         if layout is None or owner is None or owner() is not sizes:
-            layout = PackedLayout(sizes)
+            layout = PackedLayout(sizes, len(packed.data))
             layout.check(len(packed.data))
             _layouts[key] = weakref.ref(sizes, lambda _: _layouts.pop(key, None)), layout
         elif packed.data.shape[0] != layout.num_tokens:

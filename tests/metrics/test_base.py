@@ -50,7 +50,7 @@ METRICS = {
     "value report": ValueReport,
     "of another library": lambda: MetricCollection([MeanMetric(), MeanSquaredError()]),
 }
-BATCHES = 3_000
+BATCHES = 1_500
 
 
 def state_types(module):

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec.
 
 # What differs by task: when validation runs, and which checkpoints the short form resumes from.
 SHORT = {
-    "dropout": {"every": 12, "first": 2, "check": 2},
+    "dropout": {"every": 18, "first": 2, "check": 2},
     "crf": {"every": 9, "first": 5},
     "text": {"every": 13, "first": 4, "check": 2},
     "stream": {"every": 9, "first": 4},
