@@ -27,8 +27,8 @@ class MeanLoss(SumMetric):
 
     def mean(self) -> Tensor:
         """Return the mean per unit, float32."""
-        total, units = self.sum_of("total_and_units")
-        return total / units
+        sums = self.sum_of("total_and_units")
+        return sums[0] / sums[1]
 
     def compute(self) -> Tensor:
         """Compute the mean loss per unit."""

@@ -306,9 +306,8 @@ class _LogSpacePartition(torch.autograd.Function):
         value, states, sums, transitions, end = ctx.saved_tensors
         layout = ctx.layout.on(value.device)
         marginals, expected = kernels.log_backward(value, layout, transitions, end, states, sums, gradient)
-        sequences = tuple(range(gradient.dim()))
-        firsts, lasts = marginals[: layout.num_sequences], marginals[layout.last]
-        return marginals, firsts.sum(sequences), expected, lasts.sum(sequences), None
+        firsts, dims = marginals[: layout.num_sequences], tuple(range(gradient.dim()))
+        return marginals, firsts.sum(dims), expected, marginals[layout.last].sum(dims), None
 
 
 def _reachable(tags: Tensor, links: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ Its memory cannot be read by the CPU (a program that tries ends with a segmentat
 must not meet, and each wait of the host is recorded. ``strict.cpp`` has its operators.
 """
 
-import fcntl
 import hashlib
 import importlib.util
 import os
@@ -28,7 +27,7 @@ SOURCE, HEADER = (Path(__file__).with_name(name) for name in ("strict.cpp", "str
 
 
 class CannotBuildError(Exception):
-    """There is no compiler, or headers are missing."""
+    """This is not Linux, there is no compiler, or headers are missing."""
 
 
 class WaitError(RuntimeError):
@@ -101,8 +100,10 @@ def build() -> Path:
     """Compile the source into a folder of the user's temporary files, once for all processes."""
     compiler = os.environ.get("CXX", "c++")
     headers = [*cpp_extension.include_paths(), sysconfig.get_path("include")]
-    if sys.platform == "win32":
-        raise CannotBuildError("the strict device uses mmap, which Windows lacks")
+    if sys.platform != "linux":
+        raise CannotBuildError(f"the strict device is for Linux, and this is {sys.platform}")
+    import fcntl  # which Windows lacks
+
     if shutil.which(compiler) is None:
         raise CannotBuildError(f"no compiler {compiler!r}; install one, or set CXX")
     for header in ("torch/library.h", "Python.h"):
