@@ -47,6 +47,7 @@ def test_the_checkpoint_suffices_for_predictions():
     assert [len(line["tags"]) for line in predicted] == [len(row["tags"]) for row in rows]
 
 
+@pytest.mark.filterwarnings("ignore:WarmupCosine")  # this fit has more epochs
 @pytest.mark.filterwarnings("ignore:.*was removed or replaced")  # the best checkpoint of that run is not kept
 def test_a_fit_resumes_from_the_checkpoint():
     options = ["--ckpt_path=tagger.ckpt", "--trainer.max_epochs=2", "--trainer.default_root_dir=runs"]
