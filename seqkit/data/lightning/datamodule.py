@@ -26,6 +26,7 @@ from seqkit.data.lightning.loaders import (
     overfit_loader,
     overfits,
     planned_loader,
+    validates,
 )
 from seqkit.data.lightning.resume import ResumedEpoch, current_epoch, start_training, training_state
 from seqkit.data.lightning.splits import load_splits, needed_splits, read_weights
@@ -237,8 +238,8 @@ class SequenceDataModule(LightningDataModule):
         return loader
 
     def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
-        """Return the loader of the validation split; an empty list if there is no such split."""
-        return self._loader("validation") if "validation" in self.splits else []
+        """Return the loader of the validation split; in a fit, an empty list if there is no such split."""
+        return self._loader("validation") if validates(self.trainer) or "validation" in self.splits else []
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Return the loader of the test split."""

@@ -128,6 +128,11 @@ def overfits(trainer: Trainer | None) -> bool:
     return given is not None and given.state.fn == TrainerFn.FITTING and given.overfit_batches > 0
 
 
+def validates(trainer: Any) -> bool:
+    """Whether ``Trainer.validate`` asks for the rows, not a fit, which can do without a validation split."""
+    return trainer is not None and trainer.state.fn == TrainerFn.VALIDATING
+
+
 def overfit_loader(
     rows: RaggedRows | ContinuousText, sampler: LengthBucketSampler | BPTTSampler, num_workers: int, seed: int
 ) -> PlannedLoader:

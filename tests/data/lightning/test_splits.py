@@ -1,9 +1,12 @@
+from functools import partial
+
 import datasets
 import numpy as np
 import pytest
 
-from seqkit import SequenceDataModule
+from seqkit import SequenceDataModule, Tagger
 from seqkit.data import Characters
+from seqkit.nn import LSTM, Embedding
 
 
 def make(splits, **options):
@@ -48,6 +51,13 @@ def test_existing_splits_are_kept(splits):
 
 def test_no_validation_split(splits):
     assert make(splits["train"], validation_fraction=0).val_dataloader() == []
+
+
+def test_validating_without_a_validation_split_raises(splits, trainer):
+    data = make(splits["train"], validation_fraction=0)
+    model = Tagger(data.spec, embedding=partial(Embedding, embedding_dim=4), encoder=partial(LSTM, hidden_size=4))
+    with pytest.raises(ValueError, match=r"the source has no split 'validation', only \['train'\]; name its file"):
+        trainer(logger=False).validate(model, data)
 
 
 # Errors name the row of the source, whatever becomes of it before a batch is made.
