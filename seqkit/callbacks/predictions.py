@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info
 
 from seqkit.batch import Batch
 from seqkit.data import CoNLL
@@ -112,6 +113,7 @@ class PredictionWriter(Callback):
         lines = sorted(_read(parts), key=lambda line: line["row"])
         with atomic_write(self.path) as temporary:
             self._write(lines, temporary, datamodule)
+        rank_zero_info(f"predictions of {len(lines)} rows: {self.path}")
 
     def _write(self, lines: list[dict[str, Any]], path: Path, datamodule: Any) -> None:
         if self.path.suffix in _CONLL:

@@ -30,9 +30,11 @@ def test_json_lines_with_label_names_in_the_order_of_the_dataset(splits, trainer
     assert [file.name for file in path.parent.iterdir()] == ["out.jsonl"]
 
 
-def test_parquet(splits, trainer, tmp_path):
+def test_parquet(splits, trainer, tmp_path, caplog):
     path = tmp_path / "out.parquet"
-    predict(Regressor, "value", splits, trainer, path)
+    with caplog.at_level("INFO"):
+        predict(Regressor, "value", splits, trainer, path)
+    assert f"predictions of 20 rows: {path}" in caplog.messages
     table = pq.read_table(path)
     assert table["row"].to_pylist() == list(range(20))
     assert all(isinstance(value, float) for value in table["value"].to_pylist())
