@@ -8,11 +8,15 @@ import traceback
 from collections.abc import Iterable
 from contextlib import suppress
 from difflib import get_close_matches
+from itertools import takewhile
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser
+
+from seqkit.class_paths import public_path
 
 _PACKAGES = ("seqkit", "seqkit.nn", "seqkit.data", "seqkit.optim", "seqkit.losses", "seqkit.callbacks")
 _ROOT = Path(__file__).parents[1]
@@ -56,6 +60,10 @@ def short_message(message: str, options: Iterable[str]) -> str:
     if unknown := re.search(r"unrecognized arguments: --([\w.]+)", message):
         near = _near(unknown[1], options)
         near = near and f"--{near}"
+    elif unknown := re.search(r"argument subcommand: invalid choice: '(.*?)' \(choose from (.*)\)", message):
+        choices = [*re.findall(r"\w+", unknown[2]), "sweep"]
+        short = f"no subcommand {unknown[1]!r}, only {', '.join(choices)}"
+        near = _near(unknown[1], choices)
     elif unknown := re.search(r"[Oo]ption '([\w.]+)' is not accepted|accept option '([\w.]+)'", message):
         near = _near(unknown[1] or unknown[2], {*options, *_argument_names()})
     elif unknown := re.search(r"module '([\w.]+)' has no attribute '(\w+)'", message):
@@ -90,17 +98,45 @@ def _argument_names() -> set[str]:
 def message_of(error: BaseException) -> str | None:
     """Return the message for an error that the user's input explains, or None for a fault of a program.
 
-    These are errors of the operating system, Lightning's errors about the configuration, and what seqkit itself
-    raises as ValueError, TypeError or KeyError. The same errors raised elsewhere may be a fault.
+    These are errors of the operating system, Lightning's errors about the configuration, and ValueError, TypeError
+    or KeyError that seqkit itself raises, or the constructor of a class that the config names. The same errors
+    raised elsewhere may be a fault.
     """
     if isinstance(error, OSError | MisconfigurationException):
         return f"{error}"
     frames = traceback.extract_tb(error.__traceback__)
     if isinstance(error, ValueError | TypeError | KeyError) and frames:
         last = frames[-1]
-        if Path(last.filename).is_relative_to(_ROOT) and (last.line or "").startswith("raise "):
-            return str(error.args[0]) if isinstance(error, KeyError) and error.args else f"{error}"
+        if (last.line or "").startswith("raise "):
+            if Path(last.filename).is_relative_to(_ROOT):
+                return str(error.args[0]) if isinstance(error, KeyError) and error.args else f"{error}"
+            if cls := _constructed_by_config(error):
+                return f"{public_path(cls)}: {error}"
     return None
+
+
+def _constructed_by_config(error: BaseException) -> type | None:
+    """Return the class of a config whose constructor refused its arguments; None for an error of other origin."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    own = list(takewhile(lambda frame: frame.f_code.co_name == "__init__", reversed(frames)))
+    caller = frames[len(frames) - len(own) - 1]
+    if own and _is_of_parser(caller):
+        return type(own[-1].f_locals["self"])
+    return None
+
+
+def unwrapped(error: BaseException) -> BaseException:
+    """Return the error of a part of the config that the parser wrapped, with the rows that seqkit named in it."""
+    while error.__cause__ is not None:
+        *_, (last, _) = traceback.walk_tb(error.__traceback__)
+        if not _is_of_parser(last):
+            break
+        error = error.__cause__
+    return error
+
+
+def _is_of_parser(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).startswith("jsonargparse.")
 
 
 def exit_with_message(error: BaseException) -> NoReturn:

@@ -11,12 +11,13 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_warn
 
 from seqkit.callbacks import BestCheckpoint, PredictionWriter, Report, Summary, Throughput
 from seqkit.class_paths import class_at, public_path
 from seqkit.cli.arguments import check_files, check_seed
 from seqkit.cli.inspect import inspect
-from seqkit.cli.messages import Parser
+from seqkit.cli.messages import Parser, unwrapped
 from seqkit.cli.saved_config import read_saved_config
 from seqkit.cli.tuning import find_lr, find_max_tokens
 from seqkit.data.lightning import SequenceDataModule
@@ -161,6 +162,11 @@ class SequenceCLI(LightningCLI):
         self._ckpt_path = options.get("ckpt_path")
         if self._ckpt_path is not None:
             options["ckpt_path"] = None
+        elif self.config["subcommand"] in ("validate", "test", "predict"):
+            rank_zero_warn(
+                f"{self.config['subcommand']} uses the model as it is created, without trained weights; "
+                f"--ckpt_path FILE reads those of a checkpoint"
+            )
 
     def _parse_list(self, parser: LightningArgumentParser, args: list[str]) -> None:
         check_files(args)
@@ -200,10 +206,7 @@ class SequenceCLI(LightningCLI):
         try:
             super().instantiate_classes()
         except ValueError as error:
-            cause: BaseException = error
-            while cause.__cause__ is not None:
-                cause = cause.__cause__
-            raise cause from None
+            raise unwrapped(error) from None
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the default callbacks and loggers to those of the config, except those that it turns off."""

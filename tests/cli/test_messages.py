@@ -1,7 +1,9 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import datasets
 import pytest
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
@@ -92,3 +94,48 @@ def test_the_process_exits_with_one_line_for_the_users_error_and_a_traceback_for
     assert found.returncode == 1
     assert "Traceback (most recent call last)" in found.stderr
     assert found.stderr.rstrip().endswith("ZeroDivisionError: division by zero")
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (
+            "--model.init_args.encoder.init_args.hidden_size=-3",
+            "error: seqkit.nn.LSTM: hidden_size must be",
+        ),
+        ("--model.init_args.optimizer.init_args.lr=-1", "error: torch.optim.Adam: Invalid learning rate: -1.0"),
+    ],
+)
+def test_an_argument_that_a_class_of_the_config_refuses(option, message, folder):
+    found = run("fit", "--config", "config.yaml", "--trainer.logger=false", option)
+    assert found.returncode == 1
+    assert found.stderr.splitlines()[-1].startswith(message)
+    assert "Traceback" not in found.stderr
+
+
+def test_a_wrong_subcommand_is_named_with_the_near_one(capsys):
+    with pytest.raises(SystemExit):
+        main(["swep"])
+    printed = capsys.readouterr().err
+    assert "no subcommand 'swep', only fit, validate" in printed
+    assert "did you mean sweep?" in printed
+
+
+def test_scores_of_an_untrained_model_come_with_a_warning(folder):
+    with pytest.warns(UserWarning, match="test uses the model as it is created, without trained weights"):
+        main(["test", "--config", "config.yaml", "--trainer.logger=false", "--trainer.enable_progress_bar=false"])
+
+
+def test_an_error_in_a_row_names_the_row_of_the_source(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = {"series": [[[1.0], [2.0]]] * 20 + [[[float("nan")]]], "y": [0.5] * 21}
+    datasets.Dataset.from_dict(rows).save_to_disk("rows")
+    encoder = {"class_path": "seqkit.nn.GRU", "init_args": {"hidden_size": 4}}
+    source = {"class_path": "seqkit.data.SavedDataset", "init_args": {"path": "rows"}}
+    config = {
+        "model": {"class_path": "seqkit.Regressor", "init_args": {"encoder": encoder}},
+        "data": {"source": source, "inputs": "series", "targets": "y", "max_tokens": 8, "seed": 0},
+    }
+    Path("config.yaml").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"^train row 20 \(column 'series'\): channel 0 is nan at step 0"):
+        main(["fit", "--config", "config.yaml", "--trainer.logger=false"])
