@@ -25,12 +25,21 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Save a checkpoint; one with a remote path as Lightning does."""
+        """Save a checkpoint; one with a remote path as Lightning does.
+
+        Raises:
+            OSError: The file cannot be written, because the disk is full, for example.
+        """
         if storage_options is not None or "://" in str(path):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
-        with atomic_write(Path(path)) as temporary:
-            torch.save(checkpoint, temporary)
+        with atomic_write(Path(path)) as temporary, temporary.open("wb") as file:
+            try:
+                torch.save(checkpoint, file)
+            except RuntimeError as error:  # torch replaces the error of a full disk by one about positions
+                if isinstance(error.__context__, OSError):
+                    raise error.__context__ from None
+                raise
 
 
 class BestCheckpoint(ModelCheckpoint):

@@ -1,4 +1,5 @@
 import shutil
+import sys
 from functools import partial
 
 import pytest
@@ -7,6 +8,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from seqkit import Regressor, SequenceDataModule, Tagger
 from seqkit.callbacks import BestCheckpoint
+from seqkit.callbacks.checkpoint import AtomicCheckpointIO
 from seqkit.nn import LSTM, Embedding
 
 
@@ -156,11 +158,28 @@ def test_an_interrupted_write_leaves_the_old_checkpoint(run, tmp_path, monkeypat
     first = run(tmp_path / "run", 0.5)
     before = {file: file.read_bytes() for file in (tmp_path / "run").iterdir()}
 
-    def interrupted(checkpoint, path, *_):
-        path.write_bytes(b"half")
+    def interrupted(checkpoint, file, *_):
+        file.write(b"half")
         raise SystemExit("killed")
 
     monkeypatch.setattr(torch, "save", interrupted)
     with pytest.raises(SystemExit, match="killed"), pytest.warns(UserWarning, match="exists and is not empty"):
         run(tmp_path / "run", 0.5, 0.6, ckpt_path=first.last_model_path)
     assert {file: file.read_bytes() for file in (tmp_path / "run").iterdir()} == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of the size of a file")
+def test_a_full_disk_leaves_the_earlier_checkpoint_and_is_named(tmp_path):
+    import resource
+
+    path = tmp_path / "best.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"x": torch.ones(1)}, path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"cannot write .*best\.ckpt: File too large; free some space"):
+            AtomicCheckpointIO().save_checkpoint({"x": torch.ones(100_000)}, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert torch.load(path, weights_only=True)["x"].numel() == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["best.ckpt"]
