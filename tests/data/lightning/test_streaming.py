@@ -173,7 +173,7 @@ def test_any_source_streams(tmp_path):
 
 
 def test_unknown_words_after_the_first_pool_and_bad_rows(tmp_path):
-    rows = [{"words": ["a"], "tags": ["x"]}] * 5 + [{"words": ["new"], "tags": ["x"]}]
+    rows = [*[{"words": ["a"], "tags": ["x"]}] * 4, *[{"words": [w], "tags": ["z"]} for w in ("a", "new")]]
     data = SequenceDataModule(DatasetDict(train=Dataset.from_list(rows)), "words", "tags", max_tokens=9)
     stream = IterableDatasetDict(train=Dataset.from_list(rows).to_iterable_dataset())
     streamed = SequenceDataModule(stream, "words", "tags", max_tokens=9, pool=5)
