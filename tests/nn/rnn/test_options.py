@@ -106,6 +106,7 @@ def test_input_dropout_has_one_mask_per_sequence():
         module.weight_ih_l0[:5] = torch.eye(5)
     values = batch((30, 20, 10))
     values = values._replace(data=torch.ones_like(values.data))
+    torch.manual_seed(0)  # two masks could be equal by chance
     output, _ = module(values)
     for sequence in packed.unpack(output):
         assert torch.equal(sequence, sequence[:1].expand_as(sequence))
