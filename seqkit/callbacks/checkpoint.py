@@ -124,7 +124,7 @@ class BestCheckpoint(ModelCheckpoint):
         if path and found is None:
             rank_zero_warn(
                 f"BestCheckpoint: {path} with the best score so far, {score}, was removed or replaced; the next "
-                f"checkpoint counts as the best. Keep the file, or put it beside the checkpoint to resume from"
+                f"checkpoint counts as the best. Keep the file, or put it next to the checkpoint to resume from"
             )
         state |= {
             "best_model_path": found or "",
@@ -135,7 +135,7 @@ class BestCheckpoint(ModelCheckpoint):
         super().load_state_dict(state)
 
     def _find_best(self, path: str, score: Tensor | None, resumed_from: Path) -> str | None:
-        """Return where the best checkpoint is: at its path, or beside the checkpoint from which the run resumes."""
+        """Return where the best checkpoint is: at its path, or next to the checkpoint to resume from."""
         if "://" in path:  # Lightning removes a remote one that is not the best any more, wherever it is
             return path if path.rpartition("/")[0] == str(self.dirpath) else None
         files = [Path(path), resumed_from.absolute().parent / Path(path).name]

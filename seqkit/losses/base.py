@@ -36,7 +36,8 @@ def with_unit_values(values: Values, new: Tensor) -> Values:
 def full_precision(values: Tensor) -> Tensor:
     """Return values of a half type as float32, and others unchanged.
 
-    A sum of losses in a half type loses small ones, and overflows in float16.
+    A sum of losses in a half type loses small ones, and overflows in float16. Log-probabilities in a half type have
+    two or three digits.
     """
     return values.to(torch.promote_types(values.dtype, torch.float32))
 

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seqkit.losses import full_precision
+
 __all__ = ["AdaptiveSoftmax", "OutputSoftmax", "Softmax"]
 
 
@@ -54,11 +56,11 @@ class Softmax(OutputSoftmax):
 
     def nll(self, features: Tensor, classes: Tensor) -> Tensor:
         """Compute the negative log-probability (N,) of classes (N,), given features (N, H)."""
-        return F.cross_entropy(_at_least_float32(self.linear(features)), classes, reduction="none")
+        return F.cross_entropy(full_precision(self.linear(features)), classes, reduction="none")
 
     def log_probs(self, features: Tensor) -> Tensor:
         """Compute the log-probability of each class, (N, C), given features (N, H)."""
-        return F.log_softmax(_at_least_float32(self.linear(features)), -1)
+        return F.log_softmax(full_precision(self.linear(features)), -1)
 
     def tie(self, weight: nn.Parameter) -> None:
         """Share the embedding's weight (C, D) as the weight of the classes (Press and Wolf 2017).
@@ -113,22 +115,22 @@ class AdaptiveSoftmax(OutputSoftmax):
     def nll(self, features: Tensor, classes: Tensor) -> Tensor:
         """Compute the negative log-probability (N,) of classes (N,), given features (N, H)."""
         ids = (classes + 1) % self.num_classes
-        head = F.log_softmax(_at_least_float32(self.layer.head(features)), -1)
+        head = F.log_softmax(full_precision(self.layer.head(features)), -1)
         nll = -head.gather(1, self._head_classes(ids)[:, None])[:, 0]
         for first, end, tail in self._clusters():
             # Clusters without a class in the batch take part, too: DDP needs their gradient.
             units = ((ids >= first) & (ids < end)).nonzero()[:, 0]
-            within = F.log_softmax(_at_least_float32(tail(features[units])), -1)
+            within = F.log_softmax(full_precision(tail(features[units])), -1)
             nll = nll.index_add(0, units, -within.gather(1, ids[units, None] - first)[:, 0])
         return nll
 
     def log_probs(self, features: Tensor) -> Tensor:
         """Compute the log-probability of each class, (N, C), given features (N, H)."""
         size = self.layer.cutoffs[0]
-        head = F.log_softmax(_at_least_float32(self.layer.head(features)), -1)
+        head = F.log_softmax(full_precision(self.layer.head(features)), -1)
         parts = [head[:, :size]]
         for i, (_, _, tail) in enumerate(self._clusters(), start=size):
-            parts.append(head[:, i : i + 1] + F.log_softmax(_at_least_float32(tail(features)), -1))
+            parts.append(head[:, i : i + 1] + F.log_softmax(full_precision(tail(features)), -1))
         return torch.cat(parts, 1).roll(-1, -1)
 
     def tie(self, weight: nn.Parameter) -> None:  # noqa: ARG002
@@ -153,8 +155,3 @@ class AdaptiveSoftmax(OutputSoftmax):
         for cutoff in others:
             head = head + (ids >= cutoff)
         return head
-
-
-def _at_least_float32(scores: Tensor) -> Tensor:
-    """Return scores of a half type, whose log-probabilities would have two or three digits, as float32."""
-    return scores.to(torch.promote_types(scores.dtype, torch.float32))

@@ -127,7 +127,7 @@ class Sum(SumMetric):
 
 
 def test_a_sum_equals_that_in_double_precision():
-    """A plain float32 sum loses all of the small values beside the large one."""
+    """A plain float32 sum loses all small values that are added to the large one."""
     torch.manual_seed(0)
     values = torch.rand(BATCHES, 2)
     values[0] = 1e9
