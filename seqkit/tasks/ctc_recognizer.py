@@ -91,6 +91,10 @@ class CTCRecognizer(Task):
         """Return the mean number of sequences in a step."""
         return float(plan.sequences_per_step)
 
+    def batch_units(self, batch: Batch) -> int:
+        """Return the number of sequences in a batch."""
+        return len(batch.rows)
+
     def build_metrics(self) -> list[MetricCollection]:
         """Build the label and sequence error rates."""
         return [MetricCollection({"errors": ErrorRates()})]

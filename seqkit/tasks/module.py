@@ -20,6 +20,7 @@ from seqkit.tasks.checkpoints.config import hide_typed_dicts
 from seqkit.tasks.checkpoints.random_state import rank_random_state, restore_random_state, save_random_state
 from seqkit.tasks.checkpoints.rebuild import RebuildableModule, other_task
 from seqkit.tasks.outputs import Predictions, RowReport, TaskOutput
+from seqkit.upstream.lightning import logged_batch
 
 
 class OptimizerOptions(TypedDict, total=False):
@@ -125,6 +126,10 @@ class SequenceModule(RebuildableModule, ABC):
     def plan_units(self, plan: Any) -> float:
         """Return the mean number of units in a step by the training loader's plan, here of tokens."""
         return float(plan.tokens_per_step)
+
+    def batch_units(self, batch: Batch) -> int:
+        """Return the number of units in a batch, here of tokens: the weight of what :meth:`log` gets."""
+        return len(next(iter(batch.inputs.values())).data)
 
     # What a task reports after a test.
 
@@ -306,6 +311,18 @@ class SequenceModule(RebuildableModule, ABC):
             values |= metrics.compute()
             metrics.reset()
         return values
+
+    def log(self, name: str, value: Any, *args: Any, batch_size: int | None = None, **options: Any) -> None:
+        """Log a value, as Lightning does; without ``batch_size``, an epoch's mean weighs it by :meth:`batch_units`.
+
+        A mean over the units of a batch thus gives the mean over the units of the epoch. Another value needs its
+        weight as ``batch_size``, such as ``len(batch.rows)`` for a mean over the sequences of a :class:`Tagger`.
+        :meth:`log_dict` logs by this method.
+        """
+        batch = None if batch_size is not None else logged_batch(self.attached_trainer)
+        if isinstance(batch, Batch):
+            batch_size = self.batch_units(batch)
+        super().log(name, value, *args, batch_size=batch_size, **options)  # type: ignore[misc]
 
     def log_values(self, values: dict[str, Tensor], *, sync_dist: bool = False) -> None:
         """Log values; the loss and the monitored metric also go to the progress bar, if there is one."""

@@ -167,6 +167,10 @@ class Task(SequenceModule):
         per_sequence = self.target["per"] == "sequence"
         return float(plan.sequences_per_step if per_sequence else plan.tokens_per_step)
 
+    def batch_units(self, batch: Batch) -> int:
+        """Return the number of tokens, or of sequences, in a batch."""
+        return len(batch.rows) if self.target["per"] == "sequence" else super().batch_units(batch)
+
     # The model.
 
     @property

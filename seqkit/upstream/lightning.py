@@ -173,6 +173,15 @@ def load_model(
     return model.to(tensors[0].device) if tensors else model
 
 
+def logged_batch(trainer: Trainer | None) -> Any:
+    """Return the batch whose values the trainer logs now, or None between batches and without a trainer.
+
+    Lightning weighs a value that is logged without ``batch_size`` by the length of the first tensor that it finds
+    in this batch. Checked with lightning 2.6.6.
+    """
+    return getattr(getattr(trainer, "_results", None), "batch", None)
+
+
 def rebuildable(class_path: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the hyper-parameters from which ``load_from_checkpoint`` rebuilds a module and its nested parts.
 

@@ -18,6 +18,7 @@ from seqkit.upstream.lightning import (
     epoch_limit,
     find_callbacks,
     load_model,
+    logged_batch,
     rebuildable,
     remove_callbacks,
     saved_arguments,
@@ -298,3 +299,20 @@ def test_set_reload_interval(trainer):
     model = Loaders()
     trainer(max_epochs=3, limit_train_batches=1, limit_val_batches=0).fit(model)
     assert model.loaders == 3, CHANGED.format("set_reload_interval (train_dataloader is called for each epoch)")
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+def test_logged_batch(trainer):
+    class Logs(BoringModel):
+        def training_step(self, batch, batch_idx):
+            assert logged_batch(self.trainer) is batch, CHANGED.format("logged_batch")
+            return super().training_step(batch, batch_idx)
+
+        def on_train_epoch_end(self):
+            assert logged_batch(self.trainer) is None, CHANGED.format("logged_batch")
+
+    run = trainer(max_steps=2)
+    run.fit(Logs())
+    assert run.global_step == 2
+    assert logged_batch(run) is None
+    assert logged_batch(None) is None

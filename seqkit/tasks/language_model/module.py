@@ -1,7 +1,7 @@
 """The language model's layers, loss, steps and predictions."""
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Unpack, cast
 
 import torch
@@ -130,7 +130,7 @@ class LanguageModel(SequenceModule):
 
     def build_report(self) -> list[ReportMetric]:
         """Build the reports by token and by position."""
-        return [TokenReport(self.boundary + 1, self.token_names), PositionReport()]
+        return [TokenReport(self.boundary + 1, partial(scoring.token_names, self)), PositionReport()]
 
     def report_inputs(self, output: Values, target: Values) -> list[tuple[Values, ...]]:
         """Return the NLL of each token beside its id, and the NLL alone."""
@@ -144,6 +144,10 @@ class LanguageModel(SequenceModule):
         """Return the mean number of tokens in a step, with the rows' ends."""
         ends = 0.0 if isinstance(plan, BPTTSampler) else plan.sequences_per_step
         return float(plan.tokens_per_step + ends)
+
+    def batch_units(self, batch: Batch) -> int:
+        """Return the number of tokens in a batch, with the rows' ends, which continuous text has not."""
+        return super().batch_units(batch) + (0 if batch.targets else len(batch.rows))
 
     # The model.
 
@@ -268,14 +272,6 @@ class LanguageModel(SequenceModule):
         if not len(batch.rows):
             return Predictions([], {})
         return scoring.predict(self, batch.rows, self._ids(batch.inputs))
-
-    def token_names(self, ids: Sequence[int]) -> list[str]:
-        """Return the token of each id, the end of a row as ``(end)``."""
-        model = getattr(self.vocabulary, "model", None)
-        names = (
-            model.id_to_token(i) if model else self.vocabulary.decode([[i]])[0] for i in ids if i < self.boundary
-        )
-        return ["(end)" if i == self.boundary else str(next(names)) for i in ids]
 
     @cached_property
     def vocabulary(self) -> Encoder:

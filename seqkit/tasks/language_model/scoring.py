@@ -95,9 +95,17 @@ def describe_rows(model: "LanguageModel", output: TaskOutput, places: Sequence[i
     """Describe some rows of a batch's output by the NLL of their tokens."""
     reports = []
     for nll, ids in zip(*(select_sequences(side, places) for side in output), strict=True):
-        fields = {"tokens": model.token_names(ids.tolist()), "nll": nll.tolist()}
+        fields = {"tokens": token_names(model, ids.tolist()), "nll": nll.tolist()}
         reports.append(RowReport(fields, costliest_tokens(**fields)))
     return reports
+
+
+def token_names(model: "LanguageModel", ids: Sequence[int]) -> list[str]:
+    """Return the token of each id, the end of a row as ``(end)``."""
+    vocabulary = model.vocabulary
+    pieces = getattr(vocabulary, "model", None)  # of a subword encoder
+    names = (pieces.id_to_token(i) if pieces else vocabulary.decode([[i]])[0] for i in ids if i < model.boundary)
+    return ["(end)" if i == model.boundary else str(next(names)) for i in ids]
 
 
 def _score_rows(model: "LanguageModel", rows: PackedSequence, encoder: nn.Module) -> PackedSequence:
