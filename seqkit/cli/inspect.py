@@ -1,4 +1,4 @@
-"""``python -m seqkit inspect``: print and draw the lengths of a config's data and what bucketing saves."""
+"""``python -m seqkit inspect``: print and draw the lengths of a config's data and the padding bucketing saves."""
 
 from pathlib import Path
 from typing import Any

@@ -36,7 +36,7 @@ class SequenceTrainer(Trainer):
         datamodule: SequenceDataModule,
         picture: str = "inspect.png",
     ) -> None:
-        """Print and draw the lengths of a config's data and what its bucketing saves.
+        """Print and draw the lengths of a config's data and the padding that bucketing saves.
 
         Args:
             model: The config's model; not used.

@@ -26,10 +26,10 @@ MAX_BUDGET = 2**40  # sums of it and of a data set's tokens fit int64
 class StepCost:
     """Time that a recurrent model takes for one batch: ``per_step·T + per_token·N + per_batch``, in any unit.
 
-    Bucketing reduces the serial part: until the machine is full, a time step costs the same for one sequence as for
-    many. The cost per token does not depend on the batch. The defaults were measured with
-    ``examples/benchmarks/cost.py`` (bidirectional LSTM with 200 units a direction, two CPU cores). On machines that
-    compute more in parallel ``per_token`` is smaller, which changes no plan.
+    Bucketing reduces the first term only: batches of similar lengths have fewer time steps in all. With compiled
+    layers on a CPU that term is small; it is larger on machines that compute more sequences at once. The cost per
+    token does not depend on the batch, so ``per_token`` changes no plan. The defaults were measured with
+    ``examples/benchmarks/cost.py`` (bidirectional LSTM with 200 units a direction, two CPU cores).
 
     Attributes:
         per_step: Cost of each time step of the batch's longest sequence.

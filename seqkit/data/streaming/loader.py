@@ -21,7 +21,7 @@ class StreamLoader(DataLoader[Batch]):
     """Load a :class:`~seqkit.data.PackedStream`: equally many steps on all ranks, resumable.
 
     How many batches a rank's share makes is unknown before its end. So before each step the ranks agree whether to
-    take it, by one ``all_reduce`` of one number (about 0.1 ms). In training the epoch ends with the first rank
+    take it, by one ``all_reduce`` of one number. In training the epoch ends with the first rank
     without a batch, and the remaining batches of the others are left out. In evaluation it ends with the last rank,
     and a rank without a batch yields batches without rows.
 
