@@ -2,12 +2,13 @@
 
     python examples/benchmarks/collate.py [--repeats 30] [--large 2.0] [--output FILE]
 
-Batches hold 64 sequences of log-normal lengths (median 20): token ids with a label each, and features (T, 80).
-All contenders read the same rows of the same memory-mapped Arrow file. First a check shows that they return the
-same packed tensors. They run in turns of ten batches, in random order; the median and the quartiles are reported.
-"memory copy" copies the bytes of other rows, equally many, from the file into new memory. ``--large`` writes a
-dataset of so many GB, trains a GRU on all of it with ``SequenceDataModule`` and reports the growth of the
-process's own memory (without the page cache; Linux only).
+Isolates the way from a file to a batch, without any training. Batches hold 64 sequences of log-normal lengths
+(median 20): token ids with a label each, and features (T, 80). All contenders read the same rows of the same
+memory-mapped Arrow file. First a check shows that they return the same packed tensors. They run in turns of ten
+batches, in random order; the median and the quartiles are reported. "memory copy" copies the bytes of other rows,
+equally many, from the file into new memory. ``--large`` writes a dataset of so many GB, trains a GRU on all of it
+with ``SequenceDataModule`` and reports the growth of the process's own memory (without the page cache; Linux
+only).
 """
 
 import itertools
@@ -24,7 +25,7 @@ import pyarrow as pa
 import torch
 from datasets import Dataset
 from measuring import in_turns, options, setting, write_json
-from report import rates_table
+from sections.data import rates_table
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 from seqkit import Regressor, SequenceDataModule
@@ -239,7 +240,7 @@ def main() -> None:
     parser.add_argument("--large", type=float, metavar="GB", help="also train on a dataset of so many GB")
     given = parser.parse_args()
     torch.set_num_threads(1)  # like a worker process of a loader
-    record = setting("datasets", "pyarrow")
+    record = setting("datasets", "pyarrow", "numpy")
     print(record)
     with tempfile.TemporaryDirectory() as folder:
         for title, make in (("token ids with labels", token_ids), ("features (T, 80)", features)):

@@ -2,10 +2,10 @@
 
     python examples/benchmarks/cost.py [--hidden 200] [--cell LSTM] [--output FILE]
 
-Times training steps (forward, backward, Adam) of a bidirectional tagger on batches of B sequences of T tokens
-each, in turns. Fits ``per_step·T + per_token·N + per_batch`` by least squares of the relative error. Only the
-ratio of the three weights changes a plan. If yours is far from the default, pass ``cost=StepCost(...)`` to the
-sampler.
+Isolates the size of a batch: times training steps (forward, backward, Adam) of a bidirectional tagger on batches
+of B sequences of T tokens each, in turns. Fits ``per_step·T + per_token·N + per_batch`` by least squares of the
+relative error. Only the ratio of the three weights changes a plan. If yours is far from the default, pass
+``cost=StepCost(...)`` to the sampler.
 """
 
 from functools import partial

@@ -1,15 +1,17 @@
 """Compare the CRF on packed batches with pytorch-crf, which pads: likelihood with backward, and decoding.
 
-    pip install pytorch-crf
-    python examples/benchmarks/crf.py en_ewt-ud-train.conllu.gz --output crf.json
+    python examples/benchmarks/crf.py DIR [--output FILE]
 
-The lengths are those of sentences drawn from the file. Both get the same scores and weights, each in its own
-layout. Results are compared before anything is timed. The functions run in turns, and medians are reported.
+Isolates the CRF on one batch. The lengths are those of sentences drawn from en_ewt-ud-train.conllu[.gz] in
+``DIR``. Both get the same scores and weights, each in its own layout. Results are compared before anything is
+timed. The functions run in turns, and medians are reported.
 """
+
+from pathlib import Path
 
 import torch
 import torchcrf
-from measuring import in_turns, medians, options, setting, write_json
+from measuring import find, in_turns, medians, options, setting, write_json
 
 from seqkit import packed
 from seqkit.data import CoNLL
@@ -62,17 +64,17 @@ def compare(lengths: list[int], num_tags: int, repeats: int) -> dict[str, float]
 def main() -> None:
     """Time each number of tags and print the figures."""
     parser = options(__doc__)
-    parser.add_argument("file", help="a CoNLL-U file with the lengths")
+    parser.add_argument("folder", type=Path)
     parser.add_argument("--tags", type=int, nargs="+", default=[17, 50])
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    every = [len(form) for form in CoNLL(train=given.file).load()["train"]["form"]]
+    every = [
+        len(form) for form in CoNLL(train=str(find(given.folder, "en_ewt-ud-train.conllu"))).load()["train"]["form"]
+    ]
     drawn = torch.randperm(len(every), generator=torch.Generator().manual_seed(0))[: given.batch]
     lengths = [every[i] for i in drawn.tolist()]
-    print(f"B {len(lengths)}, N {sum(lengths)}, T {max(lengths)}, threads {given.threads}; ms, median")
+    print(f"B {len(lengths)}, N {sum(lengths)}, T {max(lengths)}; ms, median")
     results = {}
     for num_tags in given.tags:
         found = results[num_tags] = compare(lengths, num_tags, given.repeats)

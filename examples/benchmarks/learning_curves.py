@@ -1,40 +1,36 @@
-"""Draw learning curves of random, sorted-pool and planned batches, with equally many steps.
+"""Compare learning curves on random, sorted-pool and planned batches, with equally many steps.
 
-    python examples/benchmarks/learning_curves.py ewt DIR --output curves.json --picture curves.png
-    python examples/benchmarks/learning_curves.py vowels DIR --output curves.json --picture curves.png
+    python examples/benchmarks/learning_curves.py DIR [--output FILE]
 
-``DIR`` holds English-EWT's en_ewt-ud-{train,dev}.conllu[.gz], or JapaneseVowels_TRAIN.ts, of which half the rows
-are held out. All contenders train the same model from the same weights on the same rows, and take equally many
-steps an epoch. "random" and "sorted pools" (of 50 batches, as transformers' LengthGroupedSampler) form batches of a
-fixed number of sequences and minimise the mean of each batch. "planned" is the default of seqkit: a budget of
-tokens, and the sum of the loss divided by a constant. Fits that the JSON file already has are not repeated.
+Isolates the choice of batches, and then the loss: all contenders train the same model from the same weights on
+the same rows, and take equally many steps an epoch. "random" and "sorted pools" (of 50 batches, as transformers'
+LengthGroupedSampler) form batches of a fixed number of sequences, "planned, mean loss" those of seqkit under a
+budget of tokens; these three minimise the mean of each batch. "planned" is the default of seqkit: the same
+planned batches, and the sum of the loss divided by a constant. ``DIR`` holds en_ewt-ud-{train,dev}.conllu of
+English-EWT and JapaneseVowels_TRAIN.ts, of which half the rows are held out; the files may be gzipped and in
+subfolders.
 """
 
-import json
 import statistics
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
-from measuring import options, setting, write_json
+from measuring import find, options, setting, write_json
+from sections.markdown import spread
 from torch.utils.data import DataLoader, Sampler
 
 from seqkit import Classifier, SequenceDataModule, Tagger
 from seqkit.batch import Batch
-from seqkit.data import CoNLL, TimeSeries, Words
+from seqkit.data import CoNLL, LengthBucketSampler, TimeSeries, Words
 from seqkit.nn import GRU, LSTM, Embedding, MeanPool
 
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
-
-CONTENDERS = ("random", "sorted pools", "planned")
+CONTENDERS = ("random", "sorted pools", "planned, mean loss", "planned")
 POOL = 50  # batches
-TITLES = {"ewt": "UPOS tagging, English-EWT", "vowels": "Speaker classification, JapaneseVowels"}
 
 
 class FixedSize(Sampler[list[int]]):
@@ -58,6 +54,23 @@ class FixedSize(Sampler[list[int]]):
             yield batch[np.argsort(-self.lengths[batch], kind="stable")].tolist()
 
 
+class WithoutMeans(Sampler[list[int]]):
+    """Yield the planned batches, but give no mean number of tokens: tasks then take the mean of each batch."""
+
+    def __init__(self, plan: LengthBucketSampler) -> None:
+        self.plan = plan
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.plan)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Plan another epoch."""
+        self.plan.set_epoch(epoch)
+
+
 class Data(SequenceDataModule):
     """The data module with the training batches of a contender."""
 
@@ -69,8 +82,11 @@ class Data(SequenceDataModule):
         if self.contender == "planned":
             return planned
         rows = planned.dataset
-        size = round(planned.sampler.sequences_per_step)
-        sampler = FixedSize(rows.lengths, size, pools=self.contender == "sorted pools", seed=self.seed)
+        if self.contender == "planned, mean loss":
+            sampler: Sampler[list[int]] = WithoutMeans(planned.sampler)
+        else:
+            size = round(planned.sampler.sequences_per_step)
+            sampler = FixedSize(rows.lengths, size, pools=self.contender == "sorted pools", seed=self.seed)
         return DataLoader(rows, sampler=sampler, batch_size=None, collate_fn=lambda batch: batch)
 
 
@@ -89,9 +105,8 @@ class Curve(Callback):
 
 def ewt(folder: Path, seed: int) -> tuple[Data, LightningModule]:
     """Return the data and the model of a BiLSTM tagger of words."""
-    source = CoNLL(
-        train=str(next(folder.glob("*-train.conllu*"))), validation=str(next(folder.glob("*-dev.conllu*")))
-    )
+    train, dev = (str(find(folder, f"en_ewt-ud-{split}.conllu")) for split in ("train", "dev"))
+    source = CoNLL(train=train, validation=dev)
     data = Data(source, {"form": Words(min_frequency=2)}, "upos", max_tokens=512, seed=seed)
     model = partial(
         Tagger,
@@ -104,7 +119,7 @@ def ewt(folder: Path, seed: int) -> tuple[Data, LightningModule]:
 
 def vowels(folder: Path, seed: int) -> tuple[Data, LightningModule]:
     """Return the data and the model of a BiGRU classifier of series; a seed holds out half of the rows."""
-    source = TimeSeries(train=str(folder / "JapaneseVowels_TRAIN.ts"))
+    source = TimeSeries(train=str(find(folder, "JapaneseVowels_TRAIN.ts")))
     data = Data(source, "series", "label", max_sequences=16, validation_fraction=0.5, seed=seed)
     model = partial(
         Classifier,
@@ -138,57 +153,27 @@ def fit(task: str, folder: Path, contender: str, seed: int, epochs: int) -> dict
     return {"steps": curve.steps, "accuracy": curve.accuracy}
 
 
-def draw(found: dict[str, Any], picture: Path) -> None:
-    """Draw the mean over the seeds, with a band of one standard error, one panel for each task."""
-    figure, axes = plt.subplots(1, len(found), figsize=(5.2 * len(found), 3.6), squeeze=False)
-    for axis, (task, curves) in zip(axes[0], found.items(), strict=True):
-        for contender, seeds in curves.items():
-            accuracy = np.array([curve["accuracy"] for curve in seeds.values()])
-            steps = np.mean([curve["steps"] for curve in seeds.values()], 0)
-            mean, error = accuracy.mean(0), accuracy.std(0) / np.sqrt(len(accuracy))
-            (line,) = axis.plot(steps, mean, label=contender, marker="." if len(steps) < 20 else None)
-            axis.fill_between(steps, mean - error, mean + error, alpha=0.2, color=line.get_color(), linewidth=0)
-        axis.set(title=TITLES[task], xlabel="steps", ylabel="validation accuracy (%)")
-        finals = [curve["accuracy"][-1] for seeds in curves.values() for curve in seeds.values()]
-        starts = [curve["accuracy"][0] for seeds in curves.values() for curve in seeds.values()]
-        axis.set_ylim(bottom=max(np.median(starts), min(finals) - 12))
-        axis.grid(alpha=0.3)
-        axis.legend(title=f"batches (mean of {len(next(iter(curves.values())))} seeds)")
-    figure.tight_layout()
-    figure.savefig(picture, dpi=150)
-    plt.close(figure)
-
-
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
-    """Fit what the JSON file does not have, print the final accuracies and draw the picture."""
+    """Fit everything and print the final accuracies."""
     parser = options(__doc__)
-    parser.add_argument("task", choices=list(TASKS))
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--contenders", nargs="+", default=list(CONTENDERS), choices=CONTENDERS)
     parser.add_argument("--epochs", type=int, help="by default 4 (ewt) or 30 (vowels)")
-    parser.add_argument("--picture", type=Path, help="a PNG file of all curves in the JSON file")
     given = parser.parse_args(arguments)
-    epochs = given.epochs or {"ewt": 4, "vowels": 30}[given.task]
-    known = given.output is not None and given.output.exists()
-    report = json.loads(given.output.read_text()) if known else {"curves": {}}
-    curves = report["curves"].setdefault(given.task, {})
-    for seed in given.seeds:
-        for contender in given.contenders:
-            seeds = curves.setdefault(contender, {})
-            if str(seed) not in seeds:
-                seeds[str(seed)] = fit(given.task, given.folder, contender, seed, epochs)
-                report |= setting()
-                write_json(given.output, report)
-    for contender, seeds in curves.items():
-        finals = [curve["accuracy"][-1] for curve in seeds.values()]
-        spread = statistics.stdev(finals) if len(finals) > 1 else 0.0
-        steps = statistics.mean(curve["steps"][-1] for curve in seeds.values())
-        print(
-            f"{given.task:8} {contender:14} {statistics.mean(finals):6.2f} ± {spread:.2f} after {steps:.0f} steps"
-        )
-    if given.picture is not None:
-        draw(report["curves"], given.picture)
+    every: dict[str, dict[str, dict[str, Any]]] = {}
+    for task in given.tasks:
+        epochs = given.epochs or {"ewt": 4, "vowels": 30}[task]
+        curves = every[task] = {contender: {} for contender in CONTENDERS}
+        for seed in given.seeds:
+            for contender in CONTENDERS:
+                curves[contender][str(seed)] = fit(task, given.folder, contender, seed, epochs)
+        for contender, seeds in curves.items():
+            finals = [curve["accuracy"][-1] for curve in seeds.values()]
+            steps = statistics.mean(curve["steps"][-1] for curve in seeds.values())
+            print(f"{task:8} {contender:20} {spread(finals, 2)} after {steps:.0f} steps")
+    report = setting("datasets") | {"curves": every}
+    write_json(given.output, report)
     return report
 
 

@@ -2,9 +2,9 @@
 
     python examples/benchmarks/parts.py DIR
 
-The model and the batches are those of ``seqkit`` in pipeline.py. A plain loop times the parts, each with its own
-backward; the rest of the time of a fit over the same batches is Lightning's. The recurrence and the head are also
-compared with the speed of a plain matrix product.
+Isolates each part of one fit: the model and the batches are those of ``seqkit`` in pipeline.py. A plain loop
+times the parts, each with its own backward; the rest of the time of a fit over the same batches is Lightning's.
+The recurrence and the head are also compared with the speed of a plain matrix product.
 """
 
 import statistics

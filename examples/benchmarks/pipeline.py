@@ -3,12 +3,13 @@
     python examples/benchmarks/pipeline.py DIR                     # speed, in several rounds
     python examples/benchmarks/pipeline.py DIR --accuracy          # accuracy, with several seeds
 
-``DIR`` holds Universal Dependencies English-EWT (en_ewt-ud-train.conllu.gz, en_ewt-ud-dev.conllu). The model is a
-BiLSTM tagger: word embedding 100 for words seen twice or more, 200 units a direction, Adam at 2e-3. The contenders
-are Lightning with random batches of 32, padded with ``pad_sequence`` and ``ignore_index``; the same with pack and
-unpack around ``nn.LSTM``; both again with pools of 50 batches sorted by length; and seqkit, with a budget of tokens
-that gives equally many steps an epoch. All start from the same weights. First a check shows that they compute the
-same logits.
+Isolates nothing: a script is compared as a whole, so layers, batches, loss and the copy of rows to a batch all
+count. ``DIR`` holds en_ewt-ud-{train,dev}.conllu[.gz] of Universal Dependencies English-EWT. The model is a
+BiLSTM tagger: word embedding 100 for words seen twice or more, 200 units a direction, Adam at 2e-3. The
+contenders are Lightning with random batches of 32, padded with ``pad_sequence`` and ``ignore_index``; the same
+with pack and unpack around ``nn.LSTM``; both again with pools of 50 batches sorted by length; and seqkit, with a
+budget of tokens that gives equally many steps an epoch. All start from the same weights. First a check shows that
+they compute the same logits.
 """
 
 import random
@@ -22,13 +23,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule, Trainer, seed_everything
-from measuring import options, setting, table, write_json
-from report import speed_table
+from measuring import find, options, setting, write_json
+from sections.fits import speed_table
+from sections.markdown import table
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 from torch.utils.data import DataLoader, Sampler
 
-from seqkit import SequenceDataModule, Tagger, kernels, packed
+from seqkit import SequenceDataModule, Tagger, packed
 from seqkit.data import CoNLL, Words
 from seqkit.nn import LSTM, Embedding
 
@@ -110,9 +112,8 @@ class Contenders:
     """All contenders, with one dataset, one vocabulary and, for each seed, one set of initial weights."""
 
     def __init__(self, folder: Path, limit: int | None) -> None:
-        splits = CoNLL(
-            train=str(next(folder.glob("*-train.conllu*"))), validation=str(next(folder.glob("*-dev.conllu*")))
-        ).load()
+        train, dev = (str(find(folder, f"en_ewt-ud-{split}.conllu")) for split in ("train", "dev"))
+        splits = CoNLL(train=train, validation=dev).load()
         if limit is not None:
             splits["train"] = splits["train"].select(range(limit))
         self.options: dict[str, Any] = {"inputs": {"form": Words(min_frequency=2)}, "targets": "upos"}
@@ -259,8 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         "tokens": contenders.tokens,
         "max_tokens": contenders.max_tokens,
         "largest difference of logits": gap,
-        "backend": kernels.choose(torch.device("cpu"), torch.float32),
-        **setting("lightning"),
+        **setting("datasets"),
         "results": results,
     }
     print(f"{title}\n\n{_accuracy_table(results) if given.accuracy else speed_table(results)}")

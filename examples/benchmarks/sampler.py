@@ -2,11 +2,12 @@
 
     python examples/benchmarks/sampler.py [--rows 1000000] [--large 10000000 100000000] [--output FILE]
 
-Lengths are log-normal (median 20, like sentences). Every contender forms batches of 64 sequences, each time in a
-new process, so that its memory can be measured. The contenders take turns, and medians are reported. "build" is
-the constructor, "first" the time to the first batch of a new epoch, "epoch" the time to iterate over all of it,
-"resume" the time to load a state, check that it fits, and get the first batch, "memory" the growth of the peak.
-transformers' LengthGroupedSampler and PyTorch-NLP's BucketBatchSampler are included if they are installed.
+Isolates the sampler: lists of rows, without their data. Lengths are log-normal (median 20, like sentences). Every
+contender forms batches of 64 sequences, each time in a new process, so that its memory can be measured. The
+contenders take turns, and medians are reported. "build" is the constructor, "first" the time to the first batch
+of a new epoch, "epoch" the time to iterate over all of it, "resume" the time to load a state, check that it fits,
+and get the first batch, "memory" the growth of the peak. transformers' LengthGroupedSampler and PyTorch-NLP's
+BucketBatchSampler are included if they are installed.
 """
 
 import multiprocessing
@@ -18,7 +19,8 @@ from statistics import median
 
 import numpy as np
 import torch
-from measuring import options, setting, table, write_json
+from measuring import options, setting, write_json
+from sections.markdown import table
 
 SIZE = 64
 

@@ -2,9 +2,9 @@
 
     python examples/benchmarks/stream.py [--rows 100000] [--output FILE]
 
-Lengths are log-normal (like sentences), and one column of token ids is in parquet files. Every contender packs all
-rows, and a check counts them. "one by one" packs batches of equally many rows in the order of the stream, without
-bucketing.
+Isolates how batches are formed: rows are read and packed, nothing is trained. Lengths are log-normal (like
+sentences), and one column of token ids is in parquet files. Every contender packs all rows, and a check counts
+them. "one by one" packs batches of equally many rows in the order of the stream, without bucketing.
 """
 
 import tempfile
@@ -14,7 +14,7 @@ from collections.abc import Iterable
 import numpy as np
 from datasets import Dataset, load_dataset
 from measuring import options, setting, write_json
-from report import stream_table
+from sections.data import stream_table
 
 from seqkit.batch import Batch
 from seqkit.data import LengthBucketSampler, PackCollate, PackedStream, RaggedRows

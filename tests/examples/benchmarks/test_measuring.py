@@ -2,6 +2,9 @@ import json
 
 import numpy as np
 import pytest
+import torch
+
+from seqkit import kernels
 
 
 @pytest.fixture
@@ -28,5 +31,32 @@ def test_setting_names_installed_packages_only(measuring, tmp_path):
     measuring.write_json(None, setting)
 
 
-def test_table(measuring):
-    assert measuring.table(["", "n"], [["a", "1"]]) == "|  | n |\n| --- | ---: |\n| a | 1 |"
+def test_setting_describes_the_machine_and_the_code(measuring, monkeypatch, tmp_path):
+    setting = measuring.setting()
+    assert setting["threads"] == torch.get_num_threads()
+    assert setting["kernels"] in kernels.available()
+    assert setting["versions"].keys() == {"python", "torch", "lightning"}
+    assert setting["cores"] is None or 1 <= setting["cores"] <= setting["CPUs"]
+    assert setting["machine"]
+    assert setting["instruction set"]
+
+
+def test_commit_of_the_code(measuring, monkeypatch, tmp_path):
+    monkeypatch.setattr(measuring, "ROOT", tmp_path)
+    assert measuring.code_commit() is None
+    answers = {"log": "0123456789", "status": ""}
+    (tmp_path / ".git").mkdir()
+    monkeypatch.setattr(measuring, "_git", lambda verb, *_: answers[verb])
+    assert measuring.code_commit() == "0123456789"
+    answers["status"] = " M seqkit/batch.py"
+    assert measuring.code_commit() == "0123456789 + changes"
+
+
+def test_find_looks_into_subfolders(measuring, tmp_path):
+    (tmp_path / "ud").mkdir()
+    for name in ("ud/train.conllu.gz", "dev.conllu"):
+        (tmp_path / name).touch()
+    assert measuring.find(tmp_path, "train.conllu") == tmp_path / "ud" / "train.conllu.gz"
+    assert measuring.find(tmp_path, "dev.conllu") == tmp_path / "dev.conllu"
+    with pytest.raises(FileNotFoundError, match=r"neither test\.conllu nor test\.conllu\.gz in"):
+        measuring.find(tmp_path, "test.conllu")

@@ -13,7 +13,7 @@ def folder(tmp_path):
             chosen = [list(WORDS)[(i * j + j) % len(WORDS)] for j in range(1 + i % 9)]
             lines += ["\t".join([str(j), word, "_", WORDS[word], *["_"] * 6]) for j, word in enumerate(chosen, 1)]
             lines.append("")
-        (tmp_path / f"tiny-{split}.conllu").write_text("\n".join(lines) + "\n")
+        (tmp_path / f"en_ewt-ud-{split}.conllu").write_text("\n".join(lines) + "\n")
     return tmp_path
 
 
