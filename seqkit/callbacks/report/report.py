@@ -3,7 +3,7 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch.distributed
 from datasets import Dataset
@@ -15,6 +15,7 @@ from rich.table import Table
 
 from seqkit.batch import Batch
 from seqkit.callbacks.report.worst_rows import WorstRow, WorstRows
+from seqkit.data.encoders import source_columns
 from seqkit.figures import pixels
 from seqkit.files import atomic_write, check_not_read
 from seqkit.metrics import ReportMetric, ReportTable
@@ -138,8 +139,8 @@ class Report(Callback):
         """Print and write the worst rows of a target."""
         worst = self._worst[column]
         rows = _dataset_rows(trainer, [row.row for row in worst.rows])
-        name = _main_column(pl_module)
-        console.print(worst.table([row.get(name) for row in rows]))
+        names = source_columns(cast(SequenceModule, pl_module).spec["inputs"])
+        console.print(worst.table([{name: row[name] for name in names if name in row} for row in rows]))
         if path is not None:
             lines = [line | {"columns": row} for line, row in zip(worst.lines(), rows, strict=True)]
             texts = (json.dumps(line, ensure_ascii=False, default=str) + "\n" for line in lines)
@@ -180,9 +181,3 @@ def _dataset_rows(trainer: Trainer, rows: list[int]) -> list[dict[str, Any]]:
     splits = getattr(getattr(trainer, "datamodule", None), "splits", {})
     split = splits.get("test")
     return [split[row] for row in rows] if isinstance(split, Dataset) else [{} for _ in rows]
-
-
-def _main_column(task: Any) -> str:
-    """Return the dataset's column of the main input."""
-    name, entry = next(iter(task.spec["inputs"].items()))
-    return str(entry.get("column", name))

@@ -56,22 +56,22 @@ class WorstRows:
         """Return the rows in plain types, worst first."""
         return [{"row": row.row, "loss": row.loss} | row.report.fields for row in self.rows]
 
-    def table(self, inputs: Sequence[Any]) -> Table:
+    def table(self, inputs: Sequence[dict[str, Any]]) -> Table:
         """Format one row each, worst first.
 
         Args:
-            inputs: The main input of each row as in the dataset, or None.
+            inputs: The inputs of each row by column, the main one first, as in the dataset; none of a stream.
         """
         made = Table(title=f"the {len(self.rows)} worst rows by loss")
         made.add_column("row", justify="right")
         made.add_column("loss", justify="right")
         made.add_column(self._task.summary_title)
         made.add_column("input")
-        for row, values in zip(self.rows, inputs, strict=True):
+        for row, columns in zip(self.rows, inputs, strict=True):
             summary = row.report.summary
             if summary is None:
-                summary = _differences(row.report.fields, values)
-            made.add_row(str(row.row), f"{row.loss:.3f}", _shortened(summary), _shortened(_text(values)))
+                summary = _differences(row.report.fields, next(iter(columns.values()), None))
+            made.add_row(str(row.row), f"{row.loss:.3f}", _shortened(summary), _input_text(columns))
         return made
 
 
@@ -84,6 +84,13 @@ def _differences(fields: dict[str, Any], tokens: Any) -> str:
         for token, label, other in zip(named, true, predicted, strict=True)
         if label != other and label is not None
     )
+
+
+def _input_text(columns: dict[str, Any]) -> str:
+    """Write the inputs of a row, one a line; the names of several are shown."""
+    several = len(columns) > 1
+    texts = ((f"{name}: " if several else "") + _text(values) for name, values in columns.items())
+    return "\n".join(map(_shortened, texts))
 
 
 def _text(values: Any) -> str:

@@ -13,10 +13,10 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from seqkit import Classifier, Forecaster, Regressor, SequenceDataModule, Tagger
 from seqkit.callbacks import Report
 from seqkit.callbacks.report.worst_rows import WorstRow, WorstRows
-from seqkit.data import MultiLabels
+from seqkit.data import MultiLabels, WordCharacters
 from seqkit.losses import CrossEntropy
 from seqkit.metrics import ClassReport
-from seqkit.nn import CRF, GRU, LSTM, Embedding
+from seqkit.nn import CRF, GRU, LSTM, CharacterLSTM, Embedding
 from seqkit.tasks import RowReport, TaskOutput
 
 ENCODER, EMBEDDING = partial(LSTM, hidden_size=8), partial(Embedding, embedding_dim=8)
@@ -87,6 +87,43 @@ def test_the_worst_rows_are_those_with_the_largest_loss_a_token(splits, trainer,
         assert line["columns"] == splits["test"][line["row"]]
         assert line["true"] == splits["test"][line["row"]]["tags"]
         assert len(line["predicted"]) == len(line["true"])
+
+
+def test_the_worst_rows_show_every_column_that_an_input_reads(trainer, capsys):
+    rows = datasets.Dataset.from_dict(
+        {
+            "premise": ["the cat sat", "a dog"] * 4,
+            "hypothesis": ["it stood up", "it slept"] * 4,
+            "label": ["no", "yes"] * 4,
+        }
+    )
+    pair = {"inputs": ["premise", "hypothesis"], "unaligned": "hypothesis", "targets": "label"}
+    words = {
+        "inputs": {"words": None, "letters": WordCharacters(column="words"), "shapes": None},
+        "targets": "tags",
+    }
+    tagged = datasets.Dataset.from_dict(
+        {
+            "words": [["Ann", "sat"], ["Ann"]] * 4,
+            "shapes": [["Aaa", "aaa"], ["Aaa"]] * 4,
+            "tags": [["N", "V"], ["N"]] * 4,
+        }
+    )
+    parts = {
+        "words": EMBEDDING,
+        "letters": partial(CharacterLSTM, embedding_dim=4, hidden_size=4),
+        "shapes": EMBEDDING,
+    }
+    for task, split, columns, options, expected in (
+        (Classifier, rows, pair, {"embedding": EMBEDDING}, ["premise: the cat sat", "hypothesis: it stood up"]),
+        (Tagger, tagged, words, {"embeddings": parts}, ["words: Ann sat", "shapes: Aaa aaa"]),
+    ):
+        data = SequenceDataModule(dict.fromkeys(("train", "test"), split), **columns, max_tokens=32)
+        model = task(data.spec, encoder=ENCODER, **options)
+        trainer(callbacks=[Report(worst=8)]).test(model, data, verbose=False)
+        printed = capsys.readouterr().out
+        assert all(line in printed for line in expected)
+        assert "letters:" not in printed
 
 
 def test_tensorboard_gets_the_figure(splits, trainer, loggers, tmp_path):

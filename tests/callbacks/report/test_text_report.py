@@ -85,7 +85,7 @@ def test_labels_that_training_did_not_have_are_reported_as_unknown(spoken):
     assert line["true"] == ["a", None]
     assert line["loss"] == 0.0  # the row does not count
     assert worst.rows[0].report.summary.startswith("a? → ")
-    assert worst.table(["ab"]).row_count == 1
+    assert worst.table([{"text": "ab"}]).row_count == 1
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])

@@ -83,7 +83,7 @@ def test_continuous_text_has_no_rows():
 def test_the_table_shows_the_summary_or_the_differences(report, tokens, expected):
     worst = WorstRows(Scored(), 1)
     worst.merge([WorstRow(0.5, 7, report)])
-    ((row, loss, summary, text),) = table_cells(worst, [tokens])
+    ((row, loss, summary, text),) = table_cells(worst, [{"words": tokens}])
     assert [row, loss, summary] == ["7", "0.500", expected]
     assert text == " ".join(tokens or [])
 
@@ -94,4 +94,15 @@ def test_the_table_shows_the_summary_or_the_differences(report, tokens, expected
 def test_inputs_are_shortened(values, expected):
     worst = WorstRows(Scored(), 1)
     worst.merge([WorstRow(0.5, 7, RowReport({}, ""))])
-    assert table_cells(worst, [values])[0][3] == expected
+    assert table_cells(worst, [{"text": values}])[0][3] == expected
+
+
+def test_several_inputs_have_a_line_and_a_name_each():
+    worst = WorstRows(Scored(), 3)
+    worst.merge(WorstRow(loss, 0, RowReport({}, "")) for loss in (3.0, 2.0, 1.0))
+    pairs = [{"one": "a text", "other": ["two", "words"]}, {"one": "alone", "other": None}, {}]
+    assert [cells[3] for cells in table_cells(worst, pairs)] == [
+        "one: a text\nother: two words",
+        "one: alone\nother:",
+        "",
+    ]
