@@ -202,7 +202,7 @@ def main():
     large = {f"{rows:,} rows": run("seqkit, token budget", rows, False) for rows in given.large}
     if large:
         print(f"\n{as_table('seqkit alone', large)}")
-    write_json(given.output, record | {"results": results, "rounds": rounds, "large": large})
+    write_json(given.output, record | {"rows": given.rows, "results": results, "rounds": rounds, "large": large})
 
 
 if __name__ == "__main__":

@@ -31,8 +31,8 @@ def build_optimizer(
 ) -> Optimizer:
     """Build an optimiser.
 
-    On a CPU, optimisers of torch that have a ``fused`` step use it (Adam's is several times faster than the
-    default), unless ``foreach`` or ``fused`` is given.
+    On a CPU, optimisers of torch that have a ``fused`` step use it (it is faster than the default),
+    unless ``foreach`` or ``fused`` is given.
 
     Args:
         factory: The optimiser, without its parameters.

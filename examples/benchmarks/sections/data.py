@@ -46,7 +46,7 @@ def sampler() -> str:
     ]
     head = ["build s", "first batch s", "epoch s", "resume s", "memory MB", "waste", "correlation"]
     return blocks(
-        table(["one million rows", *head], rows),
+        table([f"{found['rows']:,} rows" if "rows" in found else "one million rows", *head], rows),
         table(["seqkit only", "build s", "first batch s", "resume s", "memory MB"], large),
         paragraph(measured_on(found)),
     )

@@ -26,12 +26,10 @@ def fits() -> str:
             spread(accuracy["results"][name], 2),
         ]
         rows.append([title, *(f"**{cell}**" if name == "seqkit" else cell for cell in cells)])
-    seeds, rounds = len(accuracy["results"]["seqkit"]), len(speed["results"]["seqkit"])
     return blocks(
         table(["script", "tokens/s", "speed relative to packed", "accuracy (%)"], rows),
         paragraph(
-            f"Speed: median of {rounds} epochs. Accuracy on the development set after 3 epochs: mean and standard "
-            f"deviation of {seeds} seeds.",
+            f"Speed: {speed['what']}; median. Accuracy: {accuracy['what']}; mean and standard deviation.",
             measured_alike([("speed", speed), ("accuracy", accuracy)]),
         ),
     )

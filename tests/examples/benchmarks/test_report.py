@@ -101,6 +101,18 @@ def test_pictures_of_other_results_are_found(report, monkeypatch):
     assert sum("png differs from results" in found for found in report.problems()) == len(report.PICTURES)
 
 
+def test_pictures_carry_the_fingerprint_of_their_results(load, tmp_path):
+    pictures = load("benchmarks/sections/pictures")
+    for name in pictures.PICTURES:
+        pictures.draw(name, tmp_path / "picture.png")
+        assert pictures.is_current(name, tmp_path / "picture.png")
+
+
+def test_every_config_of_the_table_is_measured(load):
+    quality = load("benchmarks/sections/quality")
+    assert quality.measured().keys() >= quality.SCORES.keys() - {"highlight"}
+
+
 def test_sections_without_a_page_are_found(report, monkeypatch):
     monkeypatch.setitem(report.SECTIONS, "unused", lambda: "")
     assert "no page uses the section 'unused'" in list(report.problems())
