@@ -35,14 +35,21 @@ def moving(states, decay):
     return found
 
 
+def weights(model):
+    return [p.detach().clone() for p in model.parameters()]
+
+
 class Weights(Callback):
-    """Records the weights after each step."""
+    """Records the weights after each step, and at the start of each epoch."""
 
     def __init__(self):
-        self.states = []
+        self.states, self.starts = [], []
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        self.starts.append(weights(pl_module))
 
     def on_train_batch_end(self, trainer, pl_module, *rest):
-        self.states.append([p.detach().clone() for p in pl_module.parameters()])
+        self.states.append(weights(pl_module))
 
 
 @pytest.mark.parametrize("averaging", [WeightAveraging, partial(EMAWeightAveraging, decay=0.8)])
@@ -65,10 +72,14 @@ def test_the_averages_are_those_of_the_weights_after_each_step(averaging, splits
 
 
 @pytest.mark.filterwarnings("ignore:Swapping scheduler")
-def test_stochastic_weight_averaging(splits, trainer):
+def test_stochastic_weight_averaging_takes_the_mean_over_the_starts_of_epochs(splits, trainer):
     model, data = build(splits)
-    swa = StochasticWeightAveraging(swa_lrs=0.1, swa_epoch_start=1, annealing_epochs=1)
-    run = trainer(max_epochs=4, callbacks=[swa])
-    run.fit(model, data)
-    (scores,) = run.test(model, data, verbose=False)
-    assert 0 <= scores["test_accuracy"] <= 1
+    recorded = Weights()
+    swa = StochasticWeightAveraging(swa_lrs=0.1, swa_epoch_start=2, annealing_epochs=1)
+    trainer(max_epochs=4, callbacks=[recorded, swa], limit_val_batches=0).fit(model, data)
+    assert len(recorded.starts) == 4
+    for actual, correct, last in zip(
+        model.parameters(), means(recorded.starts[1:]), recorded.states[-1], strict=True
+    ):
+        torch.testing.assert_close(actual.detach(), correct)
+        assert not torch.equal(correct, last)

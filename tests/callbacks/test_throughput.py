@@ -1,24 +1,49 @@
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
+from lightning.pytorch.callbacks import Callback
 
 from seqkit import SequenceDataModule, Tagger
 from seqkit.callbacks import Throughput
 from seqkit.nn import LSTM, Embedding
 
 
-def test_counts_every_token_and_logs_speed_and_waste(splits, trainer):
+class Clock(Callback):
+    """Stands for the clock: a training batch takes 2 s and a validation batch 100 s; records the lengths seen."""
+
+    def __init__(self):
+        self.now, self.epochs = 0.0, []
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        self.epochs.append([])
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        self.now += 2
+        self.epochs[-1].append(trainer.datamodule.rows("train").lengths[batch.rows.numpy()])
+
+    def on_validation_batch_start(self, *_):
+        self.now += 100
+
+
+def test_counts_every_token_and_logs_speed_and_waste(splits, trainer, monkeypatch):
     data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
     model = Tagger(data.spec, encoder=partial(LSTM, hidden_size=4), embedding=partial(Embedding, embedding_dim=4))
-    throughput = Throughput(every=2)
-    run = trainer(max_epochs=2, callbacks=[throughput])
+    throughput, clock = Throughput(every=2), Clock()
+    monkeypatch.setattr("seqkit.callbacks.throughput.time", SimpleNamespace(perf_counter=lambda: clock.now))
+    run = trainer(max_epochs=2, callbacks=[clock, throughput], val_check_interval=3)
     run.fit(model, data)
     assert throughput.tokens == 2 * data.rows("train").lengths.sum()
-    assert throughput.seconds > 0
+    assert throughput.seconds == 2 * sum(map(len, clock.epochs))
     assert throughput.tokens_per_second == throughput.tokens / throughput.seconds
-    assert run.logged_metrics["tokens/s"] > 0
-    assert run.logged_metrics["sequences/s"] > 0
-    assert 0 <= run.logged_metrics["waste"] < 0.5
+    last = len(clock.epochs[-1]) // 2 * 2
+    window = clock.epochs[-1][last - 2 : last]
+    tokens = sum(lengths.sum() for lengths in window)
+    assert run.logged_metrics["tokens/s"] == pytest.approx(tokens / 4)
+    assert run.logged_metrics["sequences/s"] == pytest.approx(sum(map(len, window)) / 4)
+    padded = sum(lengths.max() * len(lengths) for lengths in window)
+    assert run.logged_metrics["waste"] == pytest.approx(1 - tokens / padded, abs=1e-6)
+    assert run.logged_metrics["waste"] > 0
 
 
 def test_a_new_fit_resets_the_counters(splits, trainer):

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from seqkit.cli import main
@@ -16,7 +17,6 @@ def test_scores_every_seed_but_not_the_test_split(folder, capsys):
     result = main(["sweep", "--seeds", "3,4", "--output", "out.json", "--config", "config.yaml", *QUIET])
     assert result["seeds"] == [3, 4]
     assert result["monitor"] == "val_accuracy"
-    assert result["parameters"] > 0
     assert {"val_accuracy", "val_loss", "fit_seconds", "epochs", "tokens/s"} <= set(result["scores"])
     assert not any(name.startswith("test_") for name in result["scores"])
     assert all(len(values) == 2 for values in result["scores"].values())
@@ -32,6 +32,8 @@ def test_scores_the_best_checkpoint(folder):
     options = ["--config", "config.yaml", *QUIET]
     result = main(["sweep", "--seeds", "5", "--test", *options])
     (checkpoint,) = Path("runs").rglob("best.ckpt")
+    weights = torch.load(checkpoint, weights_only=True)["state_dict"]
+    assert result["parameters"] == sum(weight.numel() for weight in weights.values())
     tested = main(["test", f"--ckpt_path={checkpoint}", *QUIET]).trainer.callback_metrics
     assert result["scores"]["test_accuracy"] == [pytest.approx(float(tested["test_accuracy"]))]
     with pytest.raises(ValueError, match="sweep scores the best checkpoint; leave out"):

@@ -52,10 +52,12 @@ def test_dropout_acts_in_training_only(module: nn.Module, data: torch.Tensor) ->
 
 def test_gradients_reach_the_weights() -> None:
     embedding, projection = Embedding(5, 7), Projection(7, 3)
-    projection(embedding(pack(torch.tensor([0, 1, 1]), [2, 1]))).data.sum().backward()
+    vectors = embedding(pack(torch.tensor([0, 1, 1]), [2, 1]))
+    projection(vectors).data.sum().backward()
     assert embedding.weight.grad is not None
     assert embedding.weight.grad.ne(0).any(1).tolist() == [True, True, False, False, False]
-    assert all(parameter.grad is not None for parameter in projection.parameters())
+    assert_close(projection.linear.weight.grad, vectors.data.sum(0).expand(3, 7))
+    assert_close(projection.linear.bias.grad, torch.full((3,), 3.0))
 
 
 def test_representation_shows_the_sizes() -> None:

@@ -133,7 +133,13 @@ def test_further_inputs(splits, trainer):
     assert (model.target_column, model.output_size()) == ("values", 1)
     run = trainer(max_epochs=1)
     run.fit(model, data)
-    assert run.predict(model, data)[0].columns["values"][0] == [pytest.approx(5, abs=20)]
+    model.eval()
+    mean, std = (data.spec["inputs"]["values"]["init_args"][name] for name in ("mean", "std"))
+    for rows, columns in run.predict(model, data):
+        for row, following in zip(rows, columns["values"], strict=True):
+            with torch.no_grad():
+                last = model(data.rows("test")[[row]].inputs).data[-1]
+            assert following == pytest.approx((last * torch.tensor(std) + torch.tensor(mean)).tolist(), rel=1e-4)
 
 
 class TestBadInput:

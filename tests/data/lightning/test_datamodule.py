@@ -197,25 +197,6 @@ def test_resuming_with_other_lengths_raises(splits, trainer, tmp_path):
         )
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"limit_train_batches": 3},
-        {"val_check_interval": 2},
-        {"reload_dataloaders_every_n_epochs": 1},
-        {"accumulate_grad_batches": 3},
-        {"overfit_batches": 2},
-        {"fast_dev_run": 2},
-    ],
-    ids=lambda options: next(iter(options)),
-)
-def test_trainer_options_work_as_with_any_loader(splits, trainer, options):
-    data = make(splits)
-    run = trainer(max_epochs=2, **options)
-    run.fit(model_for(data), data)
-    assert run.global_step > 0
-
-
 _KILLED = """
 import sys
 from pathlib import Path
