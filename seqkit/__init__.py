@@ -18,6 +18,8 @@ if TYPE_CHECKING:
         Task,
     )
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Batch",
     "CTCRecognizer",
@@ -56,3 +58,7 @@ def __getattr__(name: str) -> Any:
         if name in names:
             return getattr(import_module(package), name)
     raise AttributeError(f"module 'seqkit' has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -124,5 +124,13 @@ def names(option: str, value: Any, *, least: int = 0) -> list[str]:
 
 def near(name: Any, known: Iterable[str]) -> str:
     """Return a question about the known name that a misspelt one is most like: ``; did you mean 'form'?`` or ""."""
-    found = get_close_matches(name, list(known), 1) if isinstance(name, str) else []
-    return f"; did you mean {found[0]!r}?" if found else ""
+    found = nearest(name, known) if isinstance(name, str) else None
+    return f"; did you mean {found!r}?" if found else ""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that a misspelt one abbreviates or is most like, or None."""
+    known = sorted(known)
+    abbreviated = [each for each in known if name and each.startswith(name)]
+    found = abbreviated or get_close_matches(name, known, 1)
+    return found[0] if found else None

@@ -38,6 +38,8 @@ def test_names():
 
 def test_near_names():
     assert near("fomr", ["lemma", "form"]) == "; did you mean 'form'?"
+    assert near("lem", ["form", "lemma"]) == "; did you mean 'lemma'?"  # an abbreviation
+    assert near("", ["form"]) == ""
     assert near("xyz", ["lemma", "form"]) == near(3, ["form"]) == ""
 
 

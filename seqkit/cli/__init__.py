@@ -1,7 +1,25 @@
 """The command line ``python -m seqkit``, and its tools as functions."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from seqkit.cli.entry import main
-from seqkit.cli.sequence_cli import SequenceCLI
-from seqkit.cli.tuning import find_lr, find_max_tokens
+
+if TYPE_CHECKING:
+    from seqkit.cli.sequence_cli import SequenceCLI
+    from seqkit.cli.tuning import find_lr, find_max_tokens
 
 __all__ = ["SequenceCLI", "find_lr", "find_max_tokens", "main"]
+
+_MODULES = {"SequenceCLI": "sequence_cli", "find_lr": "tuning", "find_max_tokens": "tuning"}
+
+
+def __getattr__(name: str) -> Any:
+    # On demand: `python -m seqkit --help` answers without Lightning and torch, which take seconds to import.
+    if name in _MODULES:
+        return getattr(import_module(f"seqkit.cli.{_MODULES[name]}"), name)
+    raise AttributeError(f"module 'seqkit.cli' has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

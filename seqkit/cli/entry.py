@@ -4,8 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from seqkit.cli.sequence_cli import SequenceCLI
-from seqkit.cli.sweep import sweep_command
+from seqkit.cli.subcommands import check_subcommand
 
 
 def main(args: Sequence[str] | None = None) -> Any:
@@ -18,6 +17,11 @@ def main(args: Sequence[str] | None = None) -> Any:
         What ``sweep`` found; for all other subcommands the :class:`~seqkit.cli.SequenceCLI` after its run.
     """
     arguments = sys.argv[1:] if args is None else list(args)
-    if arguments[:1] == ["sweep"]:
+    # After the check: these import Lightning and torch, which takes seconds.
+    if check_subcommand(arguments) == "sweep":
+        from seqkit.cli.sweep import sweep_command
+
         return sweep_command(arguments[1:])
+    from seqkit.cli.sequence_cli import SequenceCLI
+
     return SequenceCLI(None if args is None else arguments)

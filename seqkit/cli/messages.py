@@ -7,16 +7,13 @@ import sys
 import traceback
 from collections.abc import Iterable
 from contextlib import suppress
-from difflib import get_close_matches
 from itertools import takewhile
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
-
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.cli import LightningArgumentParser
+from typing import NoReturn
 
 from seqkit.class_paths import public_path
+from seqkit.options import nearest
 
 _PACKAGES = ("seqkit", "seqkit.nn", "seqkit.data", "seqkit.optim", "seqkit.losses", "seqkit.callbacks")
 _ROOT = Path(__file__).parents[1]
@@ -25,24 +22,6 @@ _NOISE = re.compile(
     r"\s*(Subtypes: |Errors:$|Given value type: |Given value: (Namespace|NestedArg|\{)|- Expected a path but "
     r"|- Expected a <class 'NoneType'>|(- )?Does not validate against any of the Union subtypes$)"
 )
-
-
-class Parser(LightningArgumentParser):
-    """An argument parser with short messages, which takes no abbreviated option."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs, allow_abbrev=False)
-        self.family: list[Parser] = [self]
-        """The parsers whose options a message may suggest."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print a message and exit with status 2."""
-        if not self.exit_on_error:
-            super().error(message, ex)
-        usages = (parser.format_usage() for parser in self.family)
-        options = {"config", *(option for usage in usages for option in re.findall(r"--([\w.]+)", usage))}
-        sys.stderr.write(f"error: {short_message(message, options)}\n")
-        self.exit(2)
 
 
 def short_message(message: str, options: Iterable[str]) -> str:
@@ -58,28 +37,23 @@ def short_message(message: str, options: Iterable[str]) -> str:
         return f"{short}; give a config by --config FILE or, for a trained model, a checkpoint by --ckpt_path FILE"
     near = None
     if unknown := re.search(r"unrecognized arguments: --([\w.]+)", message):
-        near = _near(unknown[1], options)
+        near = _nearest_option(unknown[1], options)
         near = near and f"--{near}"
-    elif unknown := re.search(r"argument subcommand: invalid choice: '(.*?)' \(choose from (.*)\)", message):
-        choices = [*re.findall(r"\w+", unknown[2]), "sweep"]
-        short = f"no subcommand {unknown[1]!r}, only {', '.join(choices)}"
-        near = _near(unknown[1], choices)
     elif unknown := re.search(r"[Oo]ption '([\w.]+)' is not accepted|accept option '([\w.]+)'", message):
-        near = _near(unknown[1] or unknown[2], {*options, *_argument_names()})
+        near = nearest(unknown[1] or unknown[2], {*options, *_argument_names()})
     elif unknown := re.search(r"module '([\w.]+)' has no attribute '(\w+)'", message):
         module = importlib.import_module(unknown[1])
-        near = _near(unknown[2], getattr(module, "__all__", dir(module)))
+        near = nearest(unknown[2], getattr(module, "__all__", dir(module)))
     return short + (f"; did you mean {near}?" if near else "") + "\nSUBCOMMAND --help lists all options."
 
 
-def _near(name: str, names: Iterable[str]) -> str | None:
-    """Return the name that an unknown one abbreviates or resembles; of a name with dots, perhaps the first part."""
-    names = sorted(names)
-    longer = [known for known in names if known.startswith(name)]
-    if found := longer or get_close_matches(name, names, n=1):
-        return found[0]
+def _nearest_option(name: str, options: Iterable[str]) -> str | None:
+    """Return the option that a misspelt one is most like; of a name with dots, perhaps the first part."""
+    options = sorted(options)
+    if found := nearest(name, options):
+        return found
     first, _, rest = name.partition(".")
-    known = _near(first, {known.partition(".")[0] for known in names}) if rest else None
+    known = nearest(first, {option.partition(".")[0] for option in options}) if rest else None
     return f"{known}.{rest}" if known else None
 
 
@@ -102,6 +76,9 @@ def message_of(error: BaseException) -> str | None:
     or KeyError that seqkit itself raises, or the constructor of a class that the config names. The same errors
     raised elsewhere may be a fault.
     """
+    # Not at the top: help and version are printed without Lightning.
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
     if isinstance(error, OSError | MisconfigurationException):
         return f"{error}"
     frames = traceback.extract_tb(error.__traceback__)

@@ -17,8 +17,10 @@ from seqkit.callbacks import BestCheckpoint, PredictionWriter, Report, Summary, 
 from seqkit.class_paths import class_at, public_path
 from seqkit.cli.arguments import check_files, check_seed
 from seqkit.cli.inspect import inspect
-from seqkit.cli.messages import Parser, unwrapped
+from seqkit.cli.messages import unwrapped
+from seqkit.cli.parser import Parser
 from seqkit.cli.saved_config import read_saved_config
+from seqkit.cli.subcommands import PROGRAM
 from seqkit.cli.tuning import find_lr, find_max_tokens
 from seqkit.data.lightning import SequenceDataModule
 from seqkit.tasks import SequenceModule
@@ -101,6 +103,7 @@ class SequenceCLI(LightningCLI):
     def __init__(self, args: ArgsType = None) -> None:
         self._saved_spec: dict[str, Any] | None = None
         self._parsers: list[Parser] = []
+        self._args = sys.argv[1:] if args is None else args
         super().__init__(
             SequenceModule,
             SequenceDataModule,
@@ -111,19 +114,19 @@ class SequenceCLI(LightningCLI):
             seed_everything_default=0,
             auto_configure_optimizers=False,
             parser_class=Parser,
-            parser_kwargs={
-                "prog": "python -m seqkit",
-                "description": "Train and use recurrent models on sequences of different lengths. "
-                "`sweep --help` describes one more subcommand: fit with several seeds.",
-            },
+            parser_kwargs={"prog": PROGRAM},
             args=args,
         )
 
-    @staticmethod
-    def subcommands() -> dict[str, set[str]]:
-        """Return the subcommands, each with the arguments that are not options."""
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # Lightning calls it on the object
+        """Return the subcommands, each with the arguments that are not options; only the given one if one is given.
+
+        The parser of a subcommand takes a moment to build, and no other is needed.
+        """
         own = {name: {"model", "datamodule"} for name in ("inspect", "find_lr", "find_max_tokens")}
-        return LightningCLI.subcommands() | own
+        known = LightningCLI.subcommands() | own
+        given = self._args[0] if isinstance(self._args, list) and self._args else None
+        return {given: known[given]} if given in known else known
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """Create a parser; all know each other's options, for their messages."""
@@ -150,8 +153,10 @@ class SequenceCLI(LightningCLI):
         Raises:
             ValueError: The model is of another class than the checkpoint's, or the checkpoint cannot be used.
         """
-        if args is None or isinstance(args, list):
-            self._parse_list(parser, sys.argv[1:] if args is None else args)
+        for each in self._parsers:
+            each.prog = str(each.prog).replace(" [options]", "")  # there are none before the subcommand
+        if isinstance(self._args, list):
+            self._parse_list(parser, self._args)
         else:
             super().parse_arguments(parser, args)
         options = self.config[self.config["subcommand"]]

@@ -4,8 +4,6 @@ import inspect
 from functools import partial
 from typing import Any
 
-from jsonargparse._parameter_resolvers import get_signature_parameters
-
 
 def parameter_types(cls: type) -> dict[str, Any]:
     """Return the annotations of a constructor's parameters by name, ``Any`` for those without.
@@ -13,6 +11,9 @@ def parameter_types(cls: type) -> dict[str, Any]:
     They are the parameters that the parser finds, so they include those of the constructor or function to which
     ``**options`` are passed on. Checked with jsonargparse 4.53.
     """
+    # Not at the top: seqkit.optim, which uses the other function, works without jsonargparse.
+    from jsonargparse._parameter_resolvers import get_signature_parameters
+
     found = get_signature_parameters(cls, logger=False)
     return {each.name: Any if each.annotation is inspect.Parameter.empty else each.annotation for each in found}
 

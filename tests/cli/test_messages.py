@@ -113,14 +113,6 @@ def test_an_argument_that_a_class_of_the_config_refuses(option, message, folder)
     assert "Traceback" not in found.stderr
 
 
-def test_a_wrong_subcommand_is_named_with_the_near_one(capsys):
-    with pytest.raises(SystemExit):
-        main(["swep"])
-    printed = capsys.readouterr().err
-    assert "no subcommand 'swep', only fit, validate" in printed
-    assert "did you mean sweep?" in printed
-
-
 def test_scores_of_an_untrained_model_come_with_a_warning(folder):
     with pytest.warns(UserWarning, match="test uses the model as it is created, without trained weights"):
         main(["test", "--config", "config.yaml", "--trainer.logger=false", "--trainer.enable_progress_bar=false"])

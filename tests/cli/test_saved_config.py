@@ -38,14 +38,16 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def one_parser():
-    """Build the parser once for all tests of hostile files: it takes longer than all the rest."""
-    built, build = {}, SequenceCLI.setup_parser
+    """Build the parser of each subcommand once for all tests of hostile files."""
+    parsers, build = {}, SequenceCLI.setup_parser
 
     def reuse(cli, *args):
-        if not built:
+        (subcommand,) = cli.subcommands()
+        if subcommand not in parsers:
             build(cli, *args)
-            built.update(vars(cli))
-        vars(cli).update({key: value for key, value in built.items() if "parser" in key or "arguments" in key})
+            names = {name for name in vars(cli) if "parser" in name or "arguments" in name}
+            parsers[subcommand] = {name: getattr(cli, name) for name in names}
+        vars(cli).update(parsers[subcommand])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SequenceCLI, "setup_parser", reuse)
