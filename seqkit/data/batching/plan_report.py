@@ -122,8 +122,8 @@ def alternatives(
     if whole:
         measured["random"] = LocalBatches.from_lengths(lengths[:whole].reshape(-1, size), world_size)
         pool = size * world_size * _POOL
-        pools = [-np.sort(-lengths[first : first + pool]) for first in range(0, whole, pool)]
-        in_pools = np.concatenate(pools)[:whole].reshape(-1, size)
+        pools = [-np.sort(-lengths[first : min(first + pool, whole)]) for first in range(0, whole, pool)]
+        in_pools = np.concatenate(pools).reshape(-1, size)
         measured["sorted pool"] = LocalBatches.from_lengths(in_pools, world_size)
     summary = {
         name: {

@@ -39,6 +39,11 @@ def test_chunk_size_and_counting_method_do_not_change_the_result(monkeypatch, ch
     check(np.random.default_rng(0).integers(0, 50, 300), Policy(40, overlong, "drop"))
 
 
+@pytest.mark.parametrize("overlong", ["drop", "truncate", "solo"])
+def test_without_a_limit_no_row_is_overlong(overlong):
+    check(np.array([3, 0, 9, 10**6, 3]), Policy(None, overlong, "drop"))
+
+
 def test_more_different_lengths_than_fit_16_bits():
     check(np.random.default_rng(0).permutation(70_000), PERMISSIVE)
     check(np.random.default_rng(0).permutation(70_000) + 2**40, PERMISSIVE)
@@ -66,7 +71,7 @@ def test_accepts_any_container_of_integers(kind):
             'row 1: length 0, nothing to pack; remove it or pass empty="drop"',
         ),
         (
-            [3, 9, 8],
+            [4, 9, 8],
             Policy(4, "raise", "raise"),
             ValueError,
             'row 1: 9 tokens, but max_tokens=4; raise max_tokens or pass overlong="drop", "truncate" .* or "solo"',

@@ -62,6 +62,14 @@ def test_large_batches_are_even():
     assert np.ptp(sums) <= 0.001 * sums.mean()
 
 
+def test_rank_and_world_size_of_a_process_group(monkeypatch):
+    for name, value in (("is_initialized", True), ("get_rank", 2), ("get_world_size", 4)):
+        monkeypatch.setattr(torch.distributed, name, lambda value=value: value)
+    assert rank_and_world_size() == (2, 4)
+    assert rank_and_world_size(rank=3) == (3, 4)
+    assert rank_and_world_size(world_size=5) == (2, 5)
+
+
 def test_rank_and_world_size(tmp_path):
     assert rank_and_world_size() == (0, 1)
     assert rank_and_world_size(2, 5) == (2, 5)

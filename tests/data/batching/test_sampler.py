@@ -90,8 +90,35 @@ def test_local_batches_and_report(case, world_size, epoch):
     assert samplers[0].tokens_per_step * len(samplers[0]) == pytest.approx(lengths.sum())
     assert samplers[0].sequences_per_step * len(samplers[0]) == pytest.approx(len(lengths))
     report = json.loads(json.dumps(samplers[0].report()))
-    assert sum(bucket["steps"] for bucket in report["buckets"]) == report["steps"] == len(samplers[0])
-    assert 0 <= report["waste"] < 1
+    check_report(report, lengths, [list(sampler) for sampler in samplers], arguments["cost"])
+
+
+def check_report(report, lengths, batches, cost):
+    """Compare the report of an epoch with a loop over the batches of all ranks."""
+    steps = [[lengths[batch] for batch in step] for step in zip(*batches, strict=True)]
+    assert (report["rows"], report["tokens"], report["steps"]) == (len(lengths), lengths.sum(), len(steps))
+    assert report["sequences_per_step"] == pytest.approx(len(lengths) / len(steps))
+    found = []
+    for bucket in report["buckets"]:  # in the order of their lengths
+        longest = np.sort(lengths)[::-1][sum(of["rows"] for of in found)]
+        assert bucket["longest"] == longest
+        assert bucket["steps"] == -(-bucket["rows"] // (bucket["sequences"] * len(batches)))
+        found.append(bucket)
+    assert sum(bucket["rows"] for bucket in found) == len(lengths)
+    assert sum(bucket["steps"] for bucket in found) == len(steps)
+    padded = sum(len(batch) * batch.max(initial=0) for step in steps for batch in step)
+    assert report["waste"] == pytest.approx(1 - lengths.sum() / padded, abs=1e-12)
+    tokens = np.array([[batch.sum() for batch in step] for step in steps])
+    assert report["imbalance"] == pytest.approx(np.quantile(tokens.max(1) / tokens.mean(1) - 1, 0.99), abs=1e-12)
+    slowest = [
+        max(cost.per_step * batch.max(initial=0) + cost.per_token * batch.sum() + cost.per_batch for batch in step)
+        for step in steps
+    ]
+    assert report["cost"] == pytest.approx(sum(slowest) / lengths.sum())
+    means = np.array([np.concatenate(step).mean() for step in steps])
+    varies = len(means) > 2 and np.ptp(means[1:]) > 1e-9 and np.ptp(means[:-1]) > 1e-9
+    expected = np.corrcoef(means[:-1], means[1:])[0, 1] if varies else 0.0
+    assert report["correlation"] == pytest.approx(expected, abs=1e-6)
 
 
 def test_shuffle_quality():
