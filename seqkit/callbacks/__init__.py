@@ -3,9 +3,10 @@
 from seqkit.callbacks.averaging import NonMonotonicAveraging
 from seqkit.callbacks.checkpoint import BestCheckpoint
 from seqkit.callbacks.predictions import PredictionWriter
+from seqkit.callbacks.progress.progress import Progress
 from seqkit.callbacks.report.report import Report
 from seqkit.callbacks.stopping import EarlyStop
-from seqkit.callbacks.summary import Summary
+from seqkit.callbacks.summary import Parts, Summary
 from seqkit.callbacks.throughput import Throughput
 from seqkit.callbacks.word_vectors import WordVectors
 
@@ -13,7 +14,9 @@ __all__ = [
     "BestCheckpoint",
     "EarlyStop",
     "NonMonotonicAveraging",
+    "Parts",
     "PredictionWriter",
+    "Progress",
     "Report",
     "Summary",
     "Throughput",

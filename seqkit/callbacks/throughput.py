@@ -7,6 +7,35 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from seqkit.batch import Batch
 from seqkit.packed import PackedLayout
+from seqkit.upstream.lightning import bar_reads_each_step
+
+
+class Stopwatch:
+    """Measures the seconds during which it runs.
+
+    Attributes:
+        seconds: The sum up to the last :meth:`stop` or :meth:`lap`.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._since: float | None = None
+
+    def start(self) -> None:
+        """Run from now on."""
+        self._since = time.perf_counter()
+
+    def stop(self) -> None:
+        """Stop; nothing happens if it does not run."""
+        self.lap()
+        self._since = None
+
+    def lap(self) -> None:
+        """Bring ``seconds`` up to date, and run on."""
+        if self._since is not None:
+            now = time.perf_counter()
+            self.seconds += now - self._since
+            self._since = now
 
 
 class Throughput(Callback):
@@ -32,10 +61,9 @@ class Throughput(Callback):
         self.every = every
         self.tokens = 0
         self.seconds = 0.0
-        self._running_since: float | None = None
         # Of the current window:
         self._batches = self._tokens = self._padded = self._sequences = 0
-        self._seconds = 0.0
+        self._watch = Stopwatch()
 
     @property
     def tokens_per_second(self) -> float:
@@ -50,7 +78,7 @@ class Throughput(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Start the clock."""
-        self._running_since = time.perf_counter()
+        self._watch.start()
 
     def on_train_batch_end(
         self,
@@ -61,7 +89,7 @@ class Throughput(Callback):
         batch_idx: int,  # noqa: ARG002
     ) -> None:
         """Count the batch, and log at the end of a window."""
-        self._add_time()
+        self._watch.lap()
         self._batches += 1
         if batch.inputs:
             layout = PackedLayout.of(next(iter(batch.inputs.values())))
@@ -69,37 +97,30 @@ class Throughput(Callback):
             self._padded += len(batch.rows) * len(layout.sizes)
             self._sequences += len(batch.rows)
         if self._batches == self.every:
-            per_second = trainer.world_size / self._seconds
+            per_second = trainer.world_size / self._watch.seconds
             values = {
                 "tokens/s": self._tokens * per_second,
                 "waste": 1 - self._tokens / max(self._padded, 1),
             }
-            pl_module.log_dict(values, prog_bar=True, batch_size=1)
+            pl_module.log_dict(values, prog_bar=bar_reads_each_step(trainer), batch_size=1)
             pl_module.log("sequences/s", self._sequences * per_second, batch_size=1)
             self._close_window()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Stop the clock, and add the unfinished window to the totals."""
         self._close_window()
-        self._running_since = None
+        self._watch = Stopwatch()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Stop the clock."""
-        self._add_time()
-        self._running_since = None
+        self._watch.stop()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Start the clock again."""
-        self._running_since = time.perf_counter()
-
-    def _add_time(self) -> None:
-        now = time.perf_counter()
-        if self._running_since is not None:
-            self._seconds += now - self._running_since
-        self._running_since = now
+        self._watch.start()
 
     def _close_window(self) -> None:
         self.tokens += self._tokens
-        self.seconds += self._seconds
+        self.seconds += self._watch.seconds
         self._batches = self._tokens = self._padded = self._sequences = 0
-        self._seconds = 0.0
+        self._watch.seconds = 0.0

@@ -6,12 +6,18 @@ from typing import TYPE_CHECKING, Any
 from seqkit.cli.entry import main
 
 if TYPE_CHECKING:
+    from seqkit.cli.noise import without_noise
     from seqkit.cli.sequence_cli import SequenceCLI
     from seqkit.cli.tuning import find_lr, find_max_tokens
 
-__all__ = ["SequenceCLI", "find_lr", "find_max_tokens", "main"]
+__all__ = ["SequenceCLI", "find_lr", "find_max_tokens", "main", "without_noise"]
 
-_MODULES = {"SequenceCLI": "sequence_cli", "find_lr": "tuning", "find_max_tokens": "tuning"}
+_MODULES = {
+    "SequenceCLI": "sequence_cli",
+    "find_lr": "tuning",
+    "find_max_tokens": "tuning",
+    "without_noise": "noise",
+}
 
 
 def __getattr__(name: str) -> Any:

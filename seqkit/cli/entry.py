@@ -17,11 +17,15 @@ def main(args: Sequence[str] | None = None) -> Any:
         What ``sweep`` found; for all other subcommands the :class:`~seqkit.cli.SequenceCLI` after its run.
     """
     arguments = sys.argv[1:] if args is None else list(args)
+    subcommand = check_subcommand(arguments)
     # After the check: these import Lightning and torch, which takes seconds.
-    if check_subcommand(arguments) == "sweep":
-        from seqkit.cli.sweep import sweep_command
+    from seqkit.cli.noise import without_noise
 
-        return sweep_command(arguments[1:])
-    from seqkit.cli.sequence_cli import SequenceCLI
+    with without_noise():
+        if subcommand == "sweep":
+            from seqkit.cli.sweep import sweep_command
 
-    return SequenceCLI(None if args is None else arguments)
+            return sweep_command(arguments[1:])
+        from seqkit.cli.sequence_cli import SequenceCLI
+
+        return SequenceCLI(None if args is None else arguments)

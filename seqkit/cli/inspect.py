@@ -63,7 +63,7 @@ def _plans_table(report: dict[str, Any], plans: dict[str, dict[str, Any]]) -> Ta
     for name in ("waste", "correlation", "cost a token"):
         table.add_column(name, justify="right")
     for name, plan in plans.items():
-        table.add_row(name, *(f"{plan[key]:{form}}" if key in plan else "" for key, form in _FORMATS.items()))
+        table.add_row(name, *(f"{plan[key]:{form}}" for key, form in _FORMATS.items()))
     table.caption = (
         f"{report['steps']:,} steps an epoch, {report['tokens_per_step']:,.0f} tokens and "
         f"{report['sequences_per_step']:,.1f} sequences a step, "
@@ -86,7 +86,7 @@ def _draw(
     left.set_title("Lengths of the training rows; lines: ends of the buckets", fontsize=10, loc="left")
     left.set_xlabel("tokens")
     left.set_ylabel("rows")
-    waste = {name: plan["waste"] for name, plan in plans.items() if "waste" in plan}
+    waste = {name: plan["waste"] for name, plan in plans.items()}
     bars = right.barh(list(waste), list(waste.values()), color=[_BLUE] + [_GREY] * (len(waste) - 1))
     right.bar_label(bars, [f"{value:.1%}" for value in waste.values()], padding=3, fontsize=9)
     right.invert_yaxis()

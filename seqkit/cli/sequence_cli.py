@@ -8,12 +8,12 @@ from typing import Any, cast
 import yaml
 from jsonargparse import Namespace
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.callbacks import ModelSummary, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_warn
 
-from seqkit.callbacks import BestCheckpoint, PredictionWriter, Report, Summary, Throughput
+from seqkit.callbacks import BestCheckpoint, Parts, PredictionWriter, Progress, Report, Summary, Throughput
 from seqkit.class_paths import class_at, public_path
 from seqkit.cli.arguments import check_files, check_seed
 from seqkit.cli.inspect import inspect
@@ -217,8 +217,14 @@ class SequenceCLI(LightningCLI):
         """Add the default callbacks and loggers to those of the config, except those that it turns off."""
         config = self.config[self.subcommand]["trainer"]
         callbacks: list[Callback] = [Throughput(), Summary(), Report()]
-        if config["enable_progress_bar"] is not False:
-            callbacks.append(RichProgressBar())
+        own = self.config_init[self.subcommand]["trainer"]["callbacks"] or []
+        own = [own] if isinstance(own, Callback) else own
+        if config["enable_progress_bar"] is not False and not any(isinstance(part, ProgressBar) for part in own):
+            callbacks.insert(0, Progress())
+        if config["enable_model_summary"] is not False:
+            kwargs["enable_model_summary"] = False  # Lightning would say that it adds no other
+            if not any(isinstance(part, ModelSummary) for part in own):
+                callbacks.insert(0, Parts())
         if config["enable_checkpointing"] is not False:
             callbacks.append(BestCheckpoint())
         self.trainer_defaults["callbacks"] = callbacks

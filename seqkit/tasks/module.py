@@ -20,7 +20,7 @@ from seqkit.tasks.checkpoints.config import hide_typed_dicts
 from seqkit.tasks.checkpoints.random_state import rank_random_state, restore_random_state, save_random_state
 from seqkit.tasks.checkpoints.rebuild import RebuildableModule, other_task
 from seqkit.tasks.outputs import Predictions, RowReport, TaskOutput
-from seqkit.upstream.lightning import logged_batch
+from seqkit.upstream.lightning import bar_reads_each_step, logged_batch
 
 
 class OptimizerOptions(TypedDict, total=False):
@@ -327,9 +327,7 @@ class SequenceModule(RebuildableModule, ABC):
     def log_values(self, values: dict[str, Tensor], *, sync_dist: bool = False) -> None:
         """Log values; the loss and the monitored metric also go to the progress bar, if there is one."""
         monitored = self.monitor[0].removeprefix("val_")
-        # Lightning reads what is meant for a bar after each step, also without one: the host waits for the device.
-        trainer = self.attached_trainer
-        has_bar = trainer is not None and trainer.progress_bar_callback is not None
+        has_bar = bar_reads_each_step(self.attached_trainer)
         for name, value in values.items():
             bar = has_bar and name.partition("_")[2] in ("loss", monitored)
             # Each value is already a mean per unit, so batches need no weight.

@@ -26,6 +26,17 @@ def add_callback(trainer: Trainer, callback: Callback) -> None:
     callbacks.append(callback)
 
 
+def bar_reads_each_step(trainer: Trainer | None) -> bool:
+    """Return whether the trainer has a progress bar that reads after each step the values that are logged for it.
+
+    Lightning reads a value that is logged with ``prog_bar=True`` after each step, also without a bar: the host
+    waits for the device. A bar that reads values when it needs them has an attribute ``reads_each_step`` that is
+    False. Checked with lightning 2.6.6.
+    """
+    bar = None if trainer is None else trainer.progress_bar_callback
+    return bar is not None and getattr(bar, "reads_each_step", True)
+
+
 def default_map_location(storage: Any, location: str) -> Any:
     """Map storages of devices that are not here to the CPU, and leave others, for :func:`torch.load`.
 
@@ -204,6 +215,17 @@ def remove_callbacks(trainer: Trainer, kind: type[Callback]) -> None:
     """
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     callbacks[:] = [callback for callback in callbacks if not isinstance(callback, kind)]
+
+
+def replace_results_table(trainer: Trainer) -> bool:
+    """Turn off the table that Lightning prints after a validation or a test, and return whether it was on.
+
+    It has a row for each value, also for those of each class. ``validate`` and ``test`` set it again on each call.
+    Checked with lightning 2.6.6.
+    """
+    loop: Any = trainer.test_loop if trainer.testing else trainer.validate_loop
+    before, loop.verbose = bool(loop.verbose), False
+    return before
 
 
 def saved_arguments(hyper_parameters: Any) -> tuple[str, dict[str, Any]] | None:

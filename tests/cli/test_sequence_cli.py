@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from lightning.pytorch.callbacks import ModelSummary, TQDMProgressBar
 
+from seqkit.callbacks import Progress
 from seqkit.class_paths import class_at, public_path
 from seqkit.cli import main
+from seqkit.upstream.lightning import find_callbacks
 
 QUICK = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 
@@ -61,7 +64,7 @@ def test_a_checkpoint_suffices_for_test_and_predict_in_a_fresh_process(folder):
         capture_output=True,
         text=True,
     )
-    assert str(expected["test_loss"])[:6] in tested.stdout
+    assert f"{expected['test_loss']:.4f}" in tested.stdout
     subprocess.run(
         [*run, "predict", f"--ckpt_path={checkpoint}", *QUICK, source, "bare", "--predictions.path", "out.jsonl"],
         check=True,
@@ -89,6 +92,29 @@ def test_a_checkpoint_from_a_script_needs_only_a_source(folder, splits, trainer)
     options = ["--data.source.class_path=seqkit.data.SavedDataset", "--data.source.init_args.path=rows"]
     cli = main(["test", "--ckpt_path=script.ckpt", *QUICK, "--data.max_tokens=64", *options])
     assert cli.trainer.callback_metrics["test_accuracy"] == pytest.approx(expected["test_accuracy"])
+
+
+def test_the_default_callbacks_that_print(folder, capsys):
+    quick = ["--trainer.accelerator=cpu", "--trainer.max_epochs=1"]
+    quick += ["--trainer.logger=false", "--trainer.enable_checkpointing=false"]
+    cli = main(["fit", "--config", "config.yaml", *quick])
+    assert isinstance(cli.trainer.progress_bar_callback, Progress)
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert "\r" not in printed
+    assert len([line for line in printed.splitlines() if line.startswith("epoch ")]) == 1
+    assert "parameters" in printed
+    assert "FLOPs" not in printed
+    own = ["--trainer.callbacks+=lightning.pytorch.callbacks.TQDMProgressBar"]
+    own += ["--trainer.callbacks+=lightning.pytorch.callbacks.ModelSummary"]
+    cli = main(["fit", "--config", "config.yaml", *quick, *own])
+    assert type(cli.trainer.progress_bar_callback) is TQDMProgressBar
+    assert [type(found) for found in find_callbacks(cli.trainer, ModelSummary)] == [ModelSummary]
+    capsys.readouterr()
+    cli = main(["fit", "--config", "config.yaml", *QUICK, *quick])
+    assert cli.trainer.progress_bar_callback is None
+    assert find_callbacks(cli.trainer, ModelSummary) == []
+    assert "epoch 1" not in capsys.readouterr().out
 
 
 def test_resumes_with_the_config_and_the_checkpoint(folder):

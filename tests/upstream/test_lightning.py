@@ -2,13 +2,14 @@ import lightning
 import pytest
 import torch
 from lightning.pytorch import LightningModule
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor, WeightAveraging
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ProgressBar, WeightAveraging
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.demos.boring_classes import BoringModel
 from torch import nn
 
 from seqkit.upstream.lightning import (
     add_callback,
+    bar_reads_each_step,
     continue_epoch,
     correct_progress,
     default_map_location,
@@ -21,6 +22,7 @@ from seqkit.upstream.lightning import (
     logged_batch,
     rebuildable,
     remove_callbacks,
+    replace_results_table,
     saved_arguments,
     saved_progress,
     set_reload_interval,
@@ -46,6 +48,48 @@ def test_epoch_limit(trainer):
         run.fit(BoringModel())
     assert calls.epochs == 3, CHANGED.format("epoch_limit (Trainer.fit stops after fit_loop.max_epochs)")
     assert run.max_epochs == 1, CHANGED.format("epoch_limit (Trainer.max_epochs is fit_loop.max_epochs)")
+
+
+def test_bar_reads_each_step(trainer):
+    class Rare(ProgressBar):
+        reads_each_step = False
+
+    assert not bar_reads_each_step(None)
+    assert not bar_reads_each_step(trainer())
+    assert not bar_reads_each_step(trainer(callbacks=[Rare()], enable_progress_bar=True))
+    assert bar_reads_each_step(trainer(enable_progress_bar=True)), CHANGED.format(
+        "bar_reads_each_step (Trainer.progress_bar_callback is the bar)"
+    )
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+def test_replace_results_table(trainer, capsys):
+    class Replace(Callback):
+        def __init__(self):
+            self.before = []
+
+        def on_test_start(self, trainer, pl_module):
+            self.before.append(replace_results_table(trainer))
+
+        def on_validation_start(self, trainer, pl_module):
+            self.before.append(replace_results_table(trainer))
+
+    class Scored(BoringModel):
+        def test_step(self, batch, batch_idx):
+            self.log("score", 1.0)
+
+        validation_step = test_step
+
+    replace = Replace()
+    run = trainer(callbacks=[replace], limit_val_batches=1, limit_test_batches=1)
+    for _ in range(2):  # each call sets it again
+        run.test(Scored())
+        run.validate(Scored())
+    run.test(Scored(), verbose=False)
+    assert replace.before == [True] * 4 + [False], CHANGED.format("replace_results_table (test_loop.verbose)")
+    assert capsys.readouterr().out == "", CHANGED.format("replace_results_table (the table follows verbose)")
+    trainer(limit_test_batches=1).test(Scored())
+    assert "Test metric" in capsys.readouterr().out
 
 
 def test_find_callbacks(trainer):

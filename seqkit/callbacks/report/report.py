@@ -84,7 +84,7 @@ class Report(Callback):
             if column in self._worst:
                 self._worst[column].update(batch.rows.tolist(), output)
 
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Combine the results of all ranks; print, write and draw them on the first."""
         folder = self.folder or (trainer.log_dir if trainer.loggers else None)  # log_dir communicates between ranks
         for metrics in self._metrics.values():

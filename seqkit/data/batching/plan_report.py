@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seqkit.data.batching.epoch_part import EpochPart
-from seqkit.data.batching.permutation import index_in_group
+from seqkit.data.batching.permutation import index_in_group, permutation_keys
 from seqkit.data.batching.plan import Buckets, Budget, Histogram, StepCost
 
 Ints = npt.NDArray[np.int64]
@@ -108,8 +108,8 @@ def alternatives(
 
     ``"random"`` and ``"sorted pool"`` (pools of 50 batches sorted by length) use batches with the plan's mean
     number of sequences and ignore the budget. ``"fixed width"`` and ``"quantiles"`` use as many buckets as the
-    plan, of equal range of lengths or equal number of rows, and keep the budget; of these only the cost is
-    returned. Measured on a sample of at most a million rows; the first two in a fixed random order.
+    plan, of equal range of lengths or equal number of rows, and keep the budget. The first two are measured on a
+    sample of at most a million rows, and all in a fixed random order.
     """
     world_size = buckets.world_size
     rows = histogram.num_rows
@@ -125,14 +125,6 @@ def alternatives(
         pools = [-np.sort(-lengths[first : min(first + pool, whole)]) for first in range(0, whole, pool)]
         in_pools = np.concatenate(pools).reshape(-1, size)
         measured["sorted pool"] = LocalBatches.from_lengths(in_pools, world_size)
-    summary = {
-        name: {
-            "waste": batches.waste,
-            "correlation": batches.correlation,
-            "cost": batches.cost(cost) / float(batches.tokens.sum()),
-        }
-        for name, batches in measured.items()
-    }
     count = buckets.sequences.size
     edges = np.linspace(histogram.values[0], histogram.values[-1] - 1, count + 1)[:-1]
     cuts = {
@@ -142,5 +134,13 @@ def alternatives(
     for name, starts in cuts.items():
         starts = np.unique(starts[starts < rows])
         plan = Buckets(np.append(starts, rows), budget.sequences(histogram, starts), world_size)
-        summary[name] = {"cost": plan.cost(histogram, cost) / histogram.num_tokens}
-    return summary
+        keys = permutation_keys((0,), starts.size + 1)
+        measured[name] = LocalBatches.from_part(EpochPart(histogram, plan, keys))
+    return {
+        name: {
+            "waste": batches.waste,
+            "correlation": batches.correlation,
+            "cost": batches.cost(cost) / float(batches.tokens.sum()),
+        }
+        for name, batches in measured.items()
+    }

@@ -243,7 +243,7 @@ def test_words_that_look_like_markup_are_printed_literally(capsys):
     trainer = SimpleNamespace(
         world_size=1, is_global_zero=True, loggers=[], datamodule=SimpleNamespace(splits={"test": split})
     )
-    report.on_test_epoch_end(trainer, SimpleNamespace(spec={"inputs": {"words": {}}}))
+    report.on_test_end(trainer, SimpleNamespace(spec={"inputs": {"words": {}}}))
     printed = capsys.readouterr().out
     assert "[/quote]: [red] → [/b]" in printed
     assert printed.count("[/b]") == 2

@@ -130,6 +130,9 @@ def test_shuffle_quality():
     assert report["waste"] < 0.15
     assert report["alternatives"]["random"]["waste"] > 0.5
     assert report["alternatives"]["sorted pool"]["correlation"] > 0.5
+    for name in ("fixed width", "quantiles"):
+        assert 0.02 < report["alternatives"][name]["waste"] < 0.5
+        assert abs(report["alternatives"][name]["correlation"]) < 0.1
     assert report["cost"] < min(report["alternatives"][name]["cost"] for name in ("fixed width", "quantiles"))
     first = list(sampler)
     sampler.set_epoch(1)
