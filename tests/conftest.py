@@ -1,3 +1,4 @@
+import os
 import socket
 from pathlib import Path
 
@@ -15,10 +16,33 @@ settings.load_profile("seqkit")
 
 # The models in the tests are too small for a second thread to help, and parallel runs would compete for cores.
 torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # in the processes that tests start
 
 
 def pytest_addoption(parser):
     parser.addoption("--data-dir", default=None, help="folder of the real data sets for -m data")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """Use a process for each core, up to four, for all tests, and none for chosen ones, which then start sooner."""
+    chosen = config.args_source is not pytest.Config.ArgsSource.TESTPATHS or config.option.keyword
+    cores = min(os.cpu_count() or 1, 4)
+    return 0 if chosen or cores == 1 else cores
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef):
+    """Seed torch before each fixture that tests share: which test comes first depends on the run."""
+    if fixturedef.scope != "function":
+        torch.manual_seed(0)
+    return (yield)
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """Seed torch before each test, so that it gives the same result in any run."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 from datasets import Dataset
 
@@ -21,13 +20,6 @@ PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 DEPRECATED = pytest.mark.filterwarnings(
     "ignore:(?s).*(add_instantiator|skip_none).*was deprecated:DeprecationWarning"
 )
-
-
-@pytest.fixture
-def seeded():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
 
 
 def fenced(page: Path, language: str) -> list[str]:
@@ -63,7 +55,6 @@ def name_of(words: list[str]) -> str:
 # Python
 
 
-@pytest.mark.usefixtures("seeded")
 def test_ten_lines(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     script = fenced(README, "python")[0]
@@ -85,7 +76,6 @@ def test_parts_alone_do_without_lightning():
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
 
-@pytest.mark.usefixtures("seeded")
 @pytest.mark.parametrize("page", [page for page in PAGES[1:] if fenced(page, "python")], ids=lambda page: page.stem)
 def test_python_of_a_page(page, tmp_path, monkeypatch):
     """The blocks of a page in docs are one program."""

@@ -10,6 +10,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from seqkit.cli import main
 from seqkit.cli.messages import message_of, short_message
 from seqkit.files import check_not_read
+from tests import processes
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:(?s).*(add_instantiator|skip_none).*was deprecated:DeprecationWarning"
@@ -81,6 +82,10 @@ def run(*args, **env):
     return subprocess.run(command, capture_output=True, text=True, env=env or None, check=False)
 
 
+def run_forked(*args):
+    return processes.run("-m", "seqkit", *args, check=False)
+
+
 def test_the_process_exits_with_one_line_for_the_users_error_and_a_traceback_for_a_fault(folder):
     found = run("test", "--ckpt_path=gone.ckpt")
     assert found.returncode == 1
@@ -90,7 +95,7 @@ def test_the_process_exits_with_one_line_for_the_users_error_and_a_traceback_for
     Path("own.py").write_text(
         "from seqkit.data.sources import Source\n\n\nclass Own(Source):\n    def load(self):\n        1 / 0\n"
     )
-    found = run("inspect", "--config", "config.yaml", "--data.source=own.Own")
+    found = run_forked("inspect", "--config", "config.yaml", "--data.source=own.Own")
     assert found.returncode == 1
     assert "Traceback (most recent call last)" in found.stderr
     assert found.stderr.rstrip().endswith("ZeroDivisionError: division by zero")
@@ -107,7 +112,7 @@ def test_the_process_exits_with_one_line_for_the_users_error_and_a_traceback_for
     ],
 )
 def test_an_argument_that_a_class_of_the_config_refuses(option, message, folder):
-    found = run("fit", "--config", "config.yaml", "--trainer.logger=false", option)
+    found = run_forked("fit", "--config", "config.yaml", "--trainer.logger=false", option)
     assert found.returncode == 1
     assert found.stderr.splitlines()[-1].startswith(message)
     assert "Traceback" not in found.stderr

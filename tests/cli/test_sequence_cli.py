@@ -1,7 +1,5 @@
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import datasets
@@ -15,6 +13,7 @@ from seqkit.callbacks import Progress
 from seqkit.class_paths import class_at, public_path
 from seqkit.cli import main
 from seqkit.upstream.lightning import find_callbacks
+from tests import processes
 
 QUICK = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 
@@ -56,19 +55,11 @@ def test_a_checkpoint_suffices_for_test_and_predict_in_a_fresh_process(folder):
     rows = datasets.load_from_disk("rows")
     datasets.DatasetDict(test=rows["test"]).save_to_disk("other")
     datasets.DatasetDict(test=rows["test"].remove_columns("tags")).save_to_disk("bare")
-    run = [sys.executable, "-m", "seqkit"]
     source = "--data.source.init_args.path"
-    tested = subprocess.run(
-        [*run, "test", "--ckpt_path", checkpoint, *QUICK, source, "other"],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+    tested = processes.run("-m", "seqkit", "test", "--ckpt_path", checkpoint, *QUICK, source, "other")
     assert f"{expected['test_loss']:.4f}" in tested.stdout
-    subprocess.run(
-        [*run, "predict", f"--ckpt_path={checkpoint}", *QUICK, source, "bare", "--predictions.path", "out.jsonl"],
-        check=True,
-    )
+    predict = ["predict", f"--ckpt_path={checkpoint}", "--predictions.path", "out.jsonl"]
+    processes.run("-m", "seqkit", *predict, *QUICK, source, "bare")
     assert "seed_everything" not in Path("config.yaml").read_text()  # it is still the user's file
     predicted = [json.loads(line)["tags"] for line in Path("out.jsonl").read_text().splitlines()]
     tags = rows["test"]["tags"]

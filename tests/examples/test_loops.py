@@ -2,9 +2,6 @@
 
 import random
 import re
-import socket
-import subprocess
-import sys
 from collections import Counter
 from itertools import chain
 from pathlib import Path
@@ -13,22 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+from tests import processes
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def run(name, *arguments, processes=1, folder):
+def run(name, *arguments, ranks=1, folder):
     """Run an example in a new process, because these libraries keep global state; return what it prints."""
-    launcher = [sys.executable]
-    if processes > 1:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        module = ["-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--master_port", str(port)]
-        launcher += module
-    command = [*launcher, str(EXAMPLES / f"{name}.py"), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=folder)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return processes.run(EXAMPLES / f"{name}.py", *arguments, ranks=ranks, cwd=folder).stdout
 
 
 def check_epochs(output, rows, epochs=3):
@@ -59,13 +48,13 @@ def test_accelerate(tmp_path):
 @pytest.mark.slow
 def test_accelerate_on_two_processes(tmp_path):
     pytest.importorskip("accelerate")
-    check_epochs(run("accelerate_loop", "--rows", "600", "--cpu", processes=2, folder=tmp_path), 600)
+    check_epochs(run("accelerate_loop", "--rows", "600", "--cpu", ranks=2, folder=tmp_path), 600)
 
 
-@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_transformers(tmp_path, processes):
+@pytest.mark.parametrize("ranks", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_transformers(tmp_path, ranks):
     pytest.importorskip("transformers")
-    output = run("transformers_trainer", "--rows", "600", "--cpu", processes=processes, folder=tmp_path)
+    output = run("transformers_trainer", "--rows", "600", "--cpu", ranks=ranks, folder=tmp_path)
     found = re.search(r"^(\d+) steps; loss by epoch: ([\d.]+) ([\d.]+) ([\d.]+)$", output, re.MULTILINE)
     assert found, output
     losses = [float(loss) for loss in found.groups()[1:]]

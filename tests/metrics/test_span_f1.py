@@ -1,7 +1,5 @@
 import json
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ from hypothesis import strategies as st
 
 from seqkit import packed
 from seqkit.metrics import SpanF1, SpanReport
+from tests import processes
 
 NAMES = {
     "BIO": ["O", "B-X", "I-X", "B-Y", "I-Y"],
@@ -133,8 +132,8 @@ def test_two_ranks_give_the_scores_of_one(tmp_path):
     ids = [json.dumps([[names.index(tag) for tag in s] for s in side]) for side in (guess, truth)]
     meet = str(tmp_path / "meet")
     arguments = [meet, json.dumps(names), *ids]
-    ranks = [subprocess.Popen([sys.executable, "-c", RANK, str(rank), *arguments]) for rank in range(2)]
-    assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
+    ranks = [processes.Process("-c", RANK, rank, *arguments) for rank in range(2)]
+    assert [rank.wait().returncode for rank in ranks] == [0, 0]
     expected = scored(guess, truth, names)
     assert expected["span_f1"] > 0
     for rank in range(2):

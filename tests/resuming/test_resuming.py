@@ -1,12 +1,10 @@
 """A run that is interrupted at any moment, and again after it was resumed, ends as the uninterrupted one."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
+from tests import processes
 from tests.resuming import cases
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec.")
@@ -26,9 +24,7 @@ def test_resumed_runs_end_as_the_uninterrupted_one(task, tmp_path):
 
 
 def run_on_two_ranks(folder, *jobs):
-    here = {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONWARNINGS": "ignore"}
-    command = [sys.executable, cases.__file__, str(folder), "2", json.dumps(jobs)]
-    subprocess.run(command, check=True, timeout=3000, cwd=folder, env=os.environ | here)
+    processes.run(cases.__file__, folder, 2, json.dumps(jobs), ranks=2, cwd=folder, timeout=3000)
     return [json.loads((folder / f"{job}-{rank}.json").read_text()) for job in range(len(jobs)) for rank in (0, 1)]
 
 

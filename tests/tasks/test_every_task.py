@@ -2,8 +2,6 @@
 
 import json
 import math
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +22,7 @@ from seqkit import (
 )
 from seqkit.data import LabelSequences
 from seqkit.nn import CRF, LSTM, Embedding, Stack, Upsample
+from tests import processes
 
 ENCODER, EMBEDDING = partial(LSTM, hidden_size=6), partial(Embedding, embedding_dim=6)
 LONGER = partial(Stack, layers=[ENCODER, partial(Upsample, output_size=6)])
@@ -207,7 +206,7 @@ def test_a_checkpoint_alone_predicts_in_a_new_process(rows, trainer, tmp_path):
         expected[path] = json.loads(json.dumps([scores, batches]))
     datasets.DatasetDict(test=rows["test"]).save_to_disk(tmp_path / "rows")  # no other data
     (tmp_path / "fresh.py").write_text(_FRESH)
-    subprocess.run([sys.executable, "fresh.py", json.dumps(tasks)], cwd=tmp_path, check=True, timeout=240)
+    processes.run("fresh.py", json.dumps(tasks), cwd=tmp_path)
     found = json.loads((tmp_path / "found.json").read_text())
     for path, (scores, batches) in expected.items():
         assert found[path][0] == pytest.approx(scores, rel=1e-5), path
@@ -241,8 +240,7 @@ if trainer.is_global_zero:
 def test_two_ranks_give_the_metrics_of_one(rows, trainer, tmp_path, loopback):
     rows.save_to_disk(tmp_path / "rows")
     (tmp_path / "ranks.py").write_text(_RANKS)
-    command = [sys.executable, "ranks.py", str(Path(__file__).parent)]
-    subprocess.run(command, cwd=tmp_path, check=True, timeout=240)
+    processes.run("ranks.py", Path(__file__).parent, ranks=2, cwd=tmp_path)
     found = json.loads((tmp_path / "found.json").read_text())
     for kind in RANKED:
         model, data = build(kind, rows)

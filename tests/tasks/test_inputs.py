@@ -1,8 +1,6 @@
 """Several inputs of a task: words, their characters and shapes, columns of numbers."""
 
 import json
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +25,7 @@ from seqkit.data import (
 )
 from seqkit.data.encoders import input_encoder
 from seqkit.nn import LSTM, CharacterCNN, CharacterLSTM, Embedding
+from tests import processes
 
 ENCODER = partial(LSTM, hidden_size=8, bidirectional=True)
 INPUTS = {
@@ -183,7 +182,7 @@ def test_a_checkpoint_alone_predicts_in_a_new_process(splits, tmp_path, monkeypa
         "--trainer.enable_progress_bar=false",
     ]
     command = ["predict", f"--ckpt_path={checkpoint}", "--predictions.path=out.jsonl", *options]
-    subprocess.run([sys.executable, "-m", "seqkit", *command], check=True)
+    processes.run("-m", "seqkit", *command)
     lines = [json.loads(line)["tags"] for line in Path("out.jsonl").read_text().splitlines()]
     mine = {row: tags for rows, columns in predictions for row, tags in zip(rows, columns["tags"], strict=True)}
     assert lines == [mine[row] for row in range(20)]

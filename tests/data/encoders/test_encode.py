@@ -1,13 +1,12 @@
 import json
 import re
-import subprocess
-import sys
 
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
 
 from seqkit.data.encoders import Ids, Words, encode_dataset, encode_table, learn_spec
 from seqkit.data.encoders.encode import encoder_key
+from tests import processes
 
 TRAIN = Dataset.from_dict(
     {"words": [["a", "b", "a"], ["c"]], "text": ["ab", "c"], "tags": [[0, 1, 0], [1]], "label": ["yes", "no"]},
@@ -183,7 +182,7 @@ def test_an_edited_encoder_encodes_again_in_a_new_process(tmp_path):
 
     def run():
         (tmp_path / "calls").write_text("")
-        found = json.loads(subprocess.check_output([sys.executable, "run.py"], text=True, cwd=tmp_path))
+        found = json.loads(processes.run("run.py", cwd=tmp_path).stdout)
         return found, bool((tmp_path / "calls").read_text())
 
     assert run() == ([[11, 11, 11], [11]], True)

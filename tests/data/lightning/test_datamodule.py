@@ -1,10 +1,6 @@
 import copy
 import itertools
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -18,6 +14,7 @@ from seqkit import SequenceDataModule, Tagger
 from seqkit.data import Words
 from seqkit.nn import LSTM, Embedding
 from seqkit.optim import WarmupCosine
+from tests import processes
 
 
 def make(splits, **options):
@@ -237,15 +234,13 @@ def test_a_run_killed_in_mid_epoch_resumes_bit_for_bit(splits, trainer, tmp_path
 
     script = tmp_path / "run.py"
     script.write_text(_KILLED)
-    arguments = [str(Path(__file__).parent), str(tmp_path / "splits"), str(tmp_path), str(workers)]
-    process = subprocess.Popen([sys.executable, str(script), *arguments], start_new_session=True)
+    process = processes.Process(script, Path(__file__).parent, tmp_path / "splits", tmp_path, workers)
     deadline = time.monotonic() + 120
     while not (tmp_path / "far enough").exists():
-        assert process.poll() is None, "the run ended before it could be killed"
+        assert process.is_running(), "the run ended before it could be killed"
         assert time.monotonic() < deadline, "the run did not get far enough"
         time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.kill()
 
     resumed = model_for(make(loaded))
     saved = ModelCheckpoint(dirpath=tmp_path, filename="last", every_n_train_steps=5, enable_version_counter=False)

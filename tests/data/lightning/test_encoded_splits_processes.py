@@ -1,11 +1,11 @@
 """Several processes learn and encode rows on disk once; the others read the result."""
 
 import json
-import subprocess
-import sys
 import time
 
 import pytest
+
+from tests import processes
 
 _ENCODER = """
 import time
@@ -78,11 +78,10 @@ def work(splits, tmp_path):
     for name, content in (("own.py", _ENCODER), ("ranks.py", _RANKS), ("alone.py", _ALONE)):
         (tmp_path / name).write_text(content)
 
-    def run(*arguments):
+    def run(*arguments, ranks=1):
         (tmp_path / "calls").write_text("")
-        command = [sys.executable, *map(str, arguments)]
-        output = subprocess.run(command, check=True, timeout=240, cwd=tmp_path, capture_output=True, text=True)
-        return output.stdout, sorted((tmp_path / "calls").read_text().splitlines())
+        done = processes.run(*arguments, ranks=ranks, cwd=tmp_path)
+        return done.stdout, sorted((tmp_path / "calls").read_text().splitlines())
 
     return tmp_path, run
 
@@ -94,41 +93,39 @@ def scores(output):
 
 def test_two_ranks_learn_and_encode_once(work, loopback):
     _, run = work
-    _, calls = run("ranks.py", 2, "disk")
+    _, calls = run("ranks.py", 2, "disk", ranks=2)
     assert calls == [*_ENCODED_ONCE, "fit"]
 
 
 @pytest.mark.slow
 def test_rows_in_memory_are_encoded_once_in_each_process_and_stage(work, loopback):
     _, run = work
-    in_memory, calls = run("ranks.py", 2, "memory")
+    in_memory, calls = run("ranks.py", 2, "memory", ranks=2)
     # fit reads train and validation, validate reads validation again, and test reads test
     assert calls == ["encode 20"] * 6 + ["encode 60"] * 2 + ["fit"] * 2
-    on_disk, calls = run("ranks.py", 2, "disk")
-    again, no_calls = run("ranks.py", 2, "disk")
+    on_disk, calls = run("ranks.py", 2, "disk", ranks=2)
+    again, no_calls = run("ranks.py", 2, "disk", ranks=2)
     assert (calls, no_calls) == ([*_ENCODED_ONCE, "fit"], [])
     assert scores(in_memory) == scores(on_disk) == scores(again)
 
 
 def test_processes_that_start_together_learn_once(work):
     folder, _ = work
-    first = subprocess.Popen([sys.executable, "alone.py"], cwd=folder, stdout=subprocess.PIPE, text=True)
-    second = subprocess.Popen([sys.executable, "alone.py"], cwd=folder, stdout=subprocess.PIPE, text=True)
-    outputs = [process.communicate(timeout=240)[0] for process in (first, second)]
-    assert [process.returncode for process in (first, second)] == [0, 0]
-    assert outputs[0] == outputs[1] != ""
+    both = [processes.Process("alone.py", cwd=folder) for _ in range(2)]
+    first, second = (process.wait() for process in both)
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert first.stdout == second.stdout != ""
     assert (folder / "calls").read_text().splitlines() == ["fit"]
 
 
 @pytest.mark.slow
 def test_a_process_that_is_killed_while_it_learns_stops_no_other(work):
     folder, run = work
-    killed = subprocess.Popen([sys.executable, "alone.py"], cwd=folder)
+    killed = processes.Process("alone.py", cwd=folder)
     while not (folder / "started").exists():
-        assert killed.poll() is None
+        assert killed.is_running()
         time.sleep(0.01)
     killed.kill()
-    killed.wait()
     output, calls = run("alone.py")
     assert output.strip().isdigit()
     assert calls == ["fit"]

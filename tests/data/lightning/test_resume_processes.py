@@ -1,13 +1,11 @@
 """Interrupted runs continue in Lightning with the same batches, also on another number of processes."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
 from seqkit.data import LengthBucketSampler
+from tests import processes
 from tests.data.lightning.test_resume import EPOCHS, make
 
 _SCRIPT = """
@@ -39,9 +37,7 @@ for name, resume, cuts, workers in json.loads(sys.argv[3]):
 def run(folder, devices, *jobs):
     script = folder / "run.py"
     script.write_text(_SCRIPT)
-    here = {"PYTHONPATH": os.pathsep.join(sys.path)}
-    arguments = [sys.executable, str(script), str(folder), str(devices), json.dumps(jobs)]
-    subprocess.run(arguments, check=True, timeout=240, cwd=folder, env=os.environ | here)
+    processes.run(script, folder, devices, json.dumps(jobs), ranks=devices, cwd=folder)
 
 
 def planned(splits, ranks):

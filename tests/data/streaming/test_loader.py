@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqkit.data import PackedStream, StreamLoader
+from tests import processes
 
 
 def rows_of(lengths):
@@ -122,8 +121,8 @@ dist.destroy_process_group()
 def test_ranks_with_uneven_shards_take_equally_many_steps(stage, tmp_path):
     code = RANKS.format(tests=str(Path(__file__).parent))
     arguments = [stage, str(tmp_path / "meet")]
-    ranks = [subprocess.Popen([sys.executable, "-c", code, str(rank), *arguments]) for rank in range(2)]
-    assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
+    ranks = [processes.Process("-c", code, rank, *arguments) for rank in range(2)]
+    assert [rank.wait().returncode for rank in ranks] == [0, 0]
     seen = [json.loads((tmp_path / f"meet.{rank}").read_text()) for rank in range(2)]
     assert len(seen[0]) == len(seen[1])
     times = Counter(row for rank in seen for batch in rank for row in batch)

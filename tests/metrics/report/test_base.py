@@ -1,8 +1,6 @@
 """Every report metric: merged states, reset, and two processes against one."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +18,7 @@ from seqkit.metrics import (
     ValueReport,
     readable,
 )
+from tests import processes
 
 
 def token_names(ids):
@@ -106,9 +105,8 @@ torch.distributed.destroy_process_group()
 
 def test_two_ranks_report_as_one_process(tmp_path):
     meet = str(tmp_path / "meet")
-    script = [sys.executable, "-W", "ignore::UserWarning", "-c", RANK, str(Path(__file__).parent)]
-    ranks = [subprocess.Popen([*script, str(rank), meet]) for rank in range(2)]
-    assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
+    ranks = [processes.Process("-c", RANK, Path(__file__).parent, rank, meet) for rank in range(2)]
+    assert [rank.wait().returncode for rank in ranks] == [0, 0]
     for rank in range(2):
         found = json.loads((tmp_path / f"meet.{rank}").read_text())
         for name, metric in metrics().items():

@@ -3,8 +3,6 @@
 import json
 import math
 import random
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from seqkit import LanguageModel, SequenceDataModule
 from seqkit.cli import main
 from seqkit.data import Continuous
 from seqkit.nn import GRU, Embedding
+from tests import processes
 
 QUICK = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 
@@ -57,14 +56,11 @@ def test_a_checkpoint_alone_tests_and_predicts(lines, tmp_path, monkeypatch):
     saved = torch.load(checkpoint, weights_only=True)
     assert yaml.safe_load(yaml.safe_dump(saved["seqkit_data"]))["continuous"]["batch_size"] == 4
     (expected,) = cli.trainer.test(cli.model, cli.datamodule, verbose=False)
-    run = [sys.executable, "-m", "seqkit"]
-    tested = subprocess.run(
-        [*run, "test", f"--ckpt_path={checkpoint}", *QUICK], check=True, capture_output=True, text=True
-    )
+    tested = processes.run("-m", "seqkit", "test", f"--ckpt_path={checkpoint}", *QUICK)
     assert str(expected["test_loss"])[:6] in tested.stdout
     Path("other.txt").write_text("abc\nnew ones: Ω\n")
     other = ["--data.source.init_args.test=other.txt", "--predictions.path=out.jsonl"]
-    subprocess.run([*run, "predict", f"--ckpt_path={checkpoint}", *QUICK, *other], check=True)
+    processes.run("-m", "seqkit", "predict", f"--ckpt_path={checkpoint}", *QUICK, *other)
     written = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
     assert [len(line["nll"]) for line in written] == [3, 11]
     assert all(math.isfinite(line["perplexity"]) for line in written)
@@ -109,8 +105,7 @@ def made(kind, folder):
 def test_two_ranks_train_and_score_as_one(lines, tmp_path, trainer, loopback):
     datasets.Dataset.from_dict({"text": lines}).save_to_disk(tmp_path / "rows")
     (tmp_path / "run.py").write_text(_SCRIPT)
-    here = str(Path(__file__).parent)
-    subprocess.run([sys.executable, "run.py", str(tmp_path), here], check=True, timeout=240, cwd=tmp_path)
+    processes.run("run.py", tmp_path, Path(__file__).parent, ranks=2, cwd=tmp_path)
     for kind in ("sentences", "continuous"):
         torch.manual_seed(0)
         model, data = made(kind, tmp_path / "rows")

@@ -1,11 +1,11 @@
 """Test and predict by the command line from a checkpoint alone, in new processes."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import yaml
+
+from tests import processes
 
 EMBEDDING = {"class_path": "seqkit.nn.Embedding", "init_args": {"embedding_dim": 8}}
 ENCODER = {"class_path": "seqkit.nn.LSTM", "init_args": {"hidden_size": 8}}
@@ -58,11 +58,7 @@ def test_a_checkpoint_alone_tests_and_predicts_in_a_new_process(name, splits, tm
 
     def run(*words):
         quick = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]
-        done = subprocess.run(
-            [sys.executable, "-m", "seqkit", *words, *quick], cwd=tmp_path, capture_output=True, text=True
-        )
-        assert not done.returncode, done.stderr
-        return done.stdout
+        return processes.run("-m", "seqkit", *words, *quick, cwd=tmp_path).stdout
 
     run("fit", "--config", "config.yaml")
     (checkpoint,) = tmp_path.rglob("best.ckpt")

@@ -1,13 +1,12 @@
 """CTC recognisers in other processes: from a checkpoint alone, and on two ranks."""
 
 import json
-import subprocess
-import sys
 
 import datasets
 import pytest
 import torch
 
+from tests import processes
 from tests.tasks.ctc_cases import build
 
 _AGAIN = """
@@ -34,8 +33,7 @@ def test_a_checkpoint_alone_predicts_in_a_new_process(words, trainer, tmp_path):
     (scores,) = run.test(model, data, verbose=False)
     words.save_to_disk(tmp_path / "words")
     (tmp_path / "again.py").write_text(_AGAIN)
-    command = [sys.executable, "again.py", "model.ckpt", "words"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = processes.run("again.py", "model.ckpt", "words", cwd=tmp_path)
     theirs, found = json.loads(done.stdout.splitlines()[-1])
     assert theirs == pytest.approx(scores)
     mine = [
@@ -95,8 +93,7 @@ def test_two_ranks_give_the_step_and_the_metrics_of_one(words, tmp_path, loopbac
     (tmp_path / "ranks.py").write_text(_RANKS)
     found, said = [], []
     for devices in (1, 2):
-        command = [sys.executable, "ranks.py", str(devices)]
-        done = subprocess.run(command, cwd=tmp_path, check=True, timeout=240, capture_output=True, text=True)
+        done = processes.run("ranks.py", devices, ranks=devices, cwd=tmp_path)
         said.append([line for line in done.stderr.splitlines() if line.startswith("rows of")])
         found.append(json.loads((tmp_path / f"{devices}.json").read_text()))
     (one, alone), (two, together) = found

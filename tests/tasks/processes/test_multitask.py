@@ -1,11 +1,11 @@
 """Two processes against one, as in tests/test_distributed.py, with several targets and a report."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
+
+from tests import processes
 
 _SCRIPT = """
 import json
@@ -48,7 +48,7 @@ def run(folder, devices, accumulate, max_tokens):
     script = folder / "run.py"
     script.write_text(_SCRIPT)
     arguments = [str(folder), str(devices), str(accumulate), str(max_tokens)]
-    subprocess.run([sys.executable, str(script), *arguments], check=True, timeout=240, cwd=folder)
+    processes.run(script, *arguments, ranks=devices, cwd=folder)
     return folder / str(devices)
 
 
