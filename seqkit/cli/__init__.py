@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 from seqkit.cli.entry import main
 
 if TYPE_CHECKING:
+    from seqkit.cli.learning_rate import find_lr
     from seqkit.cli.noise import without_noise
     from seqkit.cli.sequence_cli import SequenceCLI
-    from seqkit.cli.tuning import find_lr, find_max_tokens
+    from seqkit.cli.tuning import find_max_tokens
 
 __all__ = ["SequenceCLI", "find_lr", "find_max_tokens", "main", "without_noise"]
 
 _MODULES = {
     "SequenceCLI": "sequence_cli",
-    "find_lr": "tuning",
+    "find_lr": "learning_rate",
     "find_max_tokens": "tuning",
     "without_noise": "noise",
 }

@@ -17,11 +17,12 @@ from seqkit.callbacks import BestCheckpoint, Parts, PredictionWriter, Progress, 
 from seqkit.class_paths import class_at, public_path
 from seqkit.cli.arguments import check_files, check_seed
 from seqkit.cli.inspect import inspect
+from seqkit.cli.learning_rate import find_lr
 from seqkit.cli.messages import unwrapped
 from seqkit.cli.parser import Parser
 from seqkit.cli.saved_config import read_saved_config
 from seqkit.cli.subcommands import PROGRAM
-from seqkit.cli.tuning import find_lr, find_max_tokens
+from seqkit.cli.tuning import find_max_tokens
 from seqkit.data.lightning import SequenceDataModule
 from seqkit.tasks import SequenceModule
 from seqkit.upstream.lightning import dump_config
@@ -47,15 +48,26 @@ class SequenceTrainer(Trainer):
         """
         inspect(datamodule, Path(picture))
 
-    def find_lr(self, model: LightningModule, datamodule: SequenceDataModule, picture: str = "find_lr.png") -> None:
+    def find_lr(
+        self,
+        model: SequenceModule,
+        datamodule: SequenceDataModule,
+        picture: str = "find_lr.png",
+        steps: int = 150,
+        lowest: float = 1e-6,
+        highest: float = 10.0,
+    ) -> None:
         """Find a learning rate by raising it at each step, and draw the loss; see `seqkit.cli.find_lr`.
 
         Args:
             model: The config's model.
             datamodule: The config's data.
             picture: The image file to draw; its suffix is the format.
+            steps: The number of steps.
+            lowest: The rate of the first step, at which the model does not learn yet.
+            highest: The rate of the last step.
         """
-        find_lr(self, model, datamodule, Path(picture))
+        find_lr(self, model, datamodule, Path(picture), steps=steps, lowest=lowest, highest=highest)
 
     def find_max_tokens(
         self, model: SequenceModule, datamodule: SequenceDataModule, seconds: float = 10.0, most: int = 1 << 22

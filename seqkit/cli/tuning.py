@@ -1,14 +1,12 @@
-"""Find a learning rate and a token budget for a model and its data."""
+"""Find a token budget for a model and its data."""
 
 import copy
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import IterableDataset
-from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.tuner.tuning import Tuner
+from lightning.pytorch import Callback, Trainer
 from rich.console import Console
 from rich.table import Table
 from torch.utils.data import DataLoader
@@ -16,58 +14,9 @@ from torch.utils.data import DataLoader
 from seqkit.batch import Batch
 from seqkit.data.lightning import SequenceDataModule
 from seqkit.data.lightning.loaders import identity
-from seqkit.figures import new_figure
-from seqkit.files import atomic_write, check_not_read
 from seqkit.tasks import SequenceModule
-from seqkit.upstream.lightning import epoch_limit
 
-_EPOCHS = 1000  # limit for the learning-rate test, which ends after a hundred steps
 _STEPS = 3  # of each trial of a budget; the first one warms up
-
-
-def find_lr(trainer: Trainer, model: LightningModule, data: SequenceDataModule, picture: Path) -> float:
-    """Raise the learning rate at each step, print the rate at which the loss falls fastest, and draw the curve.
-
-    The range test of Smith (2017, https://arxiv.org/abs/1506.01186) by Lightning's
-    :class:`~lightning.pytorch.tuner.Tuner`, on the training batches of the data. The model is not changed.
-
-    Args:
-        trainer: A trainer that has not run yet.
-        model: The model.
-        data: The data.
-        picture: The image file to draw; its suffix is the format.
-
-    Returns:
-        The learning rate.
-
-    Raises:
-        ValueError: The loss fell at no learning rate; or the picture would overwrite a file of the data.
-    """
-    check_not_read(picture, data.source)
-    with epoch_limit(trainer, _EPOCHS):  # the few epochs of a config may hold fewer steps than the test needs
-        found = Tuner(trainer).lr_find(model, datamodule=data, update_attr=False)
-    rate = None if found is None else found.suggestion()
-    if found is None or rate is None:
-        raise ValueError(
-            "find_lr: the loss fell at no learning rate; check that the model trains at all and that the training "
-            "split has enough batches"
-        )
-    Console().print(f"learning rate {rate:.2e}")
-    _draw(found.results["lr"], found.results["loss"], rate, picture)
-    return float(rate)
-
-
-def _draw(rates: list[float], losses: list[float], best: float, picture: Path) -> None:
-    figure = new_figure(7.0, 4.5)
-    axes = figure.add_subplot()
-    axes.plot(rates, losses, color="#2563a8")
-    axes.axvline(best, color="#c2410c", linewidth=1.2, label=f"{best:.2e}")
-    axes.set_xscale("log")
-    axes.set_xlabel("learning rate")
-    axes.set_ylabel("loss, smoothed")
-    axes.legend(frameon=False)
-    with atomic_write(picture) as temporary:
-        figure.savefig(temporary)
 
 
 def find_max_tokens(
@@ -143,24 +92,12 @@ def _try_batch(trainer: Trainer, model: SequenceModule, batch: Batch) -> dict[st
     model = copy.deepcopy(model)
     model.lr_scheduler = None  # its warm-up may be longer than a trial
     clock = _Clock()
-    trial_trainer = Trainer(
-        accelerator="gpu" if on_gpu else device.type,
-        devices=[device.index or 0] if on_gpu else 1,
-        precision=trainer.precision,
-        max_steps=_STEPS,
-        limit_val_batches=0,
-        logger=False,
-        callbacks=[clock],
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
     if on_gpu:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
     loader: Any = DataLoader([batch] * _STEPS, batch_size=None, collate_fn=identity)  # type: ignore[arg-type]
     try:
-        trial_trainer.fit(model, loader, loader)
+        trial_trainer(trainer, _STEPS, clock).fit(model, loader, loader)
     except (RuntimeError, MemoryError) as error:
         if not _is_out_of_memory(error):
             raise
@@ -211,3 +148,31 @@ def _table(trials: list[dict[str, Any]]) -> Table:
         fastest = max(fitting, key=lambda trial: trial["tokens/s"])
         table.caption = f"fits: {fitting[-1]['max_tokens']:,}; most tokens a second: {fastest['max_tokens']:,}"
     return table
+
+
+def trial_trainer(trainer: Trainer, steps: int, callback: Callback, **options: Any) -> Trainer:
+    """Create a trainer for a few steps on one device, which validates nothing, writes nothing and has no bar.
+
+    Args:
+        trainer: Gives the device, the precision and the clipping of gradients.
+        steps: The number of steps.
+        callback: Watches the steps.
+        options: More options of the new trainer.
+    """
+    device = trainer.strategy.root_device
+    on_gpu = device.type == "cuda"
+    return Trainer(
+        accelerator="gpu" if on_gpu else device.type,
+        devices=[device.index or 0] if on_gpu else 1,
+        precision=trainer.precision,
+        gradient_clip_val=trainer.gradient_clip_val,
+        gradient_clip_algorithm=trainer.gradient_clip_algorithm,
+        max_steps=steps,
+        limit_val_batches=0,
+        logger=False,
+        callbacks=[callback],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **options,
+    )

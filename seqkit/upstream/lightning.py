@@ -1,7 +1,6 @@
 """Undocumented parts of Lightning."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -52,21 +51,6 @@ def dump_config(cli: LightningCLI) -> None:
     not in the dump. Checked with lightning 2.6.6.
     """
     cli._dump_config()
-
-
-@contextmanager
-def epoch_limit(trainer: Trainer, epochs: int) -> Iterator[None]:
-    """Set the trainer's ``max_epochs`` while the block runs.
-
-    Lightning's learning-rate test makes a hundred steps, but stops earlier at the end of the trainer's last epoch,
-    which comes too soon on a small data set. Checked with lightning 2.6.6.
-    """
-    before = trainer.fit_loop.max_epochs
-    trainer.fit_loop.max_epochs = epochs
-    try:
-        yield
-    finally:
-        trainer.fit_loop.max_epochs = before
 
 
 def find_callbacks(trainer: Trainer, kind: type[AnyCallback]) -> list[AnyCallback]:

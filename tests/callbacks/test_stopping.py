@@ -8,7 +8,6 @@ from seqkit import SequenceDataModule, Tagger
 from seqkit.callbacks import BestCheckpoint, EarlyStop
 from seqkit.callbacks.monitor import has_validation
 from seqkit.nn import LSTM, Embedding
-from seqkit.upstream.lightning import epoch_limit
 
 
 def build(splits, **options):
@@ -57,8 +56,8 @@ def test_a_second_fit_of_the_same_trainer_keeps_the_counters(splits, trainer, tm
     run = trainer(max_epochs=2, callbacks=[stop, best], enable_checkpointing=True)
     run.fit(model, data)
     path = best.best_model_path
-    with epoch_limit(run, 3):
-        run.fit(model, data)
+    run.fit_loop.max_epochs = 3
+    run.fit(model, data)
     assert stop.wait_count == 2
     assert path
 

@@ -11,7 +11,6 @@ from seqkit import Classifier, LanguageModel, SequenceDataModule, Tagger
 from seqkit.callbacks import NonMonotonicAveraging, WordVectors
 from seqkit.data import Characters, WordCharacters, Words
 from seqkit.nn import LSTM, CharacterLSTM, Embedding
-from seqkit.upstream.lightning import epoch_limit
 
 SIZE = 6
 
@@ -160,8 +159,8 @@ def test_frozen_vectors_and_an_average_of_the_weights(splits, trainer, path):
 def test_a_second_fit_of_the_trainer_continues_and_a_new_fit_reads_the_file(splits, trainer, path):
     callback = WordVectors(path)
     model, data, run, weights = fit(splits, trainer, callback, epochs=1)
-    with epoch_limit(run, 2):
-        run.fit(model, data)
+    run.fit_loop.max_epochs = 2
+    run.fit(model, data)
     assert not torch.equal(weights[2], weights[0])
     again = fit(splits, trainer, callback, epochs=1)[3]
     torch.testing.assert_close(again[0], weights[0], rtol=0, atol=0)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from seqkit import SequenceDataModule, Tagger
-from seqkit.cli import find_lr, find_max_tokens, main, tuning
+from seqkit.cli import find_max_tokens, main, tuning
 from seqkit.data import Continuous
 from seqkit.nn import LSTM, Embedding
 from seqkit.optim import WarmupCosine
@@ -30,20 +30,6 @@ def build(splits, **options):
 
 def weights(model):
     return torch.cat([p.detach().flatten() for p in model.parameters()]).clone()
-
-
-def test_finds_a_learning_rate_and_leaves_the_model_unchanged(splits, trainer, tmp_path):
-    expected, data = build(splits)
-    trainer(max_epochs=2).fit(expected, data)
-    model, data = build(splits)
-    before = weights(model)
-    run = trainer(max_epochs=2)
-    rate = find_lr(run, model, data, tmp_path / "new" / "lr.png")
-    assert 1e-8 < rate < 1
-    assert (tmp_path / "new" / "lr.png").read_bytes().startswith(b"\x89PNG")
-    assert torch.equal(weights(model), before)
-    run.fit(model, data)
-    assert torch.equal(weights(model), weights(expected))
 
 
 def test_doubles_the_budget_until_a_batch_holds_all_rows(splits, trainer):
@@ -129,10 +115,7 @@ def test_on_the_command_line(capsys):
     printed = capsys.readouterr().out
     assert "max_tokens" in printed
     assert "128" in printed
-    main(["find_lr", "--config", "config.yaml", "--picture", "lr.png", *quiet])
-    assert "learning rate" in capsys.readouterr().out
-    assert Path("lr.png").exists()
-    assert not list(Path("runs").iterdir())
+    assert not Path("runs").exists()
     assert Path("config.yaml").read_text() == config
 
 

@@ -16,7 +16,6 @@ from seqkit.upstream.lightning import (
     dump_config,
     end_epoch_schedules,
     end_resumed_epoch,
-    epoch_limit,
     find_callbacks,
     load_model,
     logged_batch,
@@ -38,16 +37,6 @@ class Calls(Callback):
 
     def on_train_epoch_end(self, trainer, pl_module):
         self.epochs += 1
-
-
-@pytest.mark.filterwarnings("ignore:.*does not have many workers")
-def test_epoch_limit(trainer):
-    calls = Calls()
-    run = trainer(max_epochs=1, limit_train_batches=1, limit_val_batches=0, callbacks=[calls])
-    with epoch_limit(run, 3):
-        run.fit(BoringModel())
-    assert calls.epochs == 3, CHANGED.format("epoch_limit (Trainer.fit stops after fit_loop.max_epochs)")
-    assert run.max_epochs == 1, CHANGED.format("epoch_limit (Trainer.max_epochs is fit_loop.max_epochs)")
 
 
 def test_bar_reads_each_step(trainer):
