@@ -46,11 +46,13 @@ class Draws:
         if wrong.size:
             message = f"weight {given[wrong[0]]}; a weight is a finite number, 0 or more"
             raise RowError(int(wrong[0]), message)
-        edges = np.concatenate([np.zeros(1), np.cumsum(given[sorted_rows])])
-        if not edges[-1] > 0:
+        given = given[sorted_rows]
+        if not given.any():
             raise ValueError(f"the weights of all {sorted_rows.size} rows are 0: none can be drawn")
+        # Relative to the largest, equal weights are 1, and their sums exact however many rows there are.
+        edges = np.concatenate([np.zeros(1), np.cumsum(given / given.max())])
         edges *= sorted_rows.size / edges[-1]
-        whole = np.rint(edges)  # equal weights give whole numbers, up to the rounding of their sum
+        whole = np.rint(edges)  # the sum of all, and others that are whole but for rounding
         edges = np.where(np.abs(edges - whole) < 1e-9 + 1e-12 * sorted_rows.size, whole, edges)
         between = edges[histogram.starts]
         counts = np.diff(np.ceil(between).astype(np.int64))

@@ -257,6 +257,10 @@ def test_numbers_of_numpy_as_arguments():
     assert type(sampler.seed) is int
 
 
+def test_by_default_a_batch_has_as_many_sequences_as_fit():
+    assert list(LengthBucketSampler([1, 3, 2], max_sequences=3)) == [[1, 2, 0]]
+
+
 @pytest.mark.parametrize("name", ["per_step", "per_token", "per_batch"])
 def test_costs_are_numbers(name):
     with pytest.raises(ValueError, match=f"StepCost: {name}=-1.0: must be a number of at least 0"):

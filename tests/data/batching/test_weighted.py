@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqkit.data import LengthBucketSampler
+from seqkit.data.batching.length_sort import Policy, sort_by_length
+from seqkit.data.batching.weighted import Draws
 
 
 @st.composite
@@ -56,6 +58,33 @@ def test_equal_weights_draw_every_row_once(case):
     lengths, _ = case
     unweighted = drawn(ranks(lengths, None, 2), 3)
     assert drawn(ranks(lengths, np.full(lengths.size, 0.3), 2), 3) == unweighted
+
+
+@pytest.mark.parametrize("weight", [0.1, 0.7, 1e-300])
+def test_many_equal_weights_draw_every_row_once(weight):
+    lengths = np.random.default_rng(0).integers(1, 50, 100_000)
+    rows, histogram, _ = sort_by_length(lengths, Policy(None, "raise", "drop"))
+    draws = Draws.from_weights(np.full(100_000, weight), rows, histogram)
+    assert np.array_equal(draws.edges, np.arange(100_001))
+    assert np.array_equal(draws.lengths.starts, histogram.starts)
+    assert np.array_equal(draws.positions(np.arange(100_000), 0, 0), np.arange(100_000))
+    assert draws.tokens == lengths.sum()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_many_weights_give_as_many_draws_as_rows(seed):
+    random = np.random.default_rng(seed)
+    lengths, weights = random.integers(1, 50, 5_000), random.random(5_000)
+    weights[lengths == 1] = 0.0
+    rows, histogram, _ = sort_by_length(lengths, Policy(None, "raise", "drop"))
+    draws = Draws.from_weights(weights, rows, histogram)
+    assert (draws.lengths.num_rows, draws.edges[-1]) == (5_000, 5_000)
+    assert draws.tokens == pytest.approx(5_000 * np.average(lengths, weights=weights))
+
+
+def test_a_single_row_with_a_weight():
+    (sampler,) = ranks(np.array([3, 2, 1]), np.array([0.0, 0.0, 2.0]), 1)
+    assert Counter(row for batch in sampler for row in batch) == {2: 3}
 
 
 def test_proportions_hold_over_the_epochs():
