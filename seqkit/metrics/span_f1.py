@@ -32,6 +32,8 @@ class SpanF1(Metric):
         strict: Count only well-formed spans.
         per_type: Also report the F1 of each type.
         ignore_index: A target that does not count. Targets below 0 never count.
+        unseen: The number of the last names, which only targets have. They need not belong to the scheme: one
+            without a prefix of a span is outside.
 
     Raises:
         ValueError: A name does not belong to the scheme.
@@ -55,10 +57,12 @@ class SpanF1(Metric):
         strict: bool = False,
         per_type: bool = False,
         ignore_index: int = -100,
+        unseen: int = 0,
     ) -> None:
         super().__init__()
         self.ignore_index = ignore_index
-        tags = parse_tags(names, scheme)
+        known = len(names) - unseen
+        tags = [*parse_tags(names[:known], scheme), *map(_parse_any, names[known:])]
         self.types = sorted({kind for _, kind in tags if kind})
         self.per_type = per_type
         kinds = [self.types.index(kind) if kind else -1 for _, kind in tags]
@@ -146,6 +150,12 @@ class SpanF1(Metric):
         last = next_edges.flip(0).cummin(0).values.flip(0) - 1
         is_span = ~inside & starts & self._ends[tags, after][last]
         return torch.where(is_span, self._kinds[tags], -1), last
+
+
+def _parse_any(name: str) -> tuple[str, str]:
+    """Split a tag of any scheme, or none, into its prefix and type."""
+    is_span = name[:1] in "BIES" and name[1:2] == "-" and len(name) > 2
+    return (name[0], name[2:]) if is_span else ("O", "")
 
 
 def _tables(tags: Sequence[tuple[str, str]], scheme: Scheme, *, strict: bool) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,6 +1,6 @@
 """One label, or one set of labels, per sequence."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
 from torch import Tensor
@@ -31,6 +31,8 @@ class Classifier(Task):
         ValueError: The target is not labels per sequence; see also :class:`~seqkit.Task`.
     """
 
+    counts_unseen_labels = True
+
     def __init__(
         self,
         spec: dict[str, Any],
@@ -49,7 +51,16 @@ class Classifier(Task):
 
     def output_size(self) -> int:
         """Return one logit per label."""
-        return len(self.labels.names)
+        return self.labels.size
+
+    def set_unseen(self, stage: str, names: Sequence[str]) -> None:
+        """Count the labels of the evaluated split that training lacks as errors."""
+        self.labels = self.labels.with_unseen(names)
+        super().set_unseen(stage, names)
+
+    def loss_target(self, target: Values) -> Values:
+        """Leave labels that training lacks out of the loss."""
+        return self.labels.without_unseen(target, ignore_index(self.loss)) if self.labels.unseen else target
 
     def build_metrics(self) -> list[MetricCollection]:
         """Build accuracy and F1."""
@@ -61,7 +72,7 @@ class Classifier(Task):
 
     def metric_inputs(self, output: Values, target: Values) -> list[tuple[Values, Values]]:
         """Return predicted and true class ids (B,) or multi-hot labels (B, C)."""
-        return [(self.decode(output), unit_values(target).long())]
+        return [(self.labels.pad(unit_values(self.decode(output))), unit_values(target).long())]
 
     def decode(self, output: Values) -> Values:
         """Return the most probable class, or the labels with a probability above one half."""

@@ -9,17 +9,17 @@ from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Adam
-from torchmetrics import MetricCollection
 
 from seqkit.batch import Batch
 from seqkit.class_paths import public_path
 from seqkit.losses import Values, mean_over_units
-from seqkit.metrics import MeanLoss, MetricGroup, ReportMetric
+from seqkit.metrics import ReportMetric
 from seqkit.optim import Interval, Monitor, Schedule, build_optimizer, schedule_config
 from seqkit.tasks.checkpoints.config import hide_typed_dicts
 from seqkit.tasks.checkpoints.random_state import rank_random_state, restore_random_state, save_random_state
 from seqkit.tasks.checkpoints.rebuild import RebuildableModule, other_task
 from seqkit.tasks.outputs import Predictions, RowReport, TaskOutput
+from seqkit.tasks.stage_metrics import StageMetrics
 from seqkit.upstream.lightning import bar_reads_each_step, logged_batch
 
 
@@ -36,7 +36,7 @@ Part = Callable[[int], nn.Module]
 """A part that is built once its input size is known: a class, or :func:`functools.partial` of one."""
 
 
-class SequenceModule(RebuildableModule, ABC):
+class SequenceModule(StageMetrics, RebuildableModule, ABC):
     """A task in Lightning, whatever its model.
 
     A batch's loss is summed over its units and, in training, divided by the plan's *constant* mean number of units
@@ -88,7 +88,6 @@ class SequenceModule(RebuildableModule, ABC):
         self.lr_scheduler = lr_scheduler
         self.lr_interval = lr_interval
         self.lr_monitor = lr_monitor
-        self.metrics = MetricGroup()
         self._units_per_step: float | None = None
         self._random_state: dict[str, Tensor] = {}
 
@@ -98,14 +97,6 @@ class SequenceModule(RebuildableModule, ABC):
     @abstractmethod
     def heads(self) -> "dict[str, SequenceModule]":
         """By target column, the task that scores it: the task itself, or one head of several."""
-
-    @abstractmethod
-    def build_metrics(self) -> list[MetricCollection]:
-        """Build the metrics of one stage: one collection for each pair that :meth:`metric_inputs` gives."""
-
-    def metric_inputs(self, output: Values, target: Values) -> Sequence[tuple[Values, Values]]:
-        """Return the arguments of the metrics: predictions and targets, one unit a row, or packed."""
-        raise NotImplementedError(f"{type(self).__name__} has no metrics of its own")
 
     @abstractmethod
     def loss_and_outputs(self, batch: Batch, stage: str) -> tuple[Tensor, dict[str, TaskOutput]]:
@@ -218,11 +209,6 @@ class SequenceModule(RebuildableModule, ABC):
         plan = next((plan for plan in plans if hasattr(plan, "tokens_per_step")), None)
         self._units_per_step = None if plan is None else self.plan_units(plan)
 
-    def on_train_epoch_start(self) -> None:
-        """Reset the training metrics."""
-        for metrics in self._metrics_of("train"):
-            metrics.reset()
-
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of the validation split."""
         self.log_values(self.compute_metrics("val"), sync_dist=True)
@@ -265,52 +251,7 @@ class SequenceModule(RebuildableModule, ABC):
         except RuntimeError:
             return None
 
-    # Metrics.
-
-    def add_metrics(self) -> None:
-        """Add the metrics of all stages; called at the end of the constructor."""
-        for stage in ("train", "val", "test"):
-            collections = [collection.clone(prefix=f"{stage}_") for collection in self.build_metrics()]
-            self.metrics[f"{stage}_scores"] = nn.ModuleList(collections)
-            if stage != "train":
-                self.metrics[f"{stage}_loss"] = MeanLoss()
-
-    def update_metrics(self, stage: str, total: Tensor, units: Tensor, output: TaskOutput) -> dict[str, Tensor]:
-        """Update the metrics of a stage with a batch.
-
-        Args:
-            stage: ``train``, ``val`` or ``test``.
-            total: The batch's loss, summed over its units.
-            units: Their number.
-            output: The batch's output.
-
-        Returns:
-            What to log of this batch alone: in training the loss and, in steps that Lightning logs, the metrics.
-        """
-        values: dict[str, Tensor] = {}
-        if stage == "train":
-            values["train_loss"] = mean_over_units(total, units)
-            every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-            if (self.trainer.global_step + 1) % max(every, 1):
-                return values
-        else:
-            cast(MeanLoss, self.metrics[f"{stage}_loss"]).update(total, units)
-        for metrics, pair in zip(self._metrics_of(stage), self.metric_inputs(*output), strict=True):
-            if stage == "train":
-                values |= metrics(*pair)
-            else:
-                metrics.update(*pair)
-        return values
-
-    def compute_metrics(self, stage: str) -> dict[str, Tensor]:
-        """Compute the loss and the metrics over all batches and ranks of a stage, and reset them."""
-        loss = cast(MeanLoss, self.metrics[f"{stage}_loss"])
-        values = {f"{stage}_loss": loss.compute()}
-        loss.reset()
-        for metrics in self._metrics_of(stage):
-            values |= metrics.compute()
-            metrics.reset()
-        return values
+    # Logging.
 
     def log(self, name: str, value: Any, *args: Any, batch_size: int | None = None, **options: Any) -> None:
         """Log a value, as Lightning does; without ``batch_size``, an epoch's mean weighs it by :meth:`batch_units`.
@@ -332,6 +273,3 @@ class SequenceModule(RebuildableModule, ABC):
             bar = has_bar and name.partition("_")[2] in ("loss", monitored)
             # Each value is already a mean per unit, so batches need no weight.
             self.log(name, value, prog_bar=bar, batch_size=1, sync_dist=sync_dist)
-
-    def _metrics_of(self, stage: str) -> list[MetricCollection]:
-        return cast(list[MetricCollection], list(cast(nn.ModuleList, self.metrics[f"{stage}_scores"])))

@@ -1,6 +1,6 @@
 """One label, or one set of labels, per token."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Unpack, cast
 
 from torch import Tensor
@@ -44,6 +44,8 @@ class Tagger(Task):
             tagger; a tag name does not follow the scheme; see also :class:`~seqkit.Task`.
     """
 
+    counts_unseen_labels = True
+
     def __init__(
         self,
         spec: dict[str, Any],
@@ -84,7 +86,7 @@ class Tagger(Task):
         """How the tags encode spans, or None."""
         if self.labels.multilabel or self._scheme == "none":
             return None
-        return detect_scheme(self.labels.names) if self._scheme == "auto" else self._scheme
+        return detect_scheme(self.labels.predictable) if self._scheme == "auto" else self._scheme
 
     @property
     def ignore_index(self) -> int:
@@ -93,14 +95,35 @@ class Tagger(Task):
 
     def output_size(self) -> int:
         """Return one logit per label."""
-        return len(self.labels.names)
+        return self.labels.size
+
+    def set_unseen(self, stage: str, names: Sequence[str]) -> None:
+        """Count the labels of the evaluated split that training lacks as errors."""
+        self.labels = self.labels.with_unseen(names)
+        super().set_unseen(stage, names)
+
+    def loss_target(self, target: Values) -> Values:
+        """Leave tokens with labels that training lacks out of the loss; of a decoder, their whole sequences."""
+        if not self.labels.unseen:
+            return target
+        if self.decoder is None:
+            return self.labels.without_unseen(target, self.ignore_index)
+        tags = cast(PackedSequence, target)
+        unseen = packed.sum(tags._replace(data=tags.data >= self.labels.size))  # (B,)
+        impossible = (unseen > 0)[packed.sequences(tags)]
+        return tags._replace(data=tags.data.masked_fill(impossible, self.ignore_index))
 
     def build_metrics(self) -> list[MetricCollection]:
         """Build accuracy and F1 of tokens and, if tags follow a scheme, of spans."""
         metrics = [self.labels.build_metrics(self.ignore_index, per_class=self.per_class)]
         if self.scheme is not None:
-            names, ignored = self.labels.names, self.ignore_index
-            spans = SpanF1(names, scheme=self.scheme, per_type=self.per_class, ignore_index=ignored)
+            spans = SpanF1(
+                self.labels.names,
+                scheme=self.scheme,
+                per_type=self.per_class,
+                ignore_index=self.ignore_index,
+                unseen=self.labels.unseen,
+            )
             metrics.append(MetricCollection({"spans": spans}))
         return metrics
 
@@ -108,13 +131,16 @@ class Tagger(Task):
         """Build the report by class or label and, if tags follow a scheme, by type of span."""
         report = [self.labels.build_report(self.ignore_index)]
         if self.scheme is not None:
-            report.append(SpanReport(self.labels.names, scheme=self.scheme, ignore_index=self.ignore_index))
+            names, unseen = self.labels.names, self.labels.unseen
+            spans = SpanReport(names, scheme=self.scheme, ignore_index=self.ignore_index, unseen=unseen)
+            report.append(spans)
         return report
 
     def metric_inputs(self, output: Values, target: Values) -> list[tuple[Values, Values]]:
         """Return predicted and true labels, flat, and packed for metrics of spans."""
         decoded = self.decode(output)
-        pairs: list[tuple[Values, Values]] = [(unit_values(decoded), unit_values(target).long())]
+        pairs: list[tuple[Values, Values]]
+        pairs = [(self.labels.pad(unit_values(decoded)), unit_values(target).long())]
         return pairs if self.scheme is None else [*pairs, (decoded, target)]
 
     def compute_loss(self, output: Values, target: Values) -> tuple[Tensor, Tensor]:
@@ -129,7 +155,7 @@ class Tagger(Task):
         """Return the mean loss per token of each sequence, (B,); 0 where no token counts."""
         if self.decoder is None:
             return super().sequence_losses(output)
-        scores, tags = cast(PackedSequence, output.output), cast(PackedSequence, output.target)
+        scores, tags = cast(PackedSequence, output.output), cast(PackedSequence, self.loss_target(output.target))
         known = packed.sum(tags._replace(data=tags.data != self.decoder.ignore_index))
         likelihood: Tensor = self.decoder(scores, tags).detach()
         return -likelihood / known.clamp(min=1)

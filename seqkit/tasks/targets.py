@@ -1,7 +1,7 @@
 """What a target holds: labels, or values that the model computes in standardised form."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,12 +27,14 @@ class LabelTarget:
     """The labels of a target, and how outputs become labels.
 
     Attributes:
-        names: The C label names.
+        names: The C label names, and those that only the evaluated split has.
         multilabel: Whether a unit has any number of labels instead of exactly one.
+        unseen: The number of the last names, which the model cannot predict.
     """
 
     names: list[str]
     multilabel: bool
+    unseen: int = 0
 
     @classmethod
     def from_spec(cls, spec: dict[str, Any], *, per: str, task: str) -> "LabelTarget":
@@ -56,6 +58,31 @@ class LabelTarget:
         # Task refuses all but one target.
         names = [name for target in spec["targets"].values() for name in target["names"]]
         return cls(names, any(target["kind"] == "multilabel" for target in spec["targets"].values()))
+
+    @property
+    def size(self) -> int:
+        """C, the number of labels that the model predicts."""
+        return len(self.names) - self.unseen
+
+    @property
+    def predictable(self) -> list[str]:
+        """The C labels that the model predicts."""
+        return self.names[: self.size]
+
+    def with_unseen(self, unseen: Sequence[str]) -> "LabelTarget":
+        """Return the labels of a split that has some which the model cannot predict."""
+        return LabelTarget([*self.predictable, *unseen], self.multilabel, len(unseen))
+
+    def without_unseen(self, target: Values, ignore_index: int) -> Values:
+        """Return a target of the predictable labels only: others do not count, or are left out of a set."""
+        values = unit_values(target)
+        if self.multilabel:
+            return with_unit_values(target, values[..., : self.size])
+        return with_unit_values(target, values.masked_fill(values >= self.size, ignore_index))
+
+    def pad(self, predicted: Tensor) -> Tensor:
+        """Add the labels that the model cannot predict to predicted classes (N,) or multi-hot labels (N, C)."""
+        return nn.functional.pad(predicted, (0, self.unseen)) if self.multilabel else predicted
 
     @property
     def monitor(self) -> tuple[str, str]:

@@ -140,9 +140,13 @@ class Task(SequenceModule):
         """Compute the loss summed over the units that count, and return it with their number."""
         return self.loss.total(output, target)
 
+    def loss_target(self, target: Values) -> Values:
+        """Return the target of the loss in evaluation: without labels that training lacks; here the target."""
+        return target
+
     def sequence_losses(self, output: TaskOutput) -> Tensor:
         """Return the mean loss per unit of each sequence, (B,); 0 where no unit counts."""
-        each = zip(_singles(output.output), _singles(output.target), strict=True)
+        each = zip(_singles(output.output), _singles(self.loss_target(output.target)), strict=True)
         sums = [self.compute_loss(*pair) for pair in each]
         return torch.stack([mean_over_units(total.detach(), units) for total, units in sums])
 
@@ -224,7 +228,8 @@ class Task(SequenceModule):
         Returns:
             The loss, see :meth:`loss_and_outputs`, and what to log of this batch alone.
         """
-        total, units = self.compute_loss(*output)
+        target = output.target if stage == "train" else self.loss_target(output.target)
+        total, units = self.compute_loss(output.output, target)
         with torch.no_grad():
             values = self.update_metrics(stage, total.detach(), units, output)
         return self.objective(total, units) if stage == "train" else mean_over_units(total, units), values

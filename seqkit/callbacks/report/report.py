@@ -58,8 +58,8 @@ class Report(Callback):
         self._metrics: dict[str, list[ReportMetric]] = {}
         self._worst: dict[str, WorstRows] = {}
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Build the metrics of each target that has a report."""
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Build the metrics of each target that has a report: the task knows the split's labels by now."""
         self._tasks = getattr(pl_module, "heads", {})
         with pl_module.device:
             built = {column: task.build_report() for column, task in self._tasks.items()}

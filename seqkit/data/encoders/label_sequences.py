@@ -22,6 +22,7 @@ from seqkit.data.encoders.columns import (
 )
 from seqkit.data.encoders.labels import (
     LabelEncoder,
+    LabelValues,
     check_labels,
     check_names,
     label_name,
@@ -82,6 +83,11 @@ class LabelSequences(LabelEncoder):
             labels, lambda label: index.get(str(label_name(label, leaf)), UNKNOWN), np.int64
         )
         return unflatten(pa.array(ids), sum_segments(lengths + 1, counts))
+
+    def read_labels(self, values: pa.Array, feature: Any) -> LabelValues:
+        """Return the labels of a column; see the base class."""
+        labels, leaf, lengths, counts = self._read_references(values, feature)
+        return LabelValues(labels, leaf, sum_segments(lengths, counts))
 
     def decode(self, values: Sequence[Any]) -> list[Any]:
         """Return the references of each row of ids, each a list of names; None for an unknown label."""

@@ -1,8 +1,10 @@
 """Ids of labels: one or several per token or sequence."""
 
+import copy
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Collection, Sequence
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import datasets
 import numpy as np
@@ -27,15 +29,37 @@ from seqkit.data.rows.checks import RowError
 
 _UNKNOWN = -1
 
+UNSEEN = "(unseen)"
+"""Stands for all labels of a stream that the training split lacks: they are not known before the stream is read."""
+
+
+class LabelValues(NamedTuple):
+    """The labels of a column.
+
+    Attributes:
+        labels: Those of all rows, concatenated.
+        feature: The `datasets` feature of a label.
+        lengths: The number of labels of each row; None if each row is one label.
+    """
+
+    labels: pa.Array
+    feature: Any
+    lengths: NDArray[np.int64] | None
+
 
 class LabelEncoder(Encoder):
     """An encoder of labels.
 
     Attributes:
         names: The classes, in the order of their ids, or None if the encoder is not fitted.
+        ignore: Labels that are treated as missing.
+        unseen: Labels beyond ``names``; see `with_unseen`.
     """
 
     names: list[str] | None
+    ignore: list[str] | None = None
+    unseen: Sequence[str] = ()
+    _counted = True
 
     @property
     def size(self) -> int:
@@ -46,6 +70,30 @@ class LabelEncoder(Encoder):
     def fitted_names(self) -> list[str]:
         """The classes; raises ValueError if the encoder is not fitted."""
         return require_fitted(self.names, self, "names")
+
+    @abstractmethod
+    def read_labels(self, values: pa.Array, feature: Any) -> LabelValues:
+        """Return the labels of a column.
+
+        Args:
+            values: One value per row.
+            feature: The `datasets` feature of the column.
+
+        Raises:
+            RowError: If the column does not have the labels that this encoder reads.
+        """
+
+    def with_unseen(self, unseen: Sequence[str], *, counted: bool = True) -> Self:
+        """Return the encoder for a split that has labels beyond ``names``, which a model cannot predict.
+
+        Args:
+            unseen: These labels. If `UNSEEN` is one of them, it stands for all labels that are not given, and
+                ``B-(unseen)`` for those of the tags that begin with ``B-``.
+            counted: Whether they get the ids after those of ``names``; otherwise `MultiLabels` leaves them out.
+        """
+        encoder = copy.copy(self)
+        encoder.unseen, encoder._counted = tuple(unseen), counted
+        return encoder
 
 
 class Labels(LabelEncoder):
@@ -81,16 +129,22 @@ class Labels(LabelEncoder):
 
     def encode_array(self, values: pa.Array, feature: Any) -> pa.Array:
         """Encode labels, or lists of labels; see the base class."""
+        found = self.read_labels(values, feature)
+        ids = pa.array(_class_ids(self, found))
+        return ids if found.lengths is None else unflatten(ids, found.lengths)
+
+    def read_labels(self, values: pa.Array, feature: Any) -> LabelValues:
+        """Return the labels of a column; see the base class."""
         lengths = None
         if is_list_feature(feature):
             values, lengths = flatten(values)
             feature = feature.feature
-        ids = pa.array(_class_ids(values, feature, self.fitted_names, lengths, ignore=self.ignore or ()))
-        return ids if lengths is None else unflatten(ids, lengths)
+        check_labels(values, feature)
+        return LabelValues(values, feature, lengths)
 
     def decode(self, values: Sequence[Any]) -> list[Any]:
         """Return the name for each id, or the names for each row of ids; None for a negative id."""
-        names = self.fitted_names
+        names = [*self.fitted_names, *self.unseen]
 
         def name(number: int) -> str | None:
             return None if number < 0 else names[number]
@@ -102,7 +156,8 @@ class MultiLabels(LabelEncoder):
     """Any number of classes per token or per sequence, as a vector of zeros and ones, (C,) float32.
 
     Reads a list of labels for each sequence, or a list of such lists, one per token. A missing label among them is
-    refused, because no loss ignores a part of a vector.
+    refused, because no loss ignores a part of a vector. As an input it needs a list of lists: the notes of each
+    chord, say.
 
     Args:
         names: The classes; learned as by `Labels` if None.
@@ -116,8 +171,12 @@ class MultiLabels(LabelEncoder):
 
     @property
     def item_feature(self) -> Any:
-        """The `datasets` feature of a vector of C numbers."""
-        return datasets.List(datasets.Value("float32"), length=self.size)
+        """The `datasets` feature of a vector of C numbers, and one for each counted label that training lacks."""
+        return datasets.List(datasets.Value("float32"), length=self._width)
+
+    @property
+    def _width(self) -> int:
+        return self.size + (len(self.unseen) if self._counted else 0)
 
     def fit(self, dataset: datasets.Dataset, column: str) -> Self:
         """Return an encoder with the labels of a column."""
@@ -130,6 +189,23 @@ class MultiLabels(LabelEncoder):
 
     def encode_array(self, values: pa.Array, feature: Any) -> pa.Array:
         """Encode lists of labels, or lists of lists; see the base class."""
+        found, counts, tokens = self._read_sets(values, feature)
+        ids, width = _class_ids(self, found), self._width
+        units = np.repeat(np.arange(len(counts)), counts)
+        kept = ids < width
+        multi_hot = np.zeros((len(counts), width), dtype=np.float32)
+        multi_hot[units[kept], ids[kept]] = 1.0
+        vectors = pa.FixedSizeListArray.from_arrays(pa.array(multi_hot.ravel()), width)
+        return vectors if tokens is None else unflatten(vectors, tokens)
+
+    def read_labels(self, values: pa.Array, feature: Any) -> LabelValues:
+        """Return the labels of a column; see the base class."""
+        return self._read_sets(values, feature)[0]
+
+    def _read_sets(
+        self, values: pa.Array, feature: Any
+    ) -> tuple[LabelValues, NDArray[np.int64], NDArray[np.int64] | None]:
+        """Return the labels, the number of labels of each set and, if a row is a list of sets, how many it has."""
         if not is_list_feature(feature):
             raise _no_lists_error(feature)
         feature = feature.feature
@@ -138,17 +214,14 @@ class MultiLabels(LabelEncoder):
             feature = feature.feature
             values, tokens = flatten(values)
         labels, counts = flatten(values)
-        row_counts = counts if tokens is None else sum_segments(counts, tokens)  # number of labels of each row
+        row_counts = counts if tokens is None else sum_segments(counts, tokens)
         require_labels(labels, feature, row_counts)
-        ids = _class_ids(labels, feature, self.fitted_names, row_counts)
-        multi_hot = np.zeros((len(counts), self.size), dtype=np.float32)
-        multi_hot[np.repeat(np.arange(len(counts)), counts), ids] = 1.0
-        vectors = pa.FixedSizeListArray.from_arrays(pa.array(multi_hot.ravel()), self.size)
-        return vectors if tokens is None else unflatten(vectors, tokens)
+        check_labels(labels, feature)
+        return LabelValues(labels, feature, row_counts), counts, tokens
 
     def decode(self, values: Sequence[Any]) -> list[Any]:
         """Return the names whose number is above one half, for each vector or each row of vectors."""
-        names = self.fitted_names
+        names = [*self.fitted_names, *(self.unseen if self._counted else ())]
 
         def above(vector: Any) -> list[Any]:
             if np.ndim(vector) > 1 or not len(vector):
@@ -252,21 +325,27 @@ def _learn_names(dataset: datasets.Dataset, column: str, depth: int, ignore: Col
     return names
 
 
-def _class_ids(
-    labels: pa.Array,
-    feature: Any,
-    names: list[str],
-    lengths: NDArray[np.int64] | None,
-    ignore: Collection[str] = (),
-) -> NDArray[np.int64]:
+def _class_ids(encoder: LabelEncoder, found: LabelValues) -> NDArray[np.int64]:
     """Return the class of each label, -100 for a missing one."""
-    check_labels(labels, feature)
-    index: dict[str | None, int] = {name: number for number, name in enumerate(names)}
-    index |= {None: IGNORE_INDEX} | dict.fromkeys(ignore, IGNORE_INDEX)
-    ids = map_distinct(labels, lambda label: index.get(label_name(label, feature), _UNKNOWN), np.int64)
+    labels, feature, lengths = found
+    names = encoder.fitted_names
+    index: dict[str | None, int] = {name: number for number, name in enumerate([*names, *encoder.unseen])}
+    index |= {None: IGNORE_INDEX} | dict.fromkeys(encoder.ignore or (), IGNORE_INDEX)
+
+    def class_id(label: Any) -> int:
+        name = label_name(label, feature)
+        if name is None or name in index:
+            return index[name]
+        return index.get(name[:2] + UNSEEN, index.get(UNSEEN, _UNKNOWN))
+
+    ids = map_distinct(labels, class_id, np.int64)
     for position in np.flatnonzero(ids == _UNKNOWN)[:1]:
         row, where = locate(int(position), lengths)
         label = label_name(labels[int(position)].as_py(), feature)
         known = f"{', '.join(names[:30])}{f' and {len(names) - 30} more' if len(names) > 30 else ''}"
-        raise RowError(row, f"label {label!r}{where} is not one of the known labels: {known}; drop or correct it")
+        raise RowError(
+            row,
+            f"label {label!r}{where} is not one of the known labels: {known}; drop or correct it, or name all "
+            f"labels: {type(encoder).__name__}(names=[...])",
+        )
     return ids

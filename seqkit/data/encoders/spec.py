@@ -98,14 +98,17 @@ def build_encoder(entry: Mapping[str, Any], trust: str | Iterable[str] = ()) -> 
     """Return the fitted encoder that an entry of a spec describes.
 
     Args:
-        entry: The entry.
+        entry: The entry. ``unseen`` in it contains labels that training lacks; see `add_unseen`.
         trust: Names of modules whose encoders may be built, such as ``my_project``; needed for an encoder that is
             neither seqkit's nor one that this program has made itself.
 
     Raises:
         ValueError: The entry names no encoder, or one of another module.
     """
-    return _build_encoder(encoder_class(entry, trust, "the spec"), json.dumps(entry["init_args"]))
+    encoder = _build_encoder(encoder_class(entry, trust, "the spec"), json.dumps(entry["init_args"]))
+    if isinstance(encoder, LabelEncoder) and entry.get("unseen"):
+        return encoder.with_unseen(entry["unseen"], counted="per" in entry)
+    return encoder
 
 
 def input_encoder(spec: Mapping[str, Any], name: str) -> Encoder:

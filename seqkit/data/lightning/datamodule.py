@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from functools import cached_property, partial
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import torch
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
-from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
@@ -28,16 +27,16 @@ from seqkit.data.lightning.loaders import (
     planned_loader,
     validates,
 )
-from seqkit.data.lightning.resume import ResumedEpoch, current_epoch, start_training, training_state
+from seqkit.data.lightning.resume import ResumableDataModule, current_epoch, start_training
 from seqkit.data.lightning.splits import load_splits, needed_splits, read_weights
+from seqkit.data.lightning.unseen import UNSEEN_LABELS, counted_labels, report_unseen
 from seqkit.data.rows.packed_rows import RaggedRows
 from seqkit.data.sources import Source
 from seqkit.options import MAX_SEED, choice, flag, instance, integer, names, optional_integer
 from seqkit.packed import pins_memory
-from seqkit.upstream.lightning import add_callback, remove_callbacks
 
 
-class SequenceDataModule(LightningDataModule):
+class SequenceDataModule(ResumableDataModule):
     """Load rows, encode them, and pack batches of rows of similar length.
 
     Every loader yields a :class:`~seqkit.batch.Batch` gathered straight from Arrow. Training batches are shuffled
@@ -64,6 +63,9 @@ class SequenceDataModule(LightningDataModule):
         empty: How a row without tokens is treated: ``raise`` or ``drop``.
         validation_fraction: Share of the training rows held out if the source has no validation split.
         test_fraction: Share of the training rows held out if the source has no test split.
+        unseen_labels: What a label that the training split lacks is in evaluation: an error of the model, which
+            cannot predict it (``count``; a warning names it, and the loss leaves it out), or an error that stops a
+            fit before its first step (``error``). Of an input such a label is left out.
         predict_split: The split that ``predict`` reads; its target columns may be missing.
         seed: Seed of the choice of held-out rows and of the shuffling.
         num_workers: Processes that gather batches; gathering is fast enough for 0.
@@ -103,6 +105,7 @@ class SequenceDataModule(LightningDataModule):
         empty: Literal["raise", "drop"] = "raise",
         validation_fraction: float = 0.1,
         test_fraction: float = 0.0,
+        unseen_labels: Literal["count", "error"] = "count",
         predict_split: str = "test",
         seed: int = 0,
         num_workers: int = 0,
@@ -129,6 +132,7 @@ class SequenceDataModule(LightningDataModule):
         self.overlong = choice("overlong", overlong, OVERLONG)
         self.empty = choice("empty", empty, EMPTY)
         self.validation_fraction, self.test_fraction = check_fractions(validation_fraction, test_fraction)
+        self.unseen_labels = choice("unseen_labels", unseen_labels, UNSEEN_LABELS)
         self.predict_split = check_split("predict_split", predict_split, source)
         self.seed = integer("seed", seed, 0, MAX_SEED)
         self.num_workers = integer("num_workers", num_workers, 0)
@@ -141,8 +145,6 @@ class SequenceDataModule(LightningDataModule):
         self.continuous = instance("continuous", continuous, Continuous)
         self._spec = spec
         self._encoder_classes = allowed_encoders(self.inputs, self.targets, spec, trust)
-        self._train_loader: PlannedLoader | ModuleStreamLoader | None = None
-        self._resume_state: dict[str, Any] | None = None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore the state in another process, and let it use the same encoders."""
@@ -178,8 +180,9 @@ class SequenceDataModule(LightningDataModule):
         Raises:
             ValueError: The source has no such split, or a value cannot be encoded (the message names its row).
         """
+        unseen = self._counted_labels(split, with_targets=with_targets)
         return RaggedRows(
-            self._encoded.rows(split, with_targets=with_targets),
+            self._encoded.rows(split, with_targets=with_targets, unseen=unseen),
             **column_roles(self.spec, self.overlong, with_targets=with_targets),
             max_length=self.max_tokens if training and self.overlong == "truncate" else None,
             source=self._encoded.sources[split],
@@ -222,7 +225,18 @@ class SequenceDataModule(LightningDataModule):
         trainer: Any = self.trainer
         if trainer is not None and trainer.world_size > 1:
             for split, with_targets in needed_splits(trainer, self.predict_split).items():
-                self._encoded.prepare(split, with_targets=with_targets)
+                unseen = self._counted_labels(split, with_targets=with_targets)
+                self._encoded.prepare(split, with_targets=with_targets, unseen=unseen)
+
+    def setup(self, stage: str) -> None:
+        """Check the labels of the splits that the stage reads, in a fit of all splits.
+
+        Raises:
+            RowError: A label is not in the training split, and ``unseen_labels`` is ``error``.
+        """
+        read = {"validate": "validation", "test": "test", "predict": self.predict_split}
+        for split in self.splits if stage == "fit" else [read[stage]]:
+            report_unseen(self._encoded, split, self.unseen_labels, self.trainer, with_targets=stage != "predict")
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the loader of the training split, shuffled, from the position of a resumed run.
@@ -253,34 +267,11 @@ class SequenceDataModule(LightningDataModule):
         """Move a batch to a device."""
         return move_batch(batch, device)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the position in the training data and the last metrics: small, JSON-able, for all ranks."""
-        if self.trainer is None or self._train_loader is None:
-            return {}
-        metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
-        return training_state(self.trainer, self._train_loader) | {"metrics": metrics}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Let the training loader continue from a state, on any number of ranks."""
-        state = dict(state_dict)
-        metrics = state.pop("metrics", {})
-        self._resume_state = state or None
-        if state and self.trainer is not None:
-            add_callback(self.trainer, ResumedEpoch(state["batches"] > 0, metrics))
-
-    @classmethod
-    def load_from_checkpoint(cls, *_: Any, **__: Any) -> NoReturn:
-        """Raise an error: checkpoints hold no data module, and Lightning would import what they name."""
-        raise NotImplementedError(f"a checkpoint holds no {cls.__name__}; make one with spec=model.spec")
-
     def teardown(self, stage: str) -> None:
         """Forget the encoded rows, and after a fit the state: the next fit starts from the beginning."""
         if "_encoded" in vars(self):
             self._encoded.release()
-        if stage == "fit":
-            self._resume_state = None
-            if self.trainer is not None:
-                remove_callbacks(self.trainer, ResumedEpoch)
+        super().teardown(stage)
 
     @cached_property
     def _encoded(self) -> EncodedSplits:
@@ -317,15 +308,20 @@ class SequenceDataModule(LightningDataModule):
             return self._stream_loader(split, training=training, with_targets=with_targets)
         overfit = overfits(self.trainer)
         plan = self._plan(split, training=training, with_targets=with_targets, single_rank=overfit)
-        return (overfit_loader if overfit else planned_loader)(*plan, self.num_workers, self.seed)
+        loader = (overfit_loader if overfit else planned_loader)(*plan, self.num_workers, self.seed)
+        loader.unseen_labels = self._counted_labels(split, with_targets=with_targets)
+        return loader
 
     def _stream_loader(self, split: str, *, training: bool, with_targets: bool = True) -> ModuleStreamLoader:
         if training:
             whole = self.weights is not None or self.continuous is not None
             check_train_stream(whole or self.batch_multiple > 1 or self.longest_first, self.trainer)
+        unseen = self._counted_labels(split, with_targets=with_targets)
         stream = self._encoded.stream(
             split,
             with_targets=with_targets,
+            unseen=unseen,
+            unseen_labels=self.unseen_labels,
             **column_roles(self.spec, self.overlong, with_targets=with_targets),
             **self._batch_options(training=training),
         )
@@ -337,7 +333,11 @@ class SequenceDataModule(LightningDataModule):
         )
         if not with_targets:
             loader.require_one_process()
+        loader.unseen_labels = unseen
         return loader
+
+    def _counted_labels(self, split: str, *, with_targets: bool) -> dict[str, list[str]]:
+        return counted_labels(self._encoded, split, self.unseen_labels, self.trainer, with_targets=with_targets)
 
     def _plan(
         self, split: str, *, training: bool, with_targets: bool, single_rank: bool

@@ -1,7 +1,7 @@
 """The splits of a source as a model reads them: encoded rows, a stream of them, or one continuous text."""
 
-from collections.abc import Collection, Mapping
-from functools import cached_property, partial
+from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from datasets import Dataset, IterableDataset
@@ -9,14 +9,18 @@ from datasets import Dataset, IterableDataset
 from seqkit.data.continuous import Continuous, ContinuousText, concatenate_rows
 from seqkit.data.encoders import (
     Encoder,
+    LabelEncoder,
+    UnseenLabel,
+    add_unseen,
+    build_encoder,
     encode_dataset,
-    encode_table,
-    encoder_classes,
+    find_unseen,
     learn_spec,
     source_columns,
 )
 from seqkit.data.lightning.spec_cache import learn_spec_once
-from seqkit.data.rows.checks import SourceRows
+from seqkit.data.lightning.stream_encoder import StreamEncoder
+from seqkit.data.rows.checks import RowError, SourceRows
 from seqkit.data.streaming.stream import PackedStream, first_rows
 from seqkit.options import near
 
@@ -52,7 +56,9 @@ class EncodedSplits:
         self.pool = pool
         if spec is not None:
             self.spec = spec
-        self._kept: dict[tuple[str, bool], tuple[Dataset, Dataset]] = {}
+        self.reported: set[tuple[str, str]] = set()  # splits and columns whose unseen labels the user has been told
+        self._kept: dict[tuple[str, bool, str], tuple[Dataset, Dataset]] = {}
+        self._unseen: dict[str, tuple[Any, dict[str, list[UnseenLabel]]]] = {}
 
     @cached_property
     def spec(self) -> dict[str, Any]:
@@ -84,48 +90,96 @@ class EncodedSplits:
         """Whether a split is a stream; False if there is no such split."""
         return isinstance(self.splits.get(split), IterableDataset)
 
-    def rows(self, split: str, *, with_targets: bool = True) -> Dataset:
+    def label_encoders(self, *, with_targets: bool = True) -> dict[str, LabelEncoder]:
+        """Return the encoder of each input and target that has labels."""
+        entries = self.spec["inputs"] | (self.spec["targets"] if with_targets else {})
+        encoders = {name: build_encoder(entry) for name, entry in entries.items()}
+        return {name: encoder for name, encoder in encoders.items() if isinstance(encoder, LabelEncoder)}
+
+    def unseen(self, split: str) -> dict[str, list[UnseenLabel]]:
+        """Return, by input and target, the labels of a split that training lacks.
+
+        Those of a stream are not known before it is read. A column that cannot be encoded has none: encoding it
+        says why.
+        """
+        rows = self.splits.get(split)
+        source, found = self._unseen.get(split, (None, {}))
+        if isinstance(rows, Dataset) and source is not rows:
+            found = {}
+            for name, encoder in self.label_encoders().items():
+                entry = self.spec["inputs"].get(name) or self.spec["targets"][name]
+                column = entry.get("column", name)
+                try:
+                    labels = find_unseen(rows, encoder, column) if column in rows.column_names else []
+                except RowError:
+                    continue
+                if labels:
+                    found[name] = labels
+            self._unseen[split] = rows, found
+        return found
+
+    def rows(
+        self, split: str, *, with_targets: bool = True, unseen: Mapping[str, Sequence[str]] | None = None
+    ) -> Dataset:
         """Return the encoded rows of a split; they are kept until `release`.
 
         Args:
             split: The name of the split.
             with_targets: Whether to encode the targets, too.
+            unseen: By input and target, labels that training lacks, to be encoded too; see
+                :func:`~seqkit.data.encoders.add_unseen`.
         """
         rows: Dataset = self.split(split)
-        source, encoded = self._kept.get((split, with_targets), (None, None))
+        key = split, with_targets, repr(unseen or {})
+        source, encoded = self._kept.get(key, (None, None))
         if encoded is None or source is not rows:
-            spec = self.spec
+            spec = add_unseen(self.spec, unseen or {})
             with self.sources[split].name_errors():
                 encoded = encode_dataset(rows, spec, split, with_targets=with_targets)
-            self._kept[split, with_targets] = rows, encoded
+            self._kept[key] = rows, encoded
         return encoded
 
-    def prepare(self, split: str, *, with_targets: bool = True) -> None:
-        """Encode a split if its rows are on disk, so that other processes read the encoded rows there."""
+    def prepare(self, split: str, **options: Any) -> None:
+        """Encode a split if its rows are on disk, so that other processes read the encoded rows there.
+
+        Args:
+            split: The name of the split.
+            options: Further arguments of :meth:`rows`.
+        """
         if not self.is_stream(split) and split in self.splits and self.splits[split].cache_files:
-            self.rows(split, with_targets=with_targets)
+            self.rows(split, **options)
 
     def release(self) -> None:
         """Forget the encoded rows."""
         self._kept.clear()
 
-    def stream(self, split: str, *, with_targets: bool, **options: Any) -> PackedStream:
+    def stream(
+        self,
+        split: str,
+        *,
+        with_targets: bool,
+        unseen: Mapping[str, Sequence[str]],
+        unseen_labels: str,
+        **options: Any,
+    ) -> PackedStream:
         """Return a split that is a stream as a stream of encoded rows.
 
         Args:
             split: The name of the split.
             with_targets: Whether the batches contain the targets.
+            unseen: See :meth:`rows`.
+            unseen_labels: What a label that training lacks is in evaluation: ``count`` or ``error``.
             options: Further arguments of :class:`~seqkit.data.PackedStream`.
         """
         rows: IterableDataset = self.split(split)
         entries = self.spec["inputs"] | (self.spec["targets"] if with_targets else {})
-        encode = partial(
-            encode_table,
-            spec=self.spec,
-            split=split,
+        watched = {} if split == "train" else self.label_encoders(with_targets=with_targets)
+        encode = StreamEncoder(
+            add_unseen(self.spec, unseen),
+            split,
             features=rows.features,
             with_targets=with_targets,
-            classes=encoder_classes(self.spec),
+            unseen_labels=dict.fromkeys(watched, unseen_labels),
         )
         return PackedStream(
             rows.select_columns(source_columns(entries)),

@@ -1,5 +1,6 @@
 """Data loaders of packed batches, in the form that Lightning does not replace."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -44,7 +45,12 @@ class PlannedLoader(DataLoader[Batch]):
 
     Lightning takes it for resumable, as it has ``state_dict``. The state itself is the data module's. The
     constructor is DataLoader's, because Lightning makes such a loader again for ``predict``.
+
+    Attributes:
+        unseen_labels: By target, the labels that training lacks; their ids follow the classes.
     """
+
+    unseen_labels: Mapping[str, Sequence[str]] = {}
 
     def __len__(self) -> int:
         """Return the number of batches of the current epoch, as Lightning counts them: from its beginning."""
@@ -63,7 +69,12 @@ class ModuleStreamLoader(StreamLoader):
     """Load a stream.
 
     Lightning takes it for resumable, as it has ``state_dict``. The state itself is the data module's.
+
+    Attributes:
+        unseen_labels: As of :class:`PlannedLoader`.
     """
+
+    unseen_labels: Mapping[str, Sequence[str]] = {}
 
     def state_after(self, step: int, epoch: int) -> dict[str, Any]:
         """Return the state after ``step`` batches of an epoch, the current one or the next."""

@@ -2,21 +2,57 @@
 
 import math
 from copy import copy
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 
 from seqkit.data.lightning.loaders import ModuleStreamLoader, PlannedLoader
 from seqkit.upstream.lightning import (
+    add_callback,
     continue_epoch,
     correct_progress,
     end_epoch_schedules,
     end_resumed_epoch,
+    remove_callbacks,
     saved_progress,
     set_reload_interval,
     training_position,
 )
+
+
+class ResumableDataModule(LightningDataModule):
+    """A data module whose training continues from the position in a checkpoint."""
+
+    _train_loader: PlannedLoader | ModuleStreamLoader | None = None
+    _resume_state: dict[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the position in the training data and the last metrics: small, JSON-able, for all ranks."""
+        if self.trainer is None or self._train_loader is None:
+            return {}
+        metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
+        return training_state(self.trainer, self._train_loader) | {"metrics": metrics}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Let the training loader continue from a state, on any number of ranks."""
+        state = dict(state_dict)
+        metrics = state.pop("metrics", {})
+        self._resume_state = state or None
+        if state and self.trainer is not None:
+            add_callback(self.trainer, ResumedEpoch(state["batches"] > 0, metrics))
+
+    @classmethod
+    def load_from_checkpoint(cls, *_: Any, **__: Any) -> NoReturn:
+        """Raise an error: checkpoints hold no data module, and Lightning would import what they name."""
+        raise NotImplementedError(f"a checkpoint holds no {cls.__name__}; make one with spec=model.spec")
+
+    def teardown(self, stage: str) -> None:
+        """Forget the state after a fit: the next fit starts from the beginning."""
+        if stage == "fit":
+            self._resume_state = None
+            if self.trainer is not None:
+                remove_callbacks(self.trainer, ResumedEpoch)
 
 
 def training_state(trainer: Trainer, loader: PlannedLoader | ModuleStreamLoader) -> dict[str, Any]:

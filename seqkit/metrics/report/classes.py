@@ -135,10 +135,13 @@ class SpanReport(SpanF1, ReportMetric):
         names: The C tag names.
         scheme: The scheme of the tags.
         ignore_index: A target that does not count. Targets below 0 never count.
+        unseen: The number of the last names, which only targets have; see :class:`~seqkit.metrics.SpanF1`.
     """
 
-    def __init__(self, names: Sequence[str], *, scheme: Scheme = "BIO", ignore_index: int = -100) -> None:
-        super().__init__(names, scheme=scheme, ignore_index=ignore_index)
+    def __init__(
+        self, names: Sequence[str], *, scheme: Scheme = "BIO", ignore_index: int = -100, unseen: int = 0
+    ) -> None:
+        super().__init__(names, scheme=scheme, ignore_index=ignore_index, unseen=unseen)
 
     def compute(self) -> dict[str, Tensor]:
         """Return ``counts``, (3, types): correct spans, predicted spans and true spans of each type."""

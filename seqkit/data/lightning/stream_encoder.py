@@ -1,0 +1,91 @@
+"""Encode the rows of a stream, and report labels that training lacks when they come."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+from datasets import Dataset, DatasetInfo, Features
+from lightning.pytorch.utilities import rank_zero_warn
+from torch.utils.data import get_worker_info
+
+from seqkit.data.batching.rank_assignment import rank_and_world_size
+from seqkit.data.encoders import LabelEncoder, build_encoder, encode_table, encoder_classes, find_unseen
+from seqkit.data.rows.checks import RowError
+
+
+class StreamEncoder:
+    """Encode tables of a stream; see :func:`~seqkit.data.encoders.encode_table`.
+
+    Args:
+        spec: The data spec, with the labels that training lacks; see :func:`~seqkit.data.encoders.add_unseen`.
+        split: The name of the split, for errors.
+        features: The types of the columns; None to infer them from a table.
+        with_targets: Whether to encode targets too.
+        unseen_labels: By input and target of labels, what a label that training lacks is: ``count`` warns about the
+            first one, ``error`` refuses it.
+    """
+
+    def __init__(
+        self,
+        spec: dict[str, Any],
+        split: str,
+        *,
+        features: Features | None,
+        with_targets: bool,
+        unseen_labels: Mapping[str, str],
+    ) -> None:
+        self.spec = spec
+        self.split = split
+        self.features = features
+        self.with_targets = with_targets
+        self._classes = encoder_classes(spec)
+        self._unreported = dict(unseen_labels)
+
+    def __call__(self, table: pa.Table, first_row: int) -> pa.Table:
+        """Encode some rows.
+
+        Args:
+            table: The rows.
+            first_row: The number of the first one, for errors.
+
+        Raises:
+            RowError: A value cannot be encoded, or a label is refused.
+        """
+        encoded = encode_table(
+            table,
+            first_row,
+            spec=self.spec,
+            split=self.split,
+            features=self.features,
+            with_targets=self.with_targets,
+            classes=self._classes,
+        )
+        for name in list(self._unreported):
+            self._report(name, table, first_row)
+        return encoded
+
+    def _report(self, name: str, table: pa.Table, first_row: int) -> None:
+        """Warn about the first label of a column that training lacks, or refuse it."""
+        is_input = name in self.spec["inputs"]
+        entry = self.spec["inputs" if is_input else "targets"][name]
+        column, encoder = entry.get("column", name), build_encoder(entry)
+        assert isinstance(encoder, LabelEncoder)
+        known = self.features if self.features is not None else Features.from_arrow_schema(table.schema)
+        rows = Dataset(table.select([column]), info=DatasetInfo(features=Features({column: known[column]})))
+        unseen = find_unseen(rows, encoder, column)
+        if not unseen:
+            return
+        label = min(unseen, key=lambda label: label.row)
+        text = f"the training split has no label {label.name!r}; "
+        policy = self._unreported.pop(name)
+        if policy == "count":
+            text += "such labels are " + (
+                "left out of the input; " if is_input else "errors in the metrics, and left out of the loss; "
+            )
+        text += f"to make it a class, name all labels: {type(encoder).__name__}(names=[...])"
+        whole = rank_and_world_size()[1] == 1 and get_worker_info() is None
+        place = " of the stream" if whole else " of a share of the stream"
+        error = RowError(first_row + label.row, text, column, self.split, place)
+        if policy == "error":
+            raise error
+        rank_zero_warn(str(error))
