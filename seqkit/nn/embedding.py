@@ -13,6 +13,8 @@ __all__ = ["Embedding", "Projection"]
 class Embedding(nn.Module):
     """Look up a learned vector for each id; ``weight`` is like that of ``torch.nn.Embedding``.
 
+    Of a set of ids, given as a multi-hot vector, it is the sum of their vectors, as of ``torch.nn.EmbeddingBag``.
+
     Args:
         num_embeddings: Number of ids.
         embedding_dim: D, number of features of a vector.
@@ -67,12 +69,14 @@ class Embedding(nn.Module):
         self.frozen = None if ids is None else ids.to(self.weight.device)
 
     def forward(self, ids: PackedSequence) -> PackedSequence:
-        """Map ids, data (N, ...), to vectors, data (N, ..., D).
+        """Map ids, data (N, ...), to vectors, data (N, ..., D); likewise multi-hot floats (N, ..., ids).
 
         Raises:
-            ValueError: There is word dropout, but no unknown id.
+            ValueError: There is word dropout, but no unknown id, or the ids are multi-hot.
         """
         values = ids.data
+        if values.is_floating_point():
+            return self._sum_vectors(ids)
         if self.training and self.word_dropout:
             if self.unknown_id is None:
                 raise ValueError(
@@ -87,6 +91,15 @@ class Embedding(nn.Module):
             # requires_grad=False would exclude all vectors, and DDP needs a gradient of every parameter.
             vectors = torch.where(self.frozen[values].unsqueeze(-1), vectors.detach(), vectors)
         dropped: PackedSequence = self.dropout(ids._replace(data=vectors))
+        return dropped
+
+    def _sum_vectors(self, multi_hot: PackedSequence) -> PackedSequence:
+        if self.word_dropout:
+            raise ValueError(f"Embedding: word_dropout={self.word_dropout} of sets of ids; set it to 0")
+        weight: torch.Tensor = self.weight
+        if self.frozen is not None:
+            weight = torch.where(self.frozen[:, None], weight.detach(), weight)
+        dropped: PackedSequence = self.dropout(multi_hot._replace(data=multi_hot.data @ weight))
         return dropped
 
     def extra_repr(self) -> str:

@@ -212,6 +212,6 @@ class CTCRecognizer(Task):
             self._named.add(stage)
             some = ", ".join(map(str, rows[:20])) + (" …" if len(rows) > 20 else "")
             rank_zero_info(
-                f"rows of {stage} that have fewer steps than their labels in {self.target_column!r} need, and do "
-                f"not count in the loss: {some}"
+                f"rows of {stage} that have fewer steps than their labels in {self.target_column!r} need, or a "
+                f"label that training lacks, and do not count in the loss: {some}"
             )

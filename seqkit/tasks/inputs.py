@@ -96,11 +96,13 @@ def build_encoder(
         task: The task's name, for messages.
         encoder: The encoder, without its ``input_size``. The built module has an ``output_size`` and maps a
             PackedSequence to a PackedSequence and its final state, as :class:`seqkit.nn.LSTM` does.
-        embedding: The embedding of every input of ids, without its number of ids.
+        embedding: The embedding of every input of ids or of sets of labels, without its number of ids. A set's is
+            the sum of the embeddings of its labels.
         embeddings: By column: the embedding of an input that needs its own, without its number of ids or, for
-            features, their width. Features without one enter the encoder unchanged. An input that holds a sequence
-            of ids for each token, such as its characters, needs one that gives one vector for each token, such as
-            :class:`seqkit.nn.CharacterLSTM`. The results are concatenated.
+            features, their width. Features and sets of labels without one enter the encoder as they are (sets as
+            multi-hot vectors). An input that holds a sequence of ids for each token, such as its characters, needs
+            one that gives one vector for each token, such as :class:`seqkit.nn.CharacterLSTM`. The results are
+            concatenated.
         dropout: Probability of dropping a feature of the encoder's input; `Task` also applies it to the output.
         causal: Whether the output at a step may depend on nothing later; see :func:`check_causal`.
         aligned: Whether the outputs belong to the steps of the input.
@@ -117,12 +119,12 @@ def build_encoder(
     input_size = 0
     for column in sides[0]:
         entry = inputs[column]
-        part = parts.get(column, embedding if entry["kind"] == "ids" else None)
+        part = parts.get(column, embedding if entry["kind"] in ("ids", "multilabel") else None)
         if part is not None:
             modules.append(part(entry["size"]))
             set_unknown_id(modules[-1], inputs, column)
             input_size += cast(int, modules[-1].output_size)
-        elif entry["kind"] == "features":
+        elif entry["kind"] in ("features", "multilabel"):
             modules.append(nn.Identity())
             input_size += entry["size"]
         elif entry["kind"] == "nested":

@@ -44,7 +44,8 @@ class StageMetrics(LightningModule, ABC):
         """
         if list(names) != self._unseen.get(stage, []):
             self._unseen[stage] = list(names)
-            self.metrics[f"{stage}_scores"] = self._build_stage(stage).to(self.device)
+            with self.device:
+                self.metrics[f"{stage}_scores"] = self._build_stage(stage)
 
     def on_train_epoch_start(self) -> None:
         """Reset the training metrics."""

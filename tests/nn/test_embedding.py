@@ -100,3 +100,20 @@ def test_frozen_vectors_get_no_gradient() -> None:
     embedding.freeze(None)
     embedding(ids).data.sum().backward()
     assert embedding.weight.grad.ne(0).any(1).tolist() == [True, True, True, True, False]
+
+
+def test_the_vector_of_a_set_is_the_sum() -> None:
+    embedding = Embedding(5, 7)
+    sets = [[3, 1], [], [0, 2, 4]]
+    multi_hot = torch.zeros(3, 5)
+    for row, ids in enumerate(sets):
+        multi_hot[row, ids] = 1
+    found = embedding(pack([multi_hot])).data
+    for row, ids in enumerate(sets):
+        assert_close(found[row], embedding.weight[ids].sum(0))
+    embedding.freeze(torch.tensor([True, False, False, False, False]))
+    embedding(pack([multi_hot])).data.sum().backward()
+    assert embedding.weight.grad is not None
+    assert_close(embedding.weight.grad[:, 0], torch.tensor([0.0, 1.0, 1.0, 1.0, 1.0]))
+    with pytest.raises(ValueError, match=r"word_dropout=0.5 of sets of ids; set it to 0"):
+        Embedding(5, 7, word_dropout=0.5)(pack([multi_hot]))

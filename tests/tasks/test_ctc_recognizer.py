@@ -103,7 +103,8 @@ def test_rows_that_cannot_be_aligned_are_named_and_dropped(words, trainer, caplo
     assert run.callback_metrics["train_infeasible"] == run.callback_metrics["val_infeasible"] == 1
     said = [record.message for record in caplog.records if "fewer steps" in record.message]
     assert said == [
-        f"rows of {stage} that have fewer steps than their labels in 'phones' need, and do not count in the loss: 5"
+        f"rows of {stage} that have fewer steps than their labels in 'phones' need, or a label that training "
+        f"lacks, and do not count in the loss: 5"
         for stage in ("val", "train")
     ]
     model, data = build(splits, infeasible="raise")
@@ -139,7 +140,8 @@ def test_unseen_characters_labels_and_lengths(words, trainer):
     )
     model, data = build({"train": words["train"], "validation": words["validation"], "test": test}, beam_width=4)
     run = trainer(max_epochs=1)
-    run.fit(model, data)
+    with pytest.warns(UserWarning, match=r"test row 0 \(column 'phones'\): the training split has no label 'Ø'"):
+        run.fit(model, data)
     (scores,) = run.test(model, data, verbose=False)
     assert scores["test_infeasible"] == 1  # the row with the unseen label
     assert scores["test_label_error_rate"] > 0
@@ -147,8 +149,11 @@ def test_unseen_characters_labels_and_lengths(words, trainer):
         {"train": words["train"], "validation": words["validation"], "test": test}, infeasible="raise"
     )
     message = "row 0: 'phones' holds a label that training did not have; drop the row with dataset.filter, or"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message), pytest.warns(UserWarning, match="no label 'Ø'"):
         trainer().test(model, data, verbose=False)
+    strict = SequenceDataModule({"test": test}, spec=data.spec, max_tokens=200, unseen_labels="error")
+    with pytest.raises(ValueError, match=r"test row 0 \(column 'phones'\): the training split has no label 'Ø'"):
+        trainer().test(model, strict, verbose=False)
 
 
 def test_features_with_fewer_steps_than_frames(trainer):

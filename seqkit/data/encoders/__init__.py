@@ -2,9 +2,10 @@
 
 from seqkit.data.encoders.base import IGNORE_INDEX, Encoder
 from seqkit.data.encoders.characters import Characters, WordCharacters
+from seqkit.data.encoders.columns import iter_column, locate
 from seqkit.data.encoders.encode import encode_dataset, encode_table, encoder_key
 from seqkit.data.encoders.label_sequences import LabelSequences
-from seqkit.data.encoders.labels import LabelEncoder, Labels, MultiLabels
+from seqkit.data.encoders.labels import UNSEEN, LabelEncoder, Labels, MultiLabels, label_name
 from seqkit.data.encoders.numbers import Features, Values
 from seqkit.data.encoders.shapes import ShapedWords, WordShapes
 from seqkit.data.encoders.spec import (
@@ -19,12 +20,12 @@ from seqkit.data.encoders.spec import (
 )
 from seqkit.data.encoders.spec_checks import check_spec, encoder_classes
 from seqkit.data.encoders.tokenizer import TokenizerFile
-from seqkit.data.encoders.unseen import UnseenLabel, add_unseen, find_unseen, unseen_of_streams
 from seqkit.data.encoders.words import Ids, Words
 from seqkit.data.rows.checks import RowError
 
 __all__ = [
     "IGNORE_INDEX",
+    "UNSEEN",
     "Characters",
     "Encoder",
     "Features",
@@ -37,24 +38,23 @@ __all__ = [
     "ShapedWords",
     "Spec",
     "TokenizerFile",
-    "UnseenLabel",
     "Values",
     "WordCharacters",
     "WordShapes",
     "Words",
-    "add_unseen",
     "build_encoder",
     "check_spec",
     "encode_dataset",
     "encode_table",
     "encoder_classes",
     "encoder_key",
-    "find_unseen",
     "input_encoder",
     "is_vector",
+    "iter_column",
+    "label_name",
     "learn_spec",
+    "locate",
     "source_columns",
     "target_encoder",
-    "unseen_of_streams",
     "vocabulary",
 ]

@@ -27,10 +27,11 @@ from seqkit.data.encoders.columns import (
 )
 from seqkit.data.rows.checks import RowError
 
+Lengths = NDArray[np.int64]
+
 _UNKNOWN = -1
 
-UNSEEN = "(unseen)"
-"""Stands for all labels of a stream that the training split lacks: they are not known before the stream is read."""
+UNSEEN = "(unseen)"  # any label that training lacks: those of a stream are not known before it is read
 
 
 class LabelValues(NamedTuple):
@@ -44,7 +45,7 @@ class LabelValues(NamedTuple):
 
     labels: pa.Array
     feature: Any
-    lengths: NDArray[np.int64] | None
+    lengths: Lengths | None
 
 
 class LabelEncoder(Encoder):
@@ -87,8 +88,7 @@ class LabelEncoder(Encoder):
         """Return the encoder for a split that has labels beyond ``names``, which a model cannot predict.
 
         Args:
-            unseen: These labels. If `UNSEEN` is one of them, it stands for all labels that are not given, and
-                ``B-(unseen)`` for those of the tags that begin with ``B-``.
+            unseen: These labels. ``(unseen)`` stands for all others, ``B-(unseen)`` for others that begin with B-.
             counted: Whether they get the ids after those of ``names``; otherwise `MultiLabels` leaves them out.
         """
         encoder = copy.copy(self)
@@ -202,9 +202,7 @@ class MultiLabels(LabelEncoder):
         """Return the labels of a column; see the base class."""
         return self._read_sets(values, feature)[0]
 
-    def _read_sets(
-        self, values: pa.Array, feature: Any
-    ) -> tuple[LabelValues, NDArray[np.int64], NDArray[np.int64] | None]:
+    def _read_sets(self, values: pa.Array, feature: Any) -> tuple[LabelValues, Lengths, Lengths | None]:
         """Return the labels, the number of labels of each set and, if a row is a list of sets, how many it has."""
         if not is_list_feature(feature):
             raise _no_lists_error(feature)
@@ -275,7 +273,7 @@ def check_labels(labels: pa.Array, feature: Any) -> None:
         )
 
 
-def require_labels(labels: pa.Array, feature: Any, lengths: NDArray[np.int64]) -> None:
+def require_labels(labels: pa.Array, feature: Any, lengths: Lengths) -> None:
     """Check that no label in lists of labels is missing.
 
     Args:

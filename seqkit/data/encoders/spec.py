@@ -76,6 +76,7 @@ def learn_spec(
     ]
     fitted: dict[str, Encoder] = {}
     for name, source in input_sources.items():
+        _check_input(name, encoders[name], train.features[source])
         columns = [source, *(sharing if name == main else ())]
         fitted[name] = fitted[main] if name in sharing else _fit(train, encoders[name], columns)
         entry = spec["inputs"][name] = _entry(fitted[name], name, source)
@@ -187,6 +188,20 @@ def _fit(train: datasets.Dataset, encoder: Encoder, columns: Sequence[str]) -> E
     except RowError as error:
         part, row = divmod(error.row, max(len(train), 1))
         raise error.replace(row=row, column=columns[part], split="train") from error
+
+
+def _check_input(name: str, encoder: Encoder, feature: Any) -> None:
+    """Check that an encoder gives inputs: labels are inputs as sets, one for each token."""
+    if encoder.kind in ("class", "labels", "value"):
+        raise ValueError(
+            f"input {name!r}: {type(encoder).__name__} encodes targets; read it by Words, Ids, Features, or by "
+            f"MultiLabels if each token has a set of labels"
+        )
+    if isinstance(encoder, MultiLabels) and list_depth(feature) < 2:
+        raise ValueError(
+            f"input {name!r} contains {feature}; MultiLabels as an input needs a list of labels for each token, "
+            f"that is a list of lists for each row"
+        )
 
 
 def _value_type(feature: Any) -> str:

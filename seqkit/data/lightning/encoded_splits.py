@@ -10,11 +10,8 @@ from seqkit.data.continuous import Continuous, ContinuousText, concatenate_rows
 from seqkit.data.encoders import (
     Encoder,
     LabelEncoder,
-    UnseenLabel,
-    add_unseen,
     build_encoder,
     encode_dataset,
-    find_unseen,
     learn_spec,
     source_columns,
 )
@@ -22,6 +19,7 @@ from seqkit.data.lightning.spec_cache import learn_spec_once
 from seqkit.data.lightning.stream_encoder import StreamEncoder
 from seqkit.data.rows.checks import RowError, SourceRows
 from seqkit.data.streaming.stream import PackedStream, first_rows
+from seqkit.data.unseen import UnseenLabel, add_unseen, find_unseen
 from seqkit.options import near
 
 
@@ -127,7 +125,7 @@ class EncodedSplits:
             split: The name of the split.
             with_targets: Whether to encode the targets, too.
             unseen: By input and target, labels that training lacks, to be encoded too; see
-                :func:`~seqkit.data.encoders.add_unseen`.
+                :func:`~seqkit.data.unseen.add_unseen`.
         """
         rows: Dataset = self.split(split)
         key = split, with_targets, repr(unseen or {})

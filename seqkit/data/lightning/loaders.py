@@ -1,6 +1,6 @@
 """Data loaders of packed batches, in the form that Lightning does not replace."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from seqkit.data.batching.sampler import LengthBucketSampler
 from seqkit.data.continuous import BPTTSampler, ContinuousText
 from seqkit.data.rows.packed_rows import RaggedRows
 from seqkit.data.streaming.loader import StreamLoader
+from seqkit.data.streaming.stream import PackedStream
 from seqkit.packed import pins_memory
 
 
@@ -69,12 +70,26 @@ class ModuleStreamLoader(StreamLoader):
     """Load a stream.
 
     Lightning takes it for resumable, as it has ``state_dict``. The state itself is the data module's.
+    Two arguments of the constructor are ignored: Lightning gives them when it makes such a loader again for
+    ``predict``.
 
     Attributes:
         unseen_labels: As of :class:`PlannedLoader`.
     """
 
     unseen_labels: Mapping[str, Sequence[str]] = {}
+
+    def __init__(
+        self,
+        dataset: PackedStream,
+        *,
+        num_workers: int = 0,
+        pin_memory: bool = False,
+        epoch: Callable[[], int] | None = None,
+        sampler: None = None,  # noqa: ARG002
+        batch_sampler: None = None,  # noqa: ARG002
+    ) -> None:
+        super().__init__(dataset, num_workers=num_workers, pin_memory=pin_memory, epoch=epoch)
 
     def state_after(self, step: int, epoch: int) -> dict[str, Any]:
         """Return the state after ``step`` batches of an epoch, the current one or the next."""

@@ -9,15 +9,16 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch.utils.data import get_worker_info
 
 from seqkit.data.batching.rank_assignment import rank_and_world_size
-from seqkit.data.encoders import LabelEncoder, build_encoder, encode_table, encoder_classes, find_unseen
+from seqkit.data.encoders import LabelEncoder, build_encoder, encode_table, encoder_classes
 from seqkit.data.rows.checks import RowError
+from seqkit.data.unseen import find_unseen
 
 
 class StreamEncoder:
     """Encode tables of a stream; see :func:`~seqkit.data.encoders.encode_table`.
 
     Args:
-        spec: The data spec, with the labels that training lacks; see :func:`~seqkit.data.encoders.add_unseen`.
+        spec: The data spec, with the labels that training lacks; see :func:`~seqkit.data.unseen.add_unseen`.
         split: The name of the split, for errors.
         features: The types of the columns; None to infer them from a table.
         with_targets: Whether to encode targets too.

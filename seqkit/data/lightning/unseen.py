@@ -5,9 +5,10 @@ from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_warn
 
-from seqkit.data.encoders import LabelSequences, UnseenLabel, unseen_of_streams
+from seqkit.data.encoders import LabelSequences
 from seqkit.data.lightning.encoded_splits import EncodedSplits
 from seqkit.data.rows.checks import RowError
+from seqkit.data.unseen import UnseenLabel, unseen_of_streams
 
 UNSEEN_LABELS = ("count", "error")
 
@@ -66,7 +67,7 @@ def report_unseen(encoded: EncodedSplits, split: str, policy: str, trainer: Any,
         text = f"{_describe(unseen[column])}; "
         if policy == "count":
             text += f"{_consequence(encoded, column, trainer)}; "
-        text += f"to make them classes, name all labels: {type(encoders[column]).__name__}(names=[...])"
+        text += f"to make it a class, name all labels: {type(encoders[column]).__name__}(names=[...])"
         entry = encoded.spec["inputs"].get(column) or encoded.spec["targets"][column]
         try:
             with encoded.sources[split].name_errors():
@@ -81,17 +82,19 @@ def report_unseen(encoded: EncodedSplits, split: str, policy: str, trainer: Any,
 def _describe(labels: Sequence[UnseenLabel]) -> str:
     """Say which labels a split has, most frequent first, and how often."""
     frequent = sorted(labels, key=lambda label: (-label.occurrences, label.name))
-    named = ", ".join(f"{label.name!r} ({label.occurrences:,} times)" for label in frequent[:_MAX_NAMED])
+    named = ", ".join(f"{label.name!r} (count {label.occurrences:,})" for label in frequent[:_MAX_NAMED])
     rest = f" and {len(labels) - _MAX_NAMED} more" if len(labels) > _MAX_NAMED else ""
     return f"the training split has no label {named}{rest}"
 
 
 def _consequence(encoded: EncodedSplits, column: str, trainer: Any) -> str:
     if column in encoded.spec["inputs"]:
-        return "they are left out of the input"
+        return "it is left out of the input"
     if not _can_count(encoded, column, trainer):
         return "the model does not count such labels, so reading the split will be an error"
-    return "the model cannot predict them, so each counts as an error in the metrics, and the loss leaves it out"
+    if encoded.spec["targets"][column]["kind"] == "labels":
+        return "each one counts as an edit, and the loss leaves out its reference"
+    return "the model cannot predict it, so each one counts as an error, and the loss leaves it out"
 
 
 def _can_count(encoded: EncodedSplits, column: str, trainer: Any) -> bool:

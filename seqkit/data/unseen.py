@@ -7,8 +7,7 @@ import datasets
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from seqkit.data.encoders.columns import iter_column, locate
-from seqkit.data.encoders.labels import UNSEEN, LabelEncoder, label_name
+from seqkit.data.encoders import UNSEEN, LabelEncoder, iter_column, label_name, locate
 from seqkit.labels import detect_scheme
 
 
@@ -65,10 +64,14 @@ def unseen_of_streams(names: Sequence[str]) -> list[str]:
     """Return the names that stand for all labels of a stream that training lacks.
 
     Args:
-        names: The labels of the training split. If they are tags of a scheme, each prefix has a name of its own, so
-            that spans keep their boundaries.
+        names: The labels of the training split. If they are tags of a scheme, its other tags of each type of span
+            and of an unseen type have names of their own, so that spans keep their boundaries.
     """
-    return [UNSEEN, *(f"{prefix}-{UNSEEN}" for prefix in "BIES" if detect_scheme(names))]
+    scheme = detect_scheme(names)
+    prefixes = () if scheme is None else "BIES" if scheme == "BIOES" else "BI"
+    types = sorted({name[2:] for name in names if name[1:2] == "-"})
+    tags = [f"{prefix}-{kind}" for kind in (*types, UNSEEN) for prefix in prefixes]
+    return [UNSEEN, *(tag for tag in tags if tag not in names)]
 
 
 def add_unseen(spec: dict[str, Any], unseen: Mapping[str, Sequence[str]]) -> dict[str, Any]:
