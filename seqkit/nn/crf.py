@@ -268,7 +268,7 @@ class _LogPartition(torch.autograd.Function):
         potentials = (value - offsets[:, None]).exp_()
         start, transitions, end = start.exp(), transitions.exp(), end.exp()
         states, norms = kernels.forward(potentials, layout, start, transitions, end)
-        ctx.save_for_backward(potentials, states, start, transitions, end)
+        ctx.save_for_backward(potentials, states, transitions, end)
         ctx.layout = layout
         ranks = layout.on(value.device).ranks
         return value.new_zeros(layout.num_sequences).index_add_(0, ranks, norms.log_().add_(offsets))
@@ -277,7 +277,7 @@ class _LogPartition(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():  # because of create_graph
             raise RuntimeError(_NOT_AGAIN)
-        potentials, states, _, transitions, end = ctx.saved_tensors
+        potentials, states, transitions, end = ctx.saved_tensors
         layout = ctx.layout.on(potentials.device)
         marginals, after = kernels.backward(potentials, layout, transitions, end, states)
         weights = gradient[layout.ranks][:, None]

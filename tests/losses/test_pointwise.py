@@ -162,6 +162,15 @@ def test_sums_of_half_precision_outputs_are_full(case, dtype):
     assert outputs.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.float64])
+def test_targets_of_binary_cross_entropy_and_distances_may_be_of_any_type(dtype):
+    (outputs,), targets = sequences([5], CLASSES), torch.arange(5 * CLASSES).reshape(5, CLASSES) % 3 == 0
+    for loss in (BinaryCrossEntropy(), MSE(), L1(), Huber(0.5)):
+        torch.testing.assert_close(
+            loss.total(outputs, targets.to(dtype)), loss.total(outputs, targets.double()), rtol=0, atol=0
+        )
+
+
 def test_tensors_have_one_unit_per_sequence():
     logits, classes = torch.randn(5, CLASSES), torch.randint(CLASSES, (5,))
     torch.testing.assert_close(CrossEntropy()(logits, classes), F.cross_entropy(logits, classes))
