@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Iterable, KeysView, Sequence
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 from numbers import Integral, Real
 from types import UnionType
 from typing import Any
 
 MAX_SEED = 2**63 - 1  # of torch's generators
+_LIKE = 0.6  # from this ratio of equal letters on, one name may be a misspelling of another
 
 
 def integer(name: str, value: Any, least: int, most: int | None = None) -> int:
@@ -129,8 +130,11 @@ def near(name: Any, known: Iterable[str]) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that a misspelt one abbreviates or is most like, or None."""
-    known = sorted(known)
-    abbreviated = [each for each in known if name and each.startswith(name)]
-    found = abbreviated or get_close_matches(name, known, 1)
-    return found[0] if found else None
+    """Return the known name that a misspelt one abbreviates or is most like, the first of equals, or None."""
+    known = list(known)
+    for each in known:
+        if name and each.startswith(name):
+            return each
+    likeness = [SequenceMatcher(None, each, name).ratio() for each in known]
+    best = max(likeness, default=0.0)
+    return known[likeness.index(best)] if best >= _LIKE else None

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import yaml
 
+from seqkit.options import near
+
 _NAMES = ("best", "last", "hpc")  # that Lightning resolves
 _LARGEST_SEED = 2**32 - 1
 
@@ -24,8 +26,8 @@ def check_files(args: Sequence[str]) -> None:
     parser.add_argument("--ckpt_path", nargs="?", const="")
     named = parser.parse_known_args(args)[0]
     for config in named.config:
-        if config is not None and Path(config).is_file():
-            _check_config(Path(config))
+        if config is not None:
+            _check_config(config)
     if named.ckpt_path is not None:
         _check_checkpoint(named.ckpt_path)
 
@@ -40,8 +42,16 @@ def check_seed(seed: bool | int) -> None:
         raise ValueError(f"--seed_everything={seed} is out of range; give a whole number from 0 to {_LARGEST_SEED}")
 
 
-def _check_config(path: Path) -> None:
+def _check_config(given: str) -> None:
+    path = Path(given)
     try:
+        if not path.is_file():
+            if isinstance(yaml.safe_load(given), dict):  # it is the config itself
+                return
+            names = [each.name for each in path.parent.glob("*")]
+            raise ValueError(
+                f"--config={given} {'is no file' if path.exists() else 'does not exist'}{near(path.name, names)}"
+            )
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"config {path} is no YAML: {error}") from error

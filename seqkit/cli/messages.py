@@ -1,72 +1,15 @@
 """What the command line says about wrong arguments and wrong input: one short message that names the remedy."""
 
-import importlib
-import inspect
-import re
 import sys
 import traceback
-from collections.abc import Iterable
-from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from seqkit.class_paths import public_path
-from seqkit.options import nearest
 
-_PACKAGES = ("seqkit", "seqkit.nn", "seqkit.data", "seqkit.optim", "seqkit.losses", "seqkit.callbacks")
 _ROOT = Path(__file__).parents[1]
-_LONGEST = 300  # characters of a line; a value may be a whole config
-_NOISE = re.compile(
-    r"\s*(Subtypes: |Errors:$|Given value type: |Given value: (Namespace|NestedArg|\{)|- Expected a path but "
-    r"|- Expected a <class 'NoneType'>|(- )?Does not validate against any of the Union subtypes$)"
-)
-
-
-def short_message(message: str, options: Iterable[str]) -> str:
-    """Shorten a message of the parser, and add the remedy.
-
-    Args:
-        message: The message.
-        options: The names of all options.
-    """
-    lines = dict.fromkeys(line for line in message.splitlines() if line.strip() and not _NOISE.match(line))
-    short = "\n".join(line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…" for line in lines)
-    if "arguments are required" in message:
-        return f"{short}; give a config by --config FILE or, for a trained model, a checkpoint by --ckpt_path FILE"
-    near = None
-    if unknown := re.search(r"unrecognized arguments: --([\w.]+)", message):
-        near = _nearest_option(unknown[1], options)
-        near = near and f"--{near}"
-    elif unknown := re.search(r"[Oo]ption '([\w.]+)' is not accepted|accept option '([\w.]+)'", message):
-        near = nearest(unknown[1] or unknown[2], {*options, *_argument_names()})
-    elif unknown := re.search(r"module '([\w.]+)' has no attribute '(\w+)'", message):
-        module = importlib.import_module(unknown[1])
-        near = nearest(unknown[2], getattr(module, "__all__", dir(module)))
-    return short + (f"; did you mean {near}?" if near else "") + "\nSUBCOMMAND --help lists all options."
-
-
-def _nearest_option(name: str, options: Iterable[str]) -> str | None:
-    """Return the option that a misspelt one is most like; of a name with dots, perhaps the first part."""
-    options = sorted(options)
-    if found := nearest(name, options):
-        return found
-    first, _, rest = name.partition(".")
-    known = nearest(first, {option.partition(".")[0] for option in options}) if rest else None
-    return f"{known}.{rest}" if known else None
-
-
-def _argument_names() -> set[str]:
-    """Return the names of the arguments of all public classes."""
-    names: set[str] = set()
-    for package in map(importlib.import_module, _PACKAGES):
-        for name in package.__all__:
-            part = getattr(package, name)
-            if isinstance(part, type):
-                with suppress(ValueError):  # it has no signature
-                    names.update(inspect.signature(part).parameters)
-    return names
 
 
 def message_of(error: BaseException) -> str | None:
@@ -81,6 +24,8 @@ def message_of(error: BaseException) -> str | None:
 
     if isinstance(error, OSError | MisconfigurationException):
         return f"{error}"
+    if isinstance(error, ValueError | TypeError) and _refused_by_trainer(error):
+        return f"{error}"
     frames = traceback.extract_tb(error.__traceback__)
     if isinstance(error, ValueError | TypeError | KeyError) and frames:
         last = frames[-1]
@@ -90,6 +35,22 @@ def message_of(error: BaseException) -> str | None:
             if cls := _constructed_by_config(error):
                 return f"{public_path(cls)}: {error}"
     return None
+
+
+def _refused_by_trainer(error: BaseException) -> bool:
+    """Return whether Lightning raised an error about an argument of the Trainer."""
+    from lightning.pytorch import Trainer
+
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    source = traceback.extract_tb(error.__traceback__)[-1:]
+    return (
+        any(
+            frame.f_code.co_name == "__init__" and isinstance(frame.f_locals.get("self"), Trainer)
+            for frame in frames
+        )
+        and str(frames[-1].f_globals.get("__name__")).startswith("lightning.")
+        and (source[0].line or "").startswith("raise ")
+    )
 
 
 def _constructed_by_config(error: BaseException) -> type | None:

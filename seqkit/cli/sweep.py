@@ -71,13 +71,17 @@ def sweep_command(arguments: Sequence[str]) -> dict[str, Any]:
         prog="python -m seqkit sweep",
         description="Fit with several seeds. All other options are those of `fit`.",
         allow_abbrev=False,
+        exit_on_error=False,
     )
     parser.add_argument("--seeds", type=_numbers, default=[0, 1, 2], help="separated by commas; default: 0,1,2")
     parser.add_argument(
         "--test", action="store_true", help="score the test split as well; use it once, after all decisions"
     )
     parser.add_argument("--output", type=Path, help="a JSON file for all values")
-    given, options = parser.parse_known_args(list(arguments))
+    try:
+        given, options = parser.parse_known_args(list(arguments))
+    except argparse.ArgumentError as error:
+        raise ValueError(f"{error}") from error
     result = sweep(options, given.seeds, test=given.test, output=given.output)
     _print(result)
     return result
@@ -140,4 +144,7 @@ def _run(
 
 
 def _numbers(text: str) -> list[int]:
-    return [int(number) for number in text.split(",")]
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of integers, such as 0,1,2") from None

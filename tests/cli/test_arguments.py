@@ -30,6 +30,15 @@ def test_a_config_that_is_none(content, message, option, tmp_path, monkeypatch):
     assert [file.name for file in tmp_path.iterdir()] == ["c.yaml"]
 
 
+@pytest.mark.parametrize("command", ["fit", "sweep"])
+def test_a_config_that_is_not_there(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("config.yaml").touch()
+    for given, found in (("confg.yaml", "does not exist; did you mean 'config.yaml'?"), (".", "is no file")):
+        with pytest.raises(ValueError, match=f"^--config={given} {found}".replace("?", r"\?")):
+            main([command, "--config", given])
+
+
 @pytest.mark.parametrize("command", ["fit", "validate", "test", "predict"])
 @pytest.mark.parametrize(
     ("option", "message"),

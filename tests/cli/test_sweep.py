@@ -64,3 +64,8 @@ def test_a_file_that_is_read_is_not_overwritten(folder):
             main(["sweep", "--seeds", "5", "--output", output, "--config", "config.yaml", *QUIET])
     assert Path("config.yaml").read_text() == before
     assert not Path("runs").exists()
+
+
+def test_seeds_that_are_no_integers():
+    with pytest.raises(ValueError, match="--seeds: 'a,b' is not a list of integers, such as 0,1,2"):
+        main(["sweep", "--seeds", "a,b"])
