@@ -187,6 +187,16 @@ def test_the_likelihood_on_an_accelerator_equals_that_on_a_cpu():
     torch.testing.assert_close(*gradients)
 
 
+@pytest.mark.parametrize("ids", [[0, 2, 0], [2, 0, 0], [0, 3, 0], [0, -1, 0]])
+def test_tags_that_are_not_allowed_are_refused_on_an_accelerator(ids):
+    crf, (scores,) = make([3], 3, allowed=BIO)
+    layout, tags = packed.PackedLayout.from_lengths(torch.tensor([3])), torch.tensor(ids)
+    with pytest.raises(RuntimeError, match="CRF: tags that are out of range or not allowed"):
+        crf._log_likelihood_in_log_space(scores, tags, tags == -100, layout)
+    with pytest.raises(RuntimeError, match=r"CRF: .* or scores that are not finite"):
+        crf._log_likelihood_in_log_space(scores * float("nan"), torch.zeros_like(tags), tags == -100, layout)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_scores_are_summed_in_high_precision(dtype):
     crf, each = make([40, 7], 5, 3)

@@ -131,12 +131,14 @@ class TestUnpack:
 
 
 class TestPadded:
-    @given(sizes=lengths(), shape=shapes, surplus=st.integers(0, 2))
-    def test_to_padded_equals_torch(self, sizes: list[int], shape: tuple[int, ...], surplus: int) -> None:
+    @given(sizes=lengths(), shape=shapes, surplus=st.integers(0, 2), batch_first=st.booleans())
+    def test_to_padded_equals_torch(
+        self, sizes: list[int], shape: tuple[int, ...], surplus: int, batch_first: bool
+    ) -> None:
         pack = packed.pack(ragged(sizes, shape))
         total = max(sizes) + surplus
-        wanted, _ = pad_packed_sequence(pack, batch_first=True, padding_value=-1.0, total_length=total)
-        assert_close(packed.to_padded(pack, -1.0, total), wanted, rtol=0, atol=0)
+        wanted, _ = pad_packed_sequence(pack, batch_first=batch_first, padding_value=-1.0, total_length=total)
+        assert_close(packed.to_padded(pack, -1.0, total, batch_first=batch_first), wanted, rtol=0, atol=0)
 
     @given(sizes=lengths(), shape=shapes, surplus=st.integers(0, 2))
     def test_from_padded_equals_torch(self, sizes: list[int], shape: tuple[int, ...], surplus: int) -> None:

@@ -70,6 +70,38 @@ def test_packs_that_share_batch_sizes_share_one_layout():
     assert PackedLayout.of(packed).ranks is PackedLayout.of(packed).ranks
 
 
+def test_batch_sizes_of_another_number_of_tokens_are_refused_each_time():
+    packed = packed_like([3, 1, 2])
+    other = packed._replace(data=torch.zeros(7))
+    for _ in range(2):  # before and after the layout of these batch sizes is known
+        with pytest.raises(RuntimeError, match="batch sizes are of 6 tokens, but data has 7"):
+            PackedLayout.of(other)
+        assert PackedLayout.of(packed).num_tokens == 6
+
+
+@pytest.mark.parametrize(
+    ("sizes", "error", "message"),
+    [
+        (torch.tensor([2.0, 1.0]), TypeError, r"batch sizes are torch.float32 of shape \(2,\); give int64"),
+        (torch.tensor([[2, 1]]), TypeError, r"batch sizes are torch.int64 of shape \(1, 2\); give int64"),
+        (torch.tensor([2, 1], dtype=torch.int32), RuntimeError, "batch sizes are torch.int32; give torch.int64"),
+        (torch.tensor([1, 2]), RuntimeError, r"batch sizes are \[1, 2\]; they must not rise or be negative"),
+        (torch.tensor([4, -1]), RuntimeError, r"batch sizes are \[4, -1\]; they must not rise or be negative"),
+    ],
+)
+def test_batch_sizes_that_are_none_are_refused(sizes, error, message):
+    with pytest.raises(error, match=message):
+        PackedLayout.of(PackedSequence(torch.zeros(3), sizes))
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.trace. is deprecated:DeprecationWarning")
+def test_tracing_is_refused_even_where_the_layout_is_known():
+    packed = packed_like([2, 1])
+    PackedLayout.of(packed)
+    with pytest.raises(RuntimeError, match=r"torch.jit.trace would keep the lengths of this batch"):
+        torch.jit.trace(lambda data: PackedLayout.of(packed._replace(data=data)).ranks + data, packed.data)
+
+
 def test_a_layout_is_freed_with_its_batch_sizes():
     from seqkit.packed.layout import _layouts
 
