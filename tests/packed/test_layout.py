@@ -94,7 +94,9 @@ def test_batch_sizes_that_are_none_are_refused(sizes, error, message):
         PackedLayout.of(PackedSequence(torch.zeros(3), sizes))
 
 
-@pytest.mark.filterwarnings("ignore:.torch.jit.trace. is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings(
+    "ignore:.torch.jit.* is deprecated:DeprecationWarning", "ignore::torch.jit.TracerWarning"
+)
 def test_tracing_is_refused_even_where_the_layout_is_known():
     packed = packed_like([2, 1])
     PackedLayout.of(packed)
