@@ -60,9 +60,11 @@ class Summary(Callback):
         table.add_row("optimiser steps", f"{trainer.global_step:,}")
         for throughput in find_callbacks(trainer, Throughput):
             if throughput.seconds:
-                table.add_row("tokens trained on", f"{throughput.tokens:,}")
+                ranks = trainer.world_size
+                of_rank = "" if ranks == 1 else ", first rank"
+                table.add_row(f"tokens trained on{of_rank}", f"{throughput.tokens:,}")
                 table.add_row("training time", f"{throughput.seconds:.1f} s")
-                table.add_row("tokens a second", f"{throughput.tokens_per_second:,.0f}")
+                table.add_row("tokens a second", f"{throughput.tokens_per_second * ranks:,.0f}")
         for checkpoint in find_callbacks(trainer, ModelCheckpoint):
             if checkpoint.best_model_path:
                 if checkpoint.best_model_score is not None:
@@ -134,9 +136,12 @@ def _print_classes(by_class: Mapping[str, Mapping[str, float]]) -> None:
 
 
 def _parts(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Return the model's children by name; of a list of modules, each of these."""
+    """Return the model's children by name, a head by its target; of a list of modules, each of these."""
+    columns = {id(head): column for column, head in getattr(model, "heads", {}).items()}
     parts: list[tuple[str, nn.Module]] = []
     for name, child in model.named_children():
+        if id(child) in columns:
+            name = f"heads.{columns[id(child)]}"
         if isinstance(child, nn.ModuleList):
             parts += [(f"{name}.{inner}", part) for inner, part in child.named_children()]
         else:

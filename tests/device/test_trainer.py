@@ -68,14 +68,16 @@ def test_a_checkpoint_of_the_device_predicts_on_the_cpu(splits, tmp_path):
     assert trainer(tmp_path, "cpu").predict(loaded, data) == there
 
 
-def test_a_progress_bar_waits_once_a_step(splits, tmp_path):
+def test_a_progress_bar_of_lightning_waits_once_a_step_and_progress_once_a_line(splits, tmp_path):
     counts = {}
-    for bar in (False, True):
+    for bar in ("none", "seqkit", "Lightning"):
         with waits() as recorded:
             model, data = build(splits)
             options = {"limit_val_batches": 0, "num_sanity_val_steps": 0, "log_every_n_steps": 10**6}
-            run = trainer(tmp_path, max_epochs=3, enable_progress_bar=bar, **options)
+            options["callbacks"] = [seqkit.callbacks.Progress()] if bar == "seqkit" else []
+            run = trainer(tmp_path, max_epochs=3, enable_progress_bar=bar != "none", **options)
             run.fit(model, data)
         counts[bar] = sum(wait.operator == "aten::_local_scalar_dense" for wait in recorded)
-    assert counts[False] < 6  # Lightning's own, once a fit: logging a value does not wait
-    assert counts[True] >= run.global_step
+    assert counts["none"] < 6  # Lightning's own, once a fit: logging a value does not wait
+    assert counts["none"] < counts["seqkit"] <= counts["none"] + 3  # once a line
+    assert counts["Lightning"] >= run.global_step
