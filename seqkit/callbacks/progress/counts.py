@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
@@ -26,13 +27,13 @@ class Counts:
     def __init__(self) -> None:
         self.batches = self.tokens = self.scored = 0
         self.watch = Stopwatch()
-        self._total: Tensor | float = 0.0  # on the model's device
+        self._total: Tensor | None = None  # on the model's device
         self._units = 0
 
     @property
     def loss(self) -> float | None:
         """The mean training loss. The host waits for the device."""
-        return float(self._total / self._units) if self._units else None
+        return None if self._total is None else float(self._total / self._units)
 
     def add(self, batch: Any) -> None:
         """Count a batch; of a batch that is not seqkit's, the tokens are unknown."""
@@ -49,7 +50,9 @@ class Counts:
         if loss is None and isinstance(outputs, dict) and "loss" in outputs:
             loss = outputs["loss"] * trainer.accumulate_grad_batches  # Lightning has divided it
         if loss is not None and units:
-            self._total = self._total + loss.detach().float() * units
+            if self._total is None:
+                self._total = torch.zeros((), device=loss.device)
+            self._total.add_(loss.detach(), alpha=units)
             self._units += units
 
 
