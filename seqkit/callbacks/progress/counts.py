@@ -51,7 +51,7 @@ class Counts:
             loss = outputs["loss"] * trainer.accumulate_grad_batches  # Lightning has divided it
         if loss is not None and units:
             if self._total is None:
-                self._total = torch.zeros((), device=loss.device)
+                self._total = torch.zeros((), dtype=torch.float32, device=loss.device)
             self._total.add_(loss.detach(), alpha=units)
             self._units += units
 
