@@ -70,6 +70,17 @@ def test_help_of_a_subcommand_says_how_to_call_it(name, capsys):
     assert ("--seeds" if name == "sweep" else "--trainer.max_epochs") in printed
 
 
+def test_only_the_parser_of_the_given_subcommand_is_built(monkeypatch):
+    """Those of all subcommands take a second or more."""
+    built, init = [], SequenceCLI.init_parser
+    monkeypatch.setattr(
+        SequenceCLI, "init_parser", lambda cli, **kwargs: built.append(init(cli, **kwargs)) or built[-1]
+    )
+    with pytest.raises(SystemExit):
+        main(["test", "--help"])
+    assert [parser.prog for parser in built] == ["python -m seqkit", "python -m seqkit test"]
+
+
 def test_the_public_names_are_found():
     assert set(seqkit.__all__) <= set(dir(seqkit))
     names = {}
