@@ -13,7 +13,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 
 from seqkit.data.rows.checks import SourceRows, check_columns
-from seqkit.data.sources import Source, to_streams
+from seqkit.data.sources import Files, Source, to_streams
 
 
 def load_splits(
@@ -43,12 +43,20 @@ def load_splits(
     held_out = {split: fraction for split, fraction in fractions.items() if split not in splits and fraction > 0}
     train = splits.get("train")
     if not held_out or not isinstance(train, Dataset):
-        return splits, {split: SourceRows(split, place=_place(rows)) for split, rows in splits.items()}
+        sources = {
+            split: SourceRows(split, place=_place(rows), locate_file=_locate_file(source, split, rows))
+            for split, rows in splits.items()
+        }
+        return splits, sources
     hold_out = partial(_hold_out, fractions=held_out, shuffle=shuffle, seed=seed)
-    sources = {split: SourceRows(split) for split in splits}
+    sources = {
+        split: SourceRows(split, locate_file=_locate_file(source, split, rows)) for split, rows in splits.items()
+    }
+    locate_file = sources["train"].locate_file
     for split in ("train", *held_out):
         place = "" if split == "train" else f", held out for {split}"
-        sources[split] = SourceRows("train", partial(held_out_row, split, len(train), hold_out), place)
+        locate = partial(held_out_row, split, len(train), hold_out)
+        sources[split] = SourceRows("train", locate, place, locate_file)
     parts = hold_out(train)
     for split, fraction in held_out.items():
         rank_zero_info(
@@ -107,6 +115,13 @@ def _is_dataset(rows: Any) -> bool:
 
 def _place(rows: Any) -> str:
     return " of the stream" if isinstance(rows, IterableDataset) else ""
+
+
+def _locate_file(source: Any, split: str, rows: Any) -> Callable[[int], str] | None:
+    """Return the function that says which file of a source has a row; None for other sources and for streams."""
+    if isinstance(rows, IterableDataset) or not isinstance(source, Files):
+        return None
+    return partial(source.locate_row, split)
 
 
 def needed_splits(trainer: Trainer, predict_split: str) -> dict[str, bool]:

@@ -50,11 +50,13 @@ class SourceRows:
         split: Name of the source's split.
         locate: Returns the row's number in that split, given its number in the dataset; None if it is the same.
         place: Text after the row's number.
+        locate_file: Returns text about the file that has a row of the split, such as `` (row 3 of b.jsonl)``.
     """
 
     split: str | None = None
     locate: Callable[[int], int] | None = None
     place: str = ""
+    locate_file: Callable[[int], str] | None = None
 
     @contextmanager
     def name_errors(self) -> Iterator[None]:
@@ -63,7 +65,8 @@ class SourceRows:
             yield
         except RowError as error:
             row = error.row if self.locate is None else int(self.locate(error.row))
-            raise error.replace(row=row, split=self.split or error.split, place=self.place) from error
+            file = "" if self.locate_file is None else self.locate_file(row)
+            raise error.replace(row=row, split=self.split or error.split, place=file + self.place) from error
 
 
 def check_columns(names: Iterable[str], existing: Collection[str], owner: str = "the dataset") -> None:

@@ -67,8 +67,18 @@ class Files(Source):
             _check_files(path)
         return datasets.IterableDatasetDict({split: self._load(split, streaming=True) for split in self.paths})
 
-    def _load(self, split: str, streaming: bool = False) -> Any:
-        path = self.paths[split]
+    def locate_row(self, split: str, row: int) -> str:
+        """Return which file has a row, such as `` (row 3 of b.jsonl)``; nothing if the split is one file."""
+        files = sorted(glob(self.paths[split]))
+        for file in files if len(files) > 1 else ():
+            count = len(self._load(split, path=file))
+            if row < count:
+                return f" (row {row} of {file})"
+            row -= count
+        return ""
+
+    def _load(self, split: str, streaming: bool = False, path: str | None = None) -> Any:
+        path = path or self.paths[split]
         options = {"sep": "\t"} if ".tsv" in Path(path).suffixes else {}  # only the CSV reader knows this option
         return datasets.load_dataset(
             self.formats[split], data_files={split: path}, split=split, streaming=streaming, **options

@@ -1,3 +1,5 @@
+import json
+import re
 from functools import partial
 
 import datasets
@@ -5,7 +7,7 @@ import numpy as np
 import pytest
 
 from seqkit import SequenceDataModule, Tagger
-from seqkit.data import Characters
+from seqkit.data import Characters, Files
 from seqkit.nn import LSTM, Embedding
 
 
@@ -175,3 +177,54 @@ def test_rows_of_a_rank_of_a_stream():
     stream.rank, stream.num_replicas = 1, 2
     with pytest.raises(ValueError, match=r"^test row \d+ of share 2 of 2 of the stream \(column 'label'\)"):
         list(stream)
+
+
+@pytest.mark.parametrize("validation", [0.0, 0.3])
+def test_rows_of_several_files(tmp_path, validation):
+    """The row is that of the split; the message also says which file has it."""
+    texts = [[{"words": ["a"] * (row % 5 + 1), "label": "xy"[row % 2]} for row in range(12)] for _ in range(3)]
+    texts[1][8]["words"] = []
+    for name, rows in zip("cab", texts, strict=True):
+        lines = [json.dumps(row) for row in rows]
+        (tmp_path / f"part-{name}.jsonl").write_text("\n".join(lines))
+    # Files are read in the order of their names: a is texts[1].
+    source = Files(train=str(tmp_path / "part-*.jsonl"))
+    data = SequenceDataModule(source, "words", "label", max_tokens=16, validation_fraction=validation, seed=SEED)
+    place = rf"train row 8 \(row 8 of {re.escape(str(tmp_path / 'part-a.jsonl'))}\): length 0"
+    with pytest.raises(ValueError, match=place):
+        data.train_dataloader()
+    texts[1][8]["words"] = ["a"]
+    texts[0][5]["words"] = ["a", None]
+    for name, rows in zip("cab", texts, strict=True):
+        (tmp_path / f"part-{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    data = SequenceDataModule(
+        source, "words", "label", max_tokens=16, validation_fraction=validation, seed=SEED, spec=data.spec
+    )
+    held_out = ", held out for validation" if 29 not in numbers_of(validation, 36) else ""
+    split = "validation" if held_out else "train"
+    file = re.escape(str(tmp_path / "part-c.jsonl"))
+    place = rf"train row 29 \(row 5 of {file}\){held_out} \(column 'words'\): there is no value"
+    with pytest.raises(ValueError, match=place):
+        data.rows(split)
+
+
+def numbers_of(validation, count):
+    """The training rows that are left."""
+    rows = datasets.Dataset.from_dict({"number": list(range(count))})
+    if not validation:
+        return rows["number"][:]
+    return rows.train_test_split(test_size=validation, seed=SEED)["train"]["number"][:]
+
+
+@pytest.mark.parametrize("validation", [0.0, 0.3])
+def test_rows_of_a_filtered_dataset(validation):
+    """The row is that of the dataset that was given."""
+    rows = datasets.Dataset.from_dict(
+        {"words": [["a"] * (row % 4) for row in range(COUNT)], "label": ["x", "y"] * (COUNT // 2)}
+    )
+    kept = rows.filter(lambda row: row["label"] == "x").shuffle(seed=1)  # lengths 0 and 2
+    options = {"validation_fraction": validation, "seed": SEED, "spec": make_with_bad_row().spec}
+    data = SequenceDataModule({"train": kept}, "words", "label", max_tokens=16, **options)
+    with pytest.raises(ValueError, match=r"^train row \d+: length 0") as caught:
+        data.train_dataloader()
+    assert kept[int(str(caught.value).split()[2].strip(":"))]["words"] == []
