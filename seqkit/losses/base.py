@@ -1,6 +1,8 @@
 """The interface of losses: a sum over units with equal weights, and their number."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -72,3 +74,52 @@ class Loss(nn.Module, ABC):
         """Compute the mean over the units that count; see :meth:`total`."""
         total, units = self.total(output, target)
         return total / units
+
+
+_COUNTERPARTS = {
+    "CrossEntropyLoss": "CrossEntropy",
+    "NLLLoss": "CrossEntropy",
+    "BCEWithLogitsLoss": "BinaryCrossEntropy",
+    "MSELoss": "MSE",
+    "L1Loss": "L1",
+    "HuberLoss": "Huber",
+    "SmoothL1Loss": "Huber",
+    "CTCLoss": "CTC",
+}
+
+
+def build_loss(loss: Callable[[], Any]) -> Loss:
+    """Build a task's loss.
+
+    Args:
+        loss: A subclass of :class:`Loss`, or a partial of one.
+
+    Raises:
+        TypeError: It is or gives something else. A loss of torch gives the mean over a batch, and not the number of
+            units.
+    """
+    built = loss()
+    if isinstance(built, Loss):
+        return built
+    name = type(built).__name__
+    remedy = f"use seqkit.losses.{_COUNTERPARTS[name]}" if name in _COUNTERPARTS else "subclass seqkit.losses.Loss"
+    raise TypeError(
+        f"loss gives a {name}, which is no seqkit.losses.Loss: a task needs the sum over the units that count, and "
+        f"their number, so that every unit weighs the same; {remedy}"
+    )
+
+
+def check_total(loss: nn.Module, total: Any) -> tuple[Tensor, Tensor]:
+    """Return what :meth:`Loss.total` returned, if it is right.
+
+    Raises:
+        TypeError: It is not two scalar tensors.
+    """
+    if isinstance(total, tuple) and len(total) == 2 and all(isinstance(v, Tensor) and not v.dim() for v in total):
+        return total
+    given = total if isinstance(total, tuple) else (total,)
+    kinds = (f"a tensor {tuple(v.shape)}" if isinstance(v, Tensor) else f"a {type(v).__name__}" for v in given)
+    raise TypeError(
+        f"{type(loss).__name__}.total returned {' and '.join(kinds)}; return two scalar tensors: the loss summed "
+        f"over the units that count, and their number"
+    )

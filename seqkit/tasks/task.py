@@ -12,7 +12,7 @@ from torch.optim import Adam
 
 from seqkit import packed
 from seqkit.batch import Batch
-from seqkit.losses import Loss, Values, mean_over_units
+from seqkit.losses import Loss, Values, build_loss, check_total, mean_over_units
 from seqkit.optim import Interval, Monitor, Schedule
 from seqkit.tasks.inputs import Encoded, EncoderParts, InputOptions, build_encoder
 from seqkit.tasks.module import Part, SequenceModule
@@ -53,7 +53,8 @@ class Task(SequenceModule):
     Raises:
         ValueError: The spec has not exactly one target, or one of another kind; a pair without pooling;
             ``attention`` of a pooling without weights; see also :func:`~seqkit.tasks.inputs.build_encoder`.
-        TypeError: A part from which a checkpoint could not rebuild the model (a lambda, say).
+        TypeError: ``loss`` gives no :class:`~seqkit.losses.Loss`; a part from which a checkpoint could not rebuild
+            the model (a lambda, say).
     """
 
     is_aligned = True
@@ -80,7 +81,7 @@ class Task(SequenceModule):
             spec["inputs"], task=type(self).__name__, causal=causal, aligned=self.is_aligned, **inputs
         )
         self.target_column, self.target = self.find_target()
-        self.loss = loss()
+        self.loss = build_loss(loss)
         features = cast(int, self.encoder.output_size)
         self.pooling = None
         if self.target["per"] == "sequence":
@@ -229,7 +230,7 @@ class Task(SequenceModule):
             The loss, see :meth:`loss_and_outputs`, and what to log of this batch alone.
         """
         target = output.target if stage == "train" else self.loss_target(output.target)
-        total, units = self.compute_loss(output.output, target)
+        total, units = check_total(self.loss, self.compute_loss(output.output, target))
         with torch.no_grad():
             values = self.update_metrics(stage, total.detach(), units, output)
         return self.objective(total, units) if stage == "train" else mean_over_units(total, units), values
