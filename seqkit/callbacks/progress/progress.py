@@ -104,9 +104,9 @@ class Progress(ProgressBar):
             self._bar.draw(f"epoch {_of(trainer.current_epoch + 1, trainer.max_epochs)}", done, total, values)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the epoch's line, unless nothing was trained since the last one."""
+        """Print the epoch's line, unless there was one in the last tenth of the epoch."""
         metrics = trainer.callback_metrics  # all ranks: Lightning may have to combine values of all
-        if self._count.batches:
+        if self._count.batches and (self._validated or 10 * self._count.batches >= training_position(trainer)[1]):
             self._print_epoch(trainer, pl_module, metrics)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002

@@ -111,6 +111,18 @@ def test_a_validation_within_an_epoch_has_its_line(splits, trainer, capsys):
     assert all("val_loss" in line for line in lines)
 
 
+def test_an_epoch_has_no_line_shortly_after_that_of_a_validation(splits, trainer, capsys):
+    torch.manual_seed(0)
+    data = SequenceDataModule(splits, inputs="words", targets="tags", max_sequences=3)
+    model = Tagger(data.spec, encoder=partial(LSTM, hidden_size=4), embedding=partial(Embedding, embedding_dim=4))
+    options = {"val_check_interval": 19, "callbacks": [Progress()], "enable_progress_bar": True}
+    run = trainer(max_epochs=2, **options)
+    run.fit(model, data)
+    assert run.global_step == 40
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines] == ["0.95/2", "1.95/2"]
+
+
 def test_an_epoch_without_validation_shows_no_older_scores(splits, trainer, capsys):
     model, data = tagger(splits)
     options = {"check_val_every_n_epoch": 2, "callbacks": [Progress()], "enable_progress_bar": True}
