@@ -33,13 +33,14 @@ class PredictionWriter(Callback):
 
     Args:
         path: The file; its suffix (``.jsonl``, ``.json``, ``.parquet``, ``.conll`` or ``.conllu``) is the format.
+            By default ``predictions.jsonl``, on the command line in the run of the checkpoint.
 
     Raises:
         ValueError: The suffix is another one.
     """
 
-    def __init__(self, path: str = "predictions.jsonl") -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | None = None) -> None:
+        self.path = Path("predictions.jsonl" if path is None else path)
         self._parts: Path | None = None
         if self.path.suffix not in (".jsonl", ".json", ".parquet", *_CONLL):
             raise ValueError(

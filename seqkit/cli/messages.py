@@ -7,7 +7,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from seqkit.class_paths import public_path
+from seqkit.class_paths import LIBRARIES, public_path
 
 _ROOT = Path(__file__).parents[1]
 
@@ -33,7 +33,9 @@ def message_of(error: BaseException) -> str | None:
             if Path(last.filename).is_relative_to(_ROOT):
                 return str(error.args[0]) if isinstance(error, KeyError) and error.args else f"{error}"
             if cls := _constructed_by_config(error):
-                return f"{public_path(cls)}: {error}"
+                name = public_path(cls)
+                known = name.startswith(tuple(f"{library}." for library in LIBRARIES))
+                return f"{name}: {error}" + ("" if known else f" ({last.filename}, line {last.lineno})")
     return None
 
 

@@ -3,13 +3,14 @@
 import re
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from seqkit.class_paths import LIBRARIES, class_at, public_path
-from seqkit.data.lightning import SequenceDataModule
+from seqkit.data.lightning import SequenceDataModule, finished_epochs
 from seqkit.tasks import SequenceModule
 from seqkit.tasks.checkpoints.loading import read_checkpoint, saved_model
 from seqkit.tasks.checkpoints.parts import check_arguments
@@ -20,8 +21,23 @@ _LIBRARIES = tuple(f"{package}." for package in LIBRARIES)
 _CLASS = re.compile(r"\w+(\.\w+)+")
 
 
-def read_saved_config(args: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """Return the config and the spec in the checkpoint that ``--ckpt_path`` names, or None if it names no file.
+class SavedConfig(NamedTuple):
+    """What the command line reads from a checkpoint."""
+
+    config: dict[str, Any]
+    """The model and the data, as in a config."""
+    spec: dict[str, Any]
+    """The spec of the data."""
+    trained_in: str | None
+    """The working directory of the training, for messages; None if a script has trained."""
+    epochs: int | None
+    """How many epochs of the training are finished; None if the checkpoint does not tell."""
+    steps: int
+    """The number of its steps."""
+
+
+def read_saved_config(args: Sequence[str]) -> SavedConfig | None:
+    """Return what is in the checkpoint that ``--ckpt_path`` names, or None if it names no file.
 
     The parser imports what a config names, so every name is checked here.
 
@@ -53,7 +69,16 @@ def read_saved_config(args: Sequence[str]) -> tuple[dict[str, Any], dict[str, An
                 data[key] = {data[key]: None}  # the parser would read a text as a file's name, too
         config["data"] = check_arguments(SequenceDataModule, data, trust=trust, place="data")
     _remove_replaced(config, args)
-    return config, spec
+    epochs, steps = None, checkpoint.get("global_step")
+    with suppress(KeyError, TypeError, AttributeError):  # a script may have saved it without the data's state
+        epochs = finished_epochs(checkpoint)
+    return SavedConfig(config, spec, _directory(checkpoint), epochs, steps if isinstance(steps, int) else 0)
+
+
+def _directory(checkpoint: dict[str, Any]) -> str | None:
+    """Return the working directory of the training; None if it is no path that a message may show."""
+    directory = checkpoint.get("seqkit_trained_in")
+    return directory if isinstance(directory, str) and directory.isprintable() else None
 
 
 def _remove_replaced(config: dict[str, Any], args: Sequence[str]) -> None:
@@ -114,9 +139,9 @@ def _values(args: Sequence[str]) -> Iterator[tuple[str, str]]:
             key, _, value = arg.lstrip("-").partition("=")
         if key in ("c", "config") and value:
             text = Path(value).read_text(encoding="utf-8") if Path(value).is_file() else value
-            yield from _texts("", yaml.safe_load(text))
+            yield from texts("", yaml.safe_load(text))
         elif value:
-            yield from _texts(key, _parsed(value))
+            yield from texts(key, _parsed(value))
 
 
 def _parsed(text: str) -> Any:
@@ -126,9 +151,10 @@ def _parsed(text: str) -> Any:
         return text
 
 
-def _texts(key: str, value: Any) -> Iterator[tuple[str, str]]:
+def texts(key: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Yield all texts in a value, each with its key; ``key`` is that of the value itself."""
     if isinstance(value, str):
         yield key, value
     elif isinstance(value, dict | list):
         for name, item in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _texts(f"{key}.{name}" if key else str(name), item)
+            yield from texts(f"{key}.{name}" if key else str(name), item)

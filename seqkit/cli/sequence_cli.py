@@ -1,5 +1,7 @@
 """The LightningCLI of seqkit: fit, validate, test, predict, inspect, find_lr and find_max_tokens."""
 
+import os
+import re
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -20,14 +22,19 @@ from seqkit.cli.inspect import inspect
 from seqkit.cli.learning_rate import find_lr
 from seqkit.cli.messages import unwrapped
 from seqkit.cli.parser import Parser
-from seqkit.cli.saved_config import read_saved_config
+from seqkit.cli.runs.finished import check_steps_left
+from seqkit.cli.runs.folder import check_writable, name_option, next_version, run_folder
+from seqkit.cli.runs.interruption import command_to_continue, exit_status, last_checkpoint
+from seqkit.cli.saved_config import SavedConfig, read_saved_config, texts
 from seqkit.cli.subcommands import PROGRAM
 from seqkit.cli.tuning import find_max_tokens
 from seqkit.data.lightning import SequenceDataModule
 from seqkit.tasks import SequenceModule
 from seqkit.upstream.lightning import dump_config
 
-_WITHOUT_LOGS = ("predict", "inspect", "find_lr", "find_max_tokens")
+_WITH_LOGS = ("fit", "validate", "test")
+_ROOT = "runs"  # the default of default_root_dir
+_EVALUATION = ("validate", "test", "predict")
 
 
 class SequenceTrainer(Trainer):
@@ -84,7 +91,7 @@ class SequenceTrainer(Trainer):
 
 
 class SaveConfig(SaveConfigCallback):
-    """Save the config in the folder of the logs, and its data part in every checkpoint."""
+    """Save the config in the folder of the logs; in every checkpoint, its data part and the working directory."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Save the config if there is a logger; without one, it would replace a file of the working directory."""
@@ -97,9 +104,10 @@ class SaveConfig(SaveConfigCallback):
         pl_module: LightningModule,  # noqa: ARG002
         checkpoint: dict[str, Any],
     ) -> None:
-        """Add the data part to a checkpoint, without the spec, which is among the model's arguments."""
+        """Add the data part, without the spec, which is among the model's arguments, and the working directory."""
         config = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
         checkpoint["seqkit_data"] = config["data"] | {"spec": None}
+        checkpoint["seqkit_trained_in"] = os.getcwd()
 
 
 class SequenceCLI(LightningCLI):
@@ -113,9 +121,22 @@ class SequenceCLI(LightningCLI):
     """
 
     def __init__(self, args: ArgsType = None) -> None:
-        self._saved_spec: dict[str, Any] | None = None
+        self._saved: SavedConfig | None = None
         self._parsers: list[Parser] = []
         self._args = sys.argv[1:] if args is None else args
+        self._ckpt_path: str | None = None
+        try:
+            self._run(args)
+        except FileNotFoundError as error:
+            raise self._with_option(error) from error
+        except BaseException as error:
+            status = exit_status(error)
+            self._say_how_to_continue(status)
+            if status is None:
+                raise
+            raise SystemExit(status) from None
+
+    def _run(self, args: ArgsType) -> None:
         super().__init__(
             SequenceModule,
             SequenceDataModule,
@@ -129,6 +150,30 @@ class SequenceCLI(LightningCLI):
             parser_kwargs={"prog": PROGRAM},
             args=args,
         )
+
+    def _with_option(self, error: FileNotFoundError) -> FileNotFoundError:
+        """Return the error of a missing file with the option that names it."""
+        if "config" not in vars(self):
+            return error
+        source = self.config[self.config["subcommand"]]["data"]["source"]
+        source = source.as_dict() if isinstance(source, Namespace) else source
+        options = [(re.sub(r"(\.\d+)+$", "", name), value) for name, value in texts("data.source", source)]
+        return name_option(error, options, self._saved and self._saved.trained_in)
+
+    def _say_how_to_continue(self, status: int | None) -> None:
+        """Print the last checkpoint of a fit that a signal or an error has stopped, and the command to continue."""
+        trainer: Trainer | None = vars(self).get("trainer")
+        if trainer is None or not (trainer.is_global_zero and trainer.interrupted):
+            return
+        text = "" if status is None else f"{self.subcommand} was stopped. "
+        if self.subcommand == "fit" and isinstance(self._args, list):
+            last = last_checkpoint(trainer) or (None if status is None else self._ckpt_path)
+            if last is not None:
+                text += f"The last checkpoint is {last}. Continue with:\n{command_to_continue(self._args, last)}"
+            elif status is not None:
+                text += "It has saved no checkpoint yet."
+        if text:
+            sys.stderr.write(f"\n{text.strip()}\n")
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # Lightning calls it on the object
         """Return the subcommands, each with the arguments that are not options; only the given one if one is given.
@@ -179,21 +224,39 @@ class SequenceCLI(LightningCLI):
         self._ckpt_path = options.get("ckpt_path")
         if self._ckpt_path is not None:
             options["ckpt_path"] = None
-        elif self.config["subcommand"] in ("validate", "test", "predict"):
+        elif self.config["subcommand"] in _EVALUATION:
             rank_zero_warn(
                 f"{self.config['subcommand']} uses the model as it is created, without trained weights; "
                 f"--ckpt_path FILE reads those of a checkpoint"
             )
+        self._choose_folder(options)
+        if self.config["subcommand"] == "fit" and self._saved is not None:
+            check_steps_left(str(self._ckpt_path), self._saved.epochs, self._saved.steps, options["trainer"])
+
+    def _choose_folder(self, options: Namespace) -> None:
+        """Let the files of an evaluation go into the run of its checkpoint, by default, and check the folder."""
+        subcommand, trainer = self.config["subcommand"], options["trainer"]
+        run = run_folder(self._ckpt_path) if self._ckpt_path is not None and subcommand in _EVALUATION else None
+        if run is not None and trainer["default_root_dir"] is None:
+            trainer["default_root_dir"] = str(run / subcommand)
+        root = trainer["default_root_dir"]
+        if subcommand == "predict" and options["predictions"]["path"] is None and root is not None:
+            options["predictions"]["path"] = str(next_version(root) / "predictions.jsonl")
+        writes_checkpoints = subcommand == "fit" and trainer["enable_checkpointing"] is not False
+        if trainer["fast_dev_run"]:
+            return
+        if trainer["logger"] is None and subcommand in _WITH_LOGS:
+            check_writable(root or _ROOT)
+        elif trainer["logger"] is False and writes_checkpoints:
+            check_writable(root or ".")
 
     def _parse_list(self, parser: LightningArgumentParser, args: list[str]) -> None:
         check_files(args)
-        saved = read_saved_config(args)
-        if saved is None:
-            self.config = parser.parse_args(args)
-            return
-        config, self._saved_spec = saved
-        # Right after the subcommand, so that all other arguments override it.
-        self.config = parser.parse_args([args[0], "--config", yaml.safe_dump(config, sort_keys=False), *args[1:]])
+        self._saved = read_saved_config(args)
+        if self._saved is not None:
+            # Right after the subcommand, so that all other arguments override it.
+            args = [args[0], "--config", yaml.safe_dump(self._saved.config, sort_keys=False), *args[1:]]
+        self.config = parser.parse_args(args)
 
     def before_instantiate_classes(self) -> None:
         """Name every class of the config by its public path, which outlives a move of the class."""
@@ -207,13 +270,13 @@ class SequenceCLI(LightningCLI):
 
         The parser wraps it into a list of all types that it tried and the whole config, with vocabularies.
         """
-        if self._saved_spec is None:
+        if self._saved is None:
             self._instantiate_classes()
             return
         # A dump of the config imports what a text in the spec names, such as a label. So the spec is in no dump.
         dump_config(self)
         data = self.config[self.subcommand]["data"]
-        data["spec"] = self._saved_spec
+        data["spec"] = self._saved.spec
         try:
             self._instantiate_classes()
         finally:
@@ -241,12 +304,12 @@ class SequenceCLI(LightningCLI):
             callbacks.append(BestCheckpoint())
         self.trainer_defaults["callbacks"] = callbacks
         if config["logger"] is None:
-            kwargs["logger"] = self._loggers(config["default_root_dir"] or "runs")
+            kwargs["logger"] = self._loggers(config["default_root_dir"] or _ROOT)
         return super().instantiate_trainer(**kwargs)
 
     def _loggers(self, folder: str) -> list[Logger] | bool:
         """Create loggers for CSV and TensorBoard that share one folder per run."""
-        if self.subcommand in _WITHOUT_LOGS:
+        if self.subcommand not in _WITH_LOGS:
             return False
         csv = CSVLogger(folder, name=None)
         return [csv, TensorBoardLogger(folder, name=None, version=csv.version)]

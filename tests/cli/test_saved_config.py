@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from seqkit.cli import SequenceCLI, main
+from seqkit.cli import main
 from seqkit.cli.saved_config import consented_modules, read_saved_config
+from tests.cli.cases import one_parser
 from tests.hostile import (
     DATA_PLACES,
     IGNORED,
@@ -20,7 +21,7 @@ from tests.hostile import (
     save_payload,
 )
 
-__all__ = ["den"]
+__all__ = ["den", "one_parser"]
 
 QUICK = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.logger=false"]
 EVIL_SOURCE = {"class_path": "evil.Files", "init_args": {"train": "rows.jsonl"}}
@@ -31,27 +32,8 @@ pytestmark = [
     # Calls of Lightning that the pinned jsonargparse deprecates.
     pytest.mark.filterwarnings("ignore:(?s).*(add_instantiator|skip_none).*was deprecated:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
-    pytest.mark.filterwarnings("ignore:The dirpath has changed"),
     pytest.mark.filterwarnings("ignore:WarmupCosine"),  # the resumed fits have more epochs
 ]
-
-
-@pytest.fixture(scope="module")
-def one_parser():
-    """Build the parser of each subcommand once for all tests of hostile files."""
-    parsers, build = {}, SequenceCLI.setup_parser
-
-    def reuse(cli, *args):
-        (subcommand,) = cli.subcommands()
-        if subcommand not in parsers:
-            build(cli, *args)
-            names = {name for name in vars(cli) if "parser" in name or "arguments" in name}
-            parsers[subcommand] = {name: getattr(cli, name) for name in names}
-        vars(cli).update(parsers[subcommand])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SequenceCLI, "setup_parser", reuse)
-        yield
 
 
 def cases():
@@ -201,7 +183,7 @@ def test_consented_modules(args, modules):
 )
 def test_a_part_of_another_class_keeps_no_arguments(args, kept, den):
     """A text that one class takes as a text could name a class for the other one."""
-    config, _ = read_saved_config(["fit", "--ckpt_path=tagger.ckpt", *args])
+    config = read_saved_config(["fit", "--ckpt_path=tagger.ckpt", *args]).config
     optimizer = config["model"]["init_args"]["optimizer"]
     assert optimizer["class_path"] == "torch.optim.SGD"
     assert optimizer["init_args"].get("lr") == (0.5 if kept else None)

@@ -9,7 +9,7 @@ import torch.distributed
 from datasets import Dataset
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from rich.console import Console
 from rich.table import Table
 
@@ -109,6 +109,8 @@ class Report(Callback):
                 self._write(trainer, column, path)
             if column in self._worst and self._worst[column].rows:
                 self._report_worst(trainer, pl_module, column, console, path)
+        if self._metrics and folder is not None:
+            rank_zero_info(f"report: {folder}")
 
     def _write(self, trainer: Trainer, column: str, path: Path) -> None:
         """Write the results of a target, and draw its figure."""

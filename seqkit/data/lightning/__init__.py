@@ -1,5 +1,6 @@
 """The Lightning data module, its loaders and its resume state."""
 
 from seqkit.data.lightning.datamodule import SequenceDataModule
+from seqkit.data.lightning.resume import finished_epochs
 
-__all__ = ["SequenceDataModule"]
+__all__ = ["SequenceDataModule", "finished_epochs"]

@@ -1,7 +1,7 @@
 """Resuming in Lightning: the position in the training data, and the loops' counters."""
 
 import math
-from copy import copy
+from copy import copy, deepcopy
 from typing import Any, NoReturn
 
 import torch
@@ -71,6 +71,18 @@ def training_state(trainer: Trainer, loader: PlannedLoader | ModuleStreamLoader)
 def current_epoch(module: LightningDataModule) -> int:
     """Return the epoch of a data module's trainer; 0 without a trainer."""
     return 0 if module.trainer is None else int(module.trainer.current_epoch)
+
+
+def finished_epochs(checkpoint: dict[str, Any]) -> int:
+    """Return how many epochs of a checkpoint Lightning counts as finished when :class:`ResumedEpoch` resumes it.
+
+    Raises:
+        KeyError: The checkpoint has no state of the loops or of a :class:`~seqkit.SequenceDataModule`.
+    """
+    batches, _ = saved_progress(checkpoint)
+    progress = {"loops": deepcopy(checkpoint["loops"])}
+    correct_progress(progress, finished=batches > 0 and not checkpoint["SequenceDataModule"]["batches"])
+    return int(progress["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
 
 
 def start_training(loader: PlannedLoader | ModuleStreamLoader, epoch: int, state: dict[str, Any] | None) -> None:

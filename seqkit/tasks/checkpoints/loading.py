@@ -1,5 +1,8 @@
 """Read checkpoints of unknown origin: only plain types and tensors, and only classes that may be used."""
 
+import errno
+import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -25,23 +28,36 @@ def read_checkpoint(
     Raises:
         ValueError: The file holds other objects, or is no checkpoint.
     """
-    options: dict[str, Any] = {"map_location": map_location or default_map_location, "weights_only": weights_only}
-    try:
-        if isinstance(file, str | Path):
-            with get_filesystem(file).open(str(file), "rb") as opened:
-                checkpoint = torch.load(opened, **options)
-        else:
-            checkpoint = torch.load(file, **options)
-    except (OSError, MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:  # torch raises many types for a file that is cut off or of another format
-        raise ValueError(
-            f"{file} is damaged, or holds more than tensors and plain types; anything else could run any code, "
-            f"and is not read ({type(error).__name__}: {str(error).partition(chr(10))[0][:200]})"
-        ) from error
+    if isinstance(file, str | Path):
+        with get_filesystem(file).open(str(file), "rb") as opened:
+            checkpoint = _read(opened, file, map_location, weights_only)
+    else:
+        checkpoint = _read(file, file, map_location, weights_only)
     if not isinstance(checkpoint, dict):
         raise ValueError(f"{file} holds a {type(checkpoint).__name__}; it is no checkpoint of seqkit")
     return checkpoint
+
+
+def _read(opened: IO[bytes], name: Any, map_location: Any, weights_only: bool) -> Any:
+    """Read what ``torch.save`` has written; torch's messages advise to read anything, so none of them is quoted."""
+    start = opened.read(2)
+    opened.seek(-len(start), os.SEEK_CUR)
+    if start not in (b"PK", b"\x80\x02"):  # a zip archive; a pickle, in the older format
+        raise ValueError(
+            f"{name} is no checkpoint of seqkit: torch.save has not written it; name a file such as best.ckpt"
+        )
+    try:
+        return torch.load(opened, map_location=map_location or default_map_location, weights_only=weights_only)
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # torch raises many types for a file that is cut off or of another format
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # a position in a file that is cut off
+            raise
+        found = re.search(r"GLOBAL ([\w.]+)|class ([\w.]+) ", f"{error}")
+        raise ValueError(
+            f"{name} is damaged, or holds more than tensors and plain types; anything else could run any code, "
+            f"and is not read" + (f" (it names {found[1] or found[2]})" if found else "")
+        ) from error
 
 
 def saved_model(

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader, Dataset
 
 from seqkit import SequenceDataModule
+from seqkit.data.lightning import finished_epochs
 
 EPOCHS = 3
 
@@ -347,3 +348,17 @@ def test_the_epoch_reaches_the_sampler(splits, trainer, form):
 
 
 # Resuming on another number of processes.
+
+
+def test_a_checkpoint_says_how_many_epochs_are_finished(splits, trainer, tmp_path):
+    """An epoch that ``max_steps`` cuts short is not, although Lightning counts it."""
+    steps = len(make(splits).train_dataloader())
+    cuts = [1, steps - 1, steps, steps + 1]
+    fit(trainer, make(splits), cuts=cuts, folder=tmp_path)
+    found = [finished_epochs(torch.load(path(tmp_path, cut), weights_only=True)) for cut in cuts]
+    assert found == [0, 0, 0, 1]  # after the last batch, the end of the epoch is still to do
+    for max_steps, finished in ((2 * steps - 1, 1), (2 * steps, 2)):
+        run = trainer(max_steps=max_steps, limit_val_batches=0)
+        run.fit(Recorder(), make(splits))
+        run.save_checkpoint(tmp_path / "end.ckpt")
+        assert finished_epochs(torch.load(tmp_path / "end.ckpt", weights_only=True)) == finished
