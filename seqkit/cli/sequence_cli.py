@@ -22,9 +22,9 @@ from seqkit.cli.inspect import inspect
 from seqkit.cli.learning_rate import find_lr
 from seqkit.cli.messages import unwrapped
 from seqkit.cli.parser import Parser
-from seqkit.cli.runs.finished import check_steps_left
-from seqkit.cli.runs.folder import check_writable, name_option, next_version, run_folder
-from seqkit.cli.runs.interruption import command_to_continue, exit_status, last_checkpoint
+from seqkit.cli.run.finished import check_steps_left
+from seqkit.cli.run.folder import check_writable, name_option, next_version, run_folder
+from seqkit.cli.run.interruption import command_to_continue, exit_status, last_checkpoint
 from seqkit.cli.saved_config import SavedConfig, read_saved_config, texts
 from seqkit.cli.subcommands import PROGRAM
 from seqkit.cli.tuning import find_max_tokens

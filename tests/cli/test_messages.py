@@ -92,6 +92,20 @@ def test_scores_of_an_untrained_model_come_with_a_warning(folder):
         main(["test", "--config", "config.yaml", "--trainer.logger=false", "--trainer.enable_progress_bar=false"])
 
 
+def test_a_refusal_of_an_own_class_says_where(folder, monkeypatch):
+    monkeypatch.syspath_prepend(folder)
+    Path("own_source.py").write_text(
+        "class Own:\n"
+        "    def __init__(self, size: int):\n"
+        "        raise ValueError('too small')\n\n"
+        "    def load(self):\n"
+        "        pass\n"
+    )
+    options = ["--data.source=own_source.Own", "--data.source.init_args.size=3"]
+    error = raised(lambda: main(["inspect", "--config", "config.yaml", *options]))
+    assert message_of(error) == f"own_source.Own: too small ({folder / 'own_source.py'}, line 3)"
+
+
 def test_an_error_in_a_row_names_the_row_of_the_source(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows = {"series": [[[1.0], [2.0]]] * 20 + [[[float("nan")]]], "y": [0.5] * 21}

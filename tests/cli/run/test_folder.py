@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from seqkit.cli import main
-from seqkit.cli.runs.folder import check_writable, name_option, next_version, run_folder
+from seqkit.cli.run.folder import check_writable, name_option, next_version, run_folder
 from tests.cli.cases import one_parser
 
 __all__ = ["one_parser"]

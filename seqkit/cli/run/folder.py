@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lightning.pytorch.loggers import CSVLogger
 
-from seqkit.cli.runs.interruption import shell_text
+from seqkit.cli.run.interruption import shell_text
 
 
 def run_folder(checkpoint: str | Path) -> Path | None:

@@ -7,7 +7,7 @@ import pytest
 
 from seqkit.callbacks import Summary
 from seqkit.cli import main
-from seqkit.cli.runs.interruption import command_to_continue, exit_status
+from seqkit.cli.run.interruption import command_to_continue, exit_status
 from tests.cli.cases import one_parser
 
 __all__ = ["one_parser"]

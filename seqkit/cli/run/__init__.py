@@ -1,0 +1,1 @@
+"""Runs: their folders, and what continues a run that was stopped."""
