@@ -32,7 +32,8 @@ def inspect(data: SequenceDataModule, picture: Path) -> dict[str, Any]:
     """
     check_not_read(picture, data.source)
     console = Console()
-    lengths = {split: data.rows(split).lengths for split in data.splits}
+    # Only the training split needs targets: others may have none, or labels that training lacks.
+    lengths = {split: data.rows(split, with_targets=split == "train").lengths for split in data.splits}
     console.print(_splits_table(lengths))
     report = data.sampler(data.rows("train", training=True), training=True).report()
     plans = {"seqkit": report, **report["alternatives"]}
