@@ -218,3 +218,7 @@ def test_errors_name_the_tag_or_the_lengths():
     metric = SpanF1(NAMES["BIO"])
     with pytest.raises(ValueError, match=r"3 predicted tags and 2 true ones .*same lengths"):
         metric.update(packed.pack([torch.zeros(3).long()]), packed.pack([torch.zeros(2).long()]))
+
+
+def test_nothing_is_saved_in_a_checkpoint():
+    assert SpanF1(["O", "B-x", "I-x"], per_type=True).state_dict() == {}

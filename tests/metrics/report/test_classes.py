@@ -103,6 +103,20 @@ def test_the_table_shows_the_frequent_ones_of_many_classes():
     assert metric.plot() is None
 
 
+def test_supports_are_integers_and_targets_below_0_do_not_count():
+    metric = ClassReport(NAMES)
+    metric.update(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 1, -100, -1]))
+    plain = metric.to_python()
+    supports = [of["support"] for of in plain["by_class"].values()]
+    assert supports == [1, 1, 0, 0]
+    assert all(type(count) is int for count in [*supports, *plain["confusion"][0]])
+    assert metric.ignore_index == -100
+    assert [list(row) for row in metric.table().sections[1]] == [
+        [name, "1.000", "1.000", "1.000", "2"] if name != "macro" else ["macro", "0.500", "0.500", "0.500", "2"]
+        for name in ("micro", "macro", "weighted")
+    ]
+
+
 def test_figures_have_names_and_counts():
     metric = ClassReport(NAMES)
     metric.update(torch.tensor([0, 1, 1]), torch.tensor([0, 1, 2]))

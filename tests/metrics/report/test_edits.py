@@ -40,6 +40,7 @@ def test_edits_of_three_rows():
     }
     assert plain["by_label"]["c"] == {"support": 3, "predicted": 2, "right": 2}
     table = metric.table()
+    assert table.header == ("edit", "true", "predicted", "count", "share of edits")
     assert table.sections == [
         [("substitution", "a", "b", "1", "33.3%")],
         [("deletion", "b", "", "1", "33.3%"), ("deletion", "c", "", "1", "33.3%")],
@@ -62,6 +63,22 @@ def test_totals_agree_with_the_error_rates(rows):
     assert totals["rows_wrong"] / totals["rows"] == pytest.approx(float(expected["sequence_error_rate"]))
     predictions = Counter("".join(word for word, _ in rows))
     assert {name: of["predicted"] for name, of in plain["by_label"].items()} == {n: predictions[n] for n in NAMES}
+
+
+def test_edits_are_ordered_by_their_number_and_then_by_their_labels():
+    metric = EditReport(NAMES)
+    metric.update(pack_words([["b"], ["b"], ["b"], ["c"]]), pack_words([["c"], ["c"], ["a"], ["a"]]))
+    found = [(edit["true"], edit["predicted"], edit["count"]) for edit in metric.to_python()["edits"]]
+    assert found == [("c", "b", 2), ("a", "b", 1), ("a", "c", 1)]
+
+
+def test_the_figure_counts_pairs_and_labels_without_a_partner():
+    metric = EditReport(NAMES)
+    metric.update(pack_words([["ab"], ["b"], ["c"]]), pack_words([["ab"], ["ab"], ["?c"]]))
+    _, axes = metric.plot("title")
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b", "c", "∅"]
+    found = {(*text.get_position(), text.get_text()) for text in axes.texts}  # (predicted, true, count)
+    assert found == {(0, 0, "1"), (1, 1, "2"), (2, 2, "1"), (3, 0, "1")}
 
 
 def test_labels_that_training_did_not_have_are_unknown():

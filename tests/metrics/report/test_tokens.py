@@ -61,6 +61,16 @@ def test_the_table_of_tokens():
     assert table.caption == "the 20 tokens of 25 that most of the loss comes from"
 
 
+def test_the_table_of_positions():
+    metric = PositionReport()
+    metric.update(packed.pack([torch.tensor([1.0, 2.0, 4.0]), torch.tensor([3.0])]))
+    table = metric.table()
+    assert table.header == ("place in the row", "tokens", "NLL per token", "perplexity", "bits")
+    assert table.sections == [
+        [("1", "2", "2.000", "7.389", "2.885"), ("2 to 3", "2", "3.000", "20.086", "4.328")],
+    ]
+
+
 def test_continuous_text_has_no_positions():
     metric = PositionReport()
     metric.update(torch.ones(3))

@@ -29,6 +29,15 @@ def test_errors_equal_those_of_torchmetrics_and_numpy(pairs):
         assert found["r2"] == pytest.approx(float(R2Score()(predicted, true)), rel=1e-3, abs=1e-3)
 
 
+def test_the_table_of_values():
+    metric = ValueReport()
+    metric.update((torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.0, 1.0, 2.0])))
+    table = metric.table()
+    assert table.header == ("", "bias", "RMSE", "MAE", "90 % of errors", "R²", "count")
+    assert table.sections == [[("all", "1.0000", "1.2910", "1.0000", "1.8000", "-6.5000", "3")]]
+    assert table.caption == ""
+
+
 def test_names_without_values_are_left_out():
     metric = ValueReport(["all", "last steps"])
     metric.update((torch.ones(2), torch.zeros(2)))
