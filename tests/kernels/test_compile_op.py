@@ -51,8 +51,10 @@ def results(function, model, values, hx=None):
     return [tokens, final, *torch.autograd.grad(tokens.square().sum() + final.sum(), leaves)]
 
 
-@kinds
-@pytest.mark.parametrize("sort", [True, False], ids=["sorted", "unsorted"])
+UNSORTED = [pytest.param(*kind, False, marks=() if kind[1] else pytest.mark.slow) for kind in KINDS]
+
+
+@pytest.mark.parametrize(("name", "options", "sort"), [*((*kind, True) for kind in KINDS), *UNSORTED])
 def test_packed_data_gives_one_graph(name, options, sort):
     model = Model(name, options).eval()
     compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
@@ -106,7 +108,7 @@ def test_autocast():
 
 @pytest.mark.parametrize("backend", [None, "closed_form"])
 @pytest.mark.parametrize("mode", ["LSTM", "GRU", "RNN_TANH", "RNN_RELU"])
-@pytest.mark.parametrize("given_state", [False, True])
+@pytest.mark.parametrize("given_state", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_the_operator_passes_opcheck(backend, mode, given_state):
     gates = {"LSTM": 4, "GRU": 3}.get(mode, 1)
     layout = PackedLayout(torch.tensor([3, 3, 1]))

@@ -100,8 +100,9 @@ def test_no_token(backend, dtype, mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_derivatives_twice(mode):
-    data, layout, state, weights = problem(mode, [3, 1], 3, size=2, projection=2 if mode == "LSTM" else 0)
-    more = extras(mode, NOISE + NORMS, [3, 1], 3, projection=2 if mode == "LSTM" else 0)
+    projection = 2 if mode == "LSTM" else 0
+    data, layout, state, weights = problem(mode, [3, 1], 3, directions=1, size=2, projection=projection)
+    more = extras(mode, NOISE + NORMS, [3, 1], 3, directions=1, projection=projection)
     learned = [e for e in more if e is not None and e.requires_grad]
 
     def function(data, *tensors):

@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
@@ -60,6 +60,7 @@ MODULES = {
 
 @pytest.mark.parametrize("name", MODULES)
 @pytest.mark.parametrize("drawn", [words, repeating])
+@settings(max_examples=20)  # for each module and way to draw
 @given(data=st.data())
 def test_values_and_gradients_equal_those_of_each_word_alone(name, drawn, data):
     module, alone = MODULES[name]

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
@@ -28,6 +28,7 @@ def encode(encoder: nn.Module, rows: list[Tensor]) -> tuple[PackedSequence, Tens
 
 @pytest.mark.parametrize("kind", POOLS)
 @pytest.mark.parametrize("name", ENCODERS)
+@settings(max_examples=15)  # for each pool and encoder
 @given(sizes=lengths)
 def test_values_equal_those_of_each_sequence_alone(kind: type[Pool], name: str, sizes: list[int]) -> None:
     encoder, rows = ENCODERS[name], [torch.randn(size, 3) for size in sizes]

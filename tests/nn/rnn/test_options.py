@@ -141,7 +141,7 @@ def test_initial_values():
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("sort", [True, False])
+@pytest.mark.parametrize("sort", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_compiles_without_a_graph_break(name, sort):
     torch._dynamo.reset()
     module = make(name, **{**ALL, "zoneout": 0.0}, num_layers=2)
