@@ -1,6 +1,7 @@
 """The declared dependencies are those that the package imports, and its parts need only some of them."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import seqkit
+from tests.test_readme import PARTS
 
 ROOT = Path(seqkit.__file__).parents[1]
 NAMES = {"pyyaml": "yaml"}  # by distribution, the name to import if it differs
@@ -24,7 +26,7 @@ COMMAND_LINE = (
 )
 
 REFUSE = f"""
-import importlib.abc, runpy, sys
+import importlib.abc, json, runpy, sys
 
 class Refuse(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
@@ -32,7 +34,9 @@ class Refuse(importlib.abc.MetaPathFinder):
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 
 sys.meta_path.insert(0, Refuse())
-runpy.run_path(sys.argv[1], run_name="__main__")
+for script, *sys.argv[1:] in json.loads(sys.argv[1]):
+    sys.path.insert(0, script.rpartition("/")[0])
+    runpy.run_path(script, run_name="__main__")
 """
 
 
@@ -68,6 +72,9 @@ def test_lower_bounds_are_not_above_the_tested_versions():
         assert lowest <= version, f"{requirement}, but constraints.txt has {tested[name.lower()]}"
 
 
-def test_the_parts_work_without_the_packages_of_the_command_line():
-    script = ROOT / "tests" / "light_loop.py"
-    subprocess.run([sys.executable, "-c", REFUSE, str(script)], check=True)
+def test_the_parts_work_without_the_packages_of_the_command_line(tmp_path):
+    """In one process, because torch takes seconds to import: a loop, the README's parts, and an example."""
+    (tmp_path / "readme.py").write_text("\n".join(PARTS))
+    example = [str(ROOT / "examples" / "plain_torch_loop.py"), "--rows", "20", "--epochs", "1"]
+    scripts = [[str(ROOT / "tests" / "light_loop.py")], [str(tmp_path / "readme.py")], example]
+    subprocess.run([sys.executable, "-c", REFUSE, json.dumps(scripts)], check=True, cwd=ROOT)

@@ -71,11 +71,6 @@ def test_parts_alone(script):
     run(README, [script])
 
 
-def test_parts_alone_do_without_lightning():
-    program = "\n".join([*PARTS, "import sys", "assert 'lightning' not in sys.modules"])
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
-
-
 @pytest.mark.parametrize("page", [page for page in PAGES[1:] if fenced(page, "python")], ids=lambda page: page.stem)
 def test_python_of_a_page(page, tmp_path, monkeypatch):
     """The blocks of a page in docs are one program."""

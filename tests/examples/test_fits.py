@@ -1,13 +1,8 @@
 """The examples that train run and learn."""
 
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def accuracy_of(output: str) -> float:
@@ -45,11 +40,3 @@ def test_plain_torch_loop(load, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 6
     assert float(lines[-1].split()[-1]) > 0.9  # always "no record": 0.80
-
-
-def test_plain_torch_loop_does_without_lightning():
-    program = (
-        f"import sys; sys.path.insert(0, {str(EXAMPLES)!r}); import plain_torch_loop; "
-        "plain_torch_loop.main(['--rows', '20', '--epochs', '1']); assert 'lightning' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True)
