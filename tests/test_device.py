@@ -4,11 +4,12 @@ A second device changes the whole process: torch takes it for the machine's acce
 before the first backward. A program that reads its memory on the CPU is killed.
 """
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests import processes
 from tests.device import strict
 
 ROOT = Path(__file__).parents[1]
@@ -20,5 +21,8 @@ def test_tests_on_the_strict_device_pass(marked):
         strict.build()
     except strict.CannotBuildError as error:
         pytest.skip(str(error))
-    done = processes.run("-m", "pytest", "-q", "-m", marked, "tests/device", check=False, cwd=ROOT, timeout=900)
+    command = [sys.executable, "-m", "pytest", "-q", "-m", marked, "tests/device"]
+    done = subprocess.run(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900
+    )
     assert done.returncode == 0, done.stdout
