@@ -6,7 +6,7 @@ from typing import Any, Unpack
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from seqkit.losses import Loss, Values, unit_values
+from seqkit.losses import Loss, Values
 from seqkit.metrics import ReportMetric
 from seqkit.nn import LastPool
 from seqkit.tasks.inputs import TaskOptions
@@ -72,7 +72,7 @@ class Classifier(Task):
 
     def metric_inputs(self, output: Values, target: Values) -> list[tuple[Values, Values]]:
         """Return predicted and true class ids (B,) or multi-hot labels (B, C)."""
-        return [(self.labels.pad(unit_values(self.decode(output))), unit_values(target).long())]
+        return [self.labels.metric_inputs(self.decode(output), target)]
 
     def decode(self, output: Values) -> Values:
         """Return the most probable class, or the labels with a probability above one half."""

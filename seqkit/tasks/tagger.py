@@ -9,7 +9,7 @@ from torchmetrics import MetricCollection
 
 from seqkit import packed
 from seqkit.labels import Scheme, allowed_transitions, detect_scheme
-from seqkit.losses import Loss, Values, unit_values
+from seqkit.losses import Loss, Values
 from seqkit.metrics import ReportMetric, SpanF1, SpanReport
 from seqkit.nn import CRF
 from seqkit.tasks.inputs import TaskOptions
@@ -139,8 +139,7 @@ class Tagger(Task):
     def metric_inputs(self, output: Values, target: Values) -> list[tuple[Values, Values]]:
         """Return predicted and true labels, flat, and packed for metrics of spans."""
         decoded = self.decode(output)
-        pairs: list[tuple[Values, Values]]
-        pairs = [(self.labels.pad(unit_values(decoded)), unit_values(target).long())]
+        pairs: list[tuple[Values, Values]] = [self.labels.metric_inputs(decoded, target)]
         return pairs if self.scheme is None else [*pairs, (decoded, target)]
 
     def compute_loss(self, output: Values, target: Values) -> tuple[Tensor, Tensor]:

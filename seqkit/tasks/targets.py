@@ -80,9 +80,13 @@ class LabelTarget:
             return with_unit_values(target, values[..., : self.size])
         return with_unit_values(target, values.masked_fill(values >= self.size, ignore_index))
 
-    def pad(self, predicted: Tensor) -> Tensor:
-        """Add the labels that the model cannot predict to predicted classes (N,) or multi-hot labels (N, C)."""
-        return nn.functional.pad(predicted, (0, self.unseen)) if self.multilabel else predicted
+    def metric_inputs(self, predicted: Values, target: Values) -> tuple[Tensor, Tensor]:
+        """Return predicted and true classes (N,) or multi-hot labels (N, C), with the labels that training lacks."""
+        found, true = unit_values(predicted), unit_values(target).long()
+        if self.multilabel:
+            # Not by `unseen`, which is of the last evaluation: training comes after a validation, too.
+            found = nn.functional.pad(found, (0, true.shape[-1] - found.shape[-1]))
+        return found, true
 
     @property
     def monitor(self) -> tuple[str, str]:

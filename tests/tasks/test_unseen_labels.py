@@ -119,6 +119,19 @@ def test_sets_of_labels_of_sequences(trainer):
     assert {name: scores[name] for name in expected} == pytest.approx(expected)
 
 
+@pytest.mark.filterwarnings(IGNORED)
+@pytest.mark.parametrize(("task", "target"), [(Tagger, "flags"), (Classifier, "topics")])
+def test_sets_in_training_after_a_validation_are_those_of_training(trainer, task, target):
+    values = []
+    for validation in (SPLITS["validation"], SPLITS["train"]):
+        splits = {"train": SPLITS["train"], "validation": validation}
+        model, data = build(task, target, splits, encoder=MultiLabels())
+        run = trainer(max_epochs=1, log_every_n_steps=1)  # a sanity check comes first
+        run.fit(model, data)
+        values.append({name: float(run.callback_metrics[name]) for name in ("train_loss", "train_micro_f1")})
+    assert values[0] == values[1]
+
+
 def test_every_head_of_several_tasks(trainer):
     model, data = build(MultiTask, ["tags", "label"])
     run = trainer()
