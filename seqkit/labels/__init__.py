@@ -2,7 +2,7 @@
 
 from seqkit.labels.edit_distance import Aligned, align, edit_distances, nearest
 from seqkit.labels.sequences import END, UNKNOWN, Transcripts, close, split, unique_references
-from seqkit.labels.tag_schemes import Allowed, Scheme, allowed_transitions, detect_scheme, parse_tags
+from seqkit.labels.tag_schemes import Allowed, Scheme, allowed_transitions, detect_scheme, forbidden, parse_tags
 
 __all__ = [
     "END",
@@ -16,6 +16,7 @@ __all__ = [
     "close",
     "detect_scheme",
     "edit_distances",
+    "forbidden",
     "nearest",
     "parse_tags",
     "split",

@@ -9,6 +9,9 @@ from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from seqkit import packed
 
 Scheme = Literal["BIO", "IOB1", "BIOES"]
 
@@ -68,6 +71,27 @@ def allowed_transitions(names: Sequence[str], scheme: Scheme) -> Allowed:
 
     table = torch.tensor([[follows(a, b) for b in tags] for a in tags])
     return Allowed(table[0, 1:], table[1:, 1:], table[1:, 0])
+
+
+def forbidden(tags: PackedSequence, allowed: Allowed) -> PackedSequence:
+    """Find the tags that may not follow the tag before them, or may not be the last.
+
+    Args:
+        tags: Data (N,), ids of tags. One outside [0, C) is unknown: it may be any tag that has allowed neighbours.
+        allowed: The allowed tags, on the same device.
+
+    Returns:
+        Data (N,), bool.
+    """
+    start, transitions, end = allowed
+    size = len(start)
+    outside, unknown = size, size + 1
+    table = torch.ones(size + 2, size + 2, dtype=torch.bool, device=start.device)
+    table[:size, :size], table[outside, :size], table[:size, outside] = transitions, start, end
+    table[unknown, :size], table[:size, unknown] = start | transitions.any(0), end | transitions.any(1)
+    ids = torch.where((tags.data >= 0) & (tags.data < size), tags.data, unknown)
+    before, after = (packed.shift(tags._replace(data=ids), steps, outside).data for steps in (1, -1))
+    return tags._replace(data=~table[before, ids] | ((after == outside) & ~table[ids, outside]))
 
 
 def parse_tags(names: Sequence[str], scheme: Scheme) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from torch.nn.utils.rnn import PackedSequence
 from torchmetrics import MetricCollection
 
 from seqkit import packed
-from seqkit.labels import Scheme, allowed_transitions, detect_scheme
+from seqkit.labels import Allowed, Scheme, allowed_transitions, detect_scheme, forbidden
 from seqkit.losses import Loss, Values
 from seqkit.metrics import ReportMetric, SpanF1, SpanReport
 from seqkit.nn import CRF
@@ -33,11 +33,14 @@ class Tagger(Task):
         decoder: :class:`seqkit.nn.CRF`, without its number of tags; by default each token is labelled by itself.
         scheme: How tags encode spans (see :mod:`seqkit.labels`). ``auto`` looks at their names and takes IOB1 for
             BIO, which names cannot distinguish; ``none``: they encode no spans.
-        constrained: Whether the decoder gives probability only to what the scheme allows. Set it to false for data
-            that violates its scheme.
+        constrained: Whether the decoder gives probability only to what the scheme allows. A training row that
+            breaks the scheme is then refused; in evaluation the loss leaves it out.
         causal: Whether the output at a step may depend on nothing later; refuses an encoder that is bidirectional
             or changes the steps, and a decoder.
         options: The encoder and the optimiser; see :class:`~seqkit.Task`.
+
+    Attributes:
+        is_constrained: Whether there is a decoder that allows only what the scheme does.
 
     Raises:
         ValueError: The target is not labels per token; a decoder with a loss, for sets of labels or in a causal
@@ -61,6 +64,7 @@ class Tagger(Task):
         self.labels = LabelTarget.from_spec(spec, per="token", task=type(self).__name__)
         self.per_class = per_class
         self._scheme = scheme
+        self.is_constrained = False
         loss_class = loss or self.labels.default_loss()
         self.decoder: CRF | None = None
         super().__init__(spec, loss=loss_class, pooling=None, attention=False, causal=causal, **options)
@@ -78,6 +82,7 @@ class Tagger(Task):
                 )
             self.decoder = decoder(self.output_size())
             if constrained and self.scheme is not None:
+                self.is_constrained = True
                 self.decoder.restrict(allowed_transitions(self.labels.names, self.scheme))
             self.add_metrics()  # again, because they ignore what the decoder ignores
 
@@ -103,15 +108,30 @@ class Tagger(Task):
         super().set_unseen(stage, names)
 
     def loss_target(self, target: Values) -> Values:
-        """Leave tokens with labels that training lacks out of the loss; of a decoder, their whole sequences."""
-        if not self.labels.unseen:
-            return target
+        """Leave tokens with labels that training lacks out of the loss; of a decoder, sequences it cannot give."""
         if self.decoder is None:
-            return self.labels.without_unseen(target, self.ignore_index)
+            return self.labels.without_unseen(target, self.ignore_index) if self.labels.unseen else target
+        if not self.is_constrained and not self.labels.unseen:
+            return target
         tags = cast(PackedSequence, target)
-        unseen = packed.sum(tags._replace(data=tags.data >= self.labels.size))  # (B,)
-        impossible = (unseen > 0)[packed.sequences(tags)]
-        return tags._replace(data=tags.data.masked_fill(impossible, self.ignore_index))
+        impossible = tags.data >= self.labels.size
+        if self.is_constrained:
+            impossible |= self.forbidden_tags(tags).data
+        left_out = (packed.sum(tags._replace(data=impossible)) > 0)[packed.sequences(tags)]
+        return tags._replace(data=tags.data.masked_fill(left_out, self.ignore_index))
+
+    def forbidden_tags(self, tags: PackedSequence) -> PackedSequence:
+        """Find the tags that a constrained decoder does not allow where they are.
+
+        Args:
+            tags: Data (N,), ids. One that the model cannot predict is taken for an unknown one.
+
+        Returns:
+            Data (N,), bool.
+        """
+        allowed = Allowed(*(getattr(self.decoder, f"allowed_{name}") for name in Allowed._fields))
+        ids = tags.data.masked_fill(tags.data == self.ignore_index, -1)
+        return forbidden(tags._replace(data=ids), allowed)
 
     def build_metrics(self) -> list[MetricCollection]:
         """Build accuracy and F1 of tokens and, if tags follow a scheme, of spans."""

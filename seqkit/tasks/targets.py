@@ -81,7 +81,7 @@ class LabelTarget:
         return with_unit_values(target, values.masked_fill(values >= self.size, ignore_index))
 
     def metric_inputs(self, predicted: Values, target: Values) -> tuple[Tensor, Tensor]:
-        """Return predicted and true classes (N,) or multi-hot labels (N, C), with the labels that training lacks."""
+        """Return predicted and true classes (N,) or multi-hot labels (N, C), also of labels that training lacks."""
         found, true = unit_values(predicted), unit_values(target).long()
         if self.multilabel:
             # Not by `unseen`, which is of the last evaluation: training comes after a validation, too.

@@ -1,8 +1,10 @@
 import itertools
 
 import pytest
+import torch
 
-from seqkit.labels import allowed_transitions, detect_scheme, parse_tags
+from seqkit import packed
+from seqkit.labels import allowed_transitions, detect_scheme, forbidden, parse_tags
 
 NAMES = {
     "BIO": ["O", "B-X", "I-X", "B-Y", "I-Y"],
@@ -27,6 +29,40 @@ def test_allowed_transitions_by_the_definition_of_each_scheme():
             ids = [names.index(tag) for tag in text.split()]
             inner = all(allowed.transitions[a, b] for a, b in itertools.pairwise(ids))
             assert bool(allowed.start[ids[0]] and inner and allowed.end[ids[-1]]) == expected, (scheme, text)
+
+
+def is_allowed(ids, allowed):
+    inner = all(allowed.transitions[a, b] for a, b in itertools.pairwise(ids))
+    return bool(allowed.start[ids[0]] and inner and allowed.end[ids[-1]])
+
+
+@pytest.mark.parametrize("scheme", ["BIO", "IOB1", "BIOES"])
+def test_forbidden_tags_against_each_sequence_alone(scheme):
+    names = ["O", "S-X", "E-X", "I-X", "B-X", "I-Y"] if scheme == "BIOES" else ["O", "B-X", "I-X", "I-Y"]
+    allowed = allowed_transitions(names, scheme)
+    rows = [row for length in (1, 2, 3) for row in itertools.product(range(len(names)), repeat=length)]
+    found = packed.unpack(forbidden(packed.pack([torch.tensor(row) for row in rows]), allowed))
+    for row, marks in zip(rows, found, strict=True):
+        assert bool(marks.any()) is not is_allowed(row, allowed), row
+        if marks.any():  # the first mark is where the shortest start that cannot be continued ends
+            first = int(marks.nonzero()[0])
+            starts = [
+                not allowed.start[row[0]],
+                *(not allowed.transitions[a, b] for a, b in itertools.pairwise(row)),
+            ]
+            assert first == starts.index(True) if any(starts) else first == len(row) - 1
+
+
+@pytest.mark.parametrize("scheme", ["BIO", "IOB1"])
+def test_unknown_tags_may_be_any(scheme):
+    names = NAMES[scheme]
+    allowed = allowed_transitions(names, scheme)
+    ids = [-100, *range(len(names)), len(names)]
+    rows = [row for length in (1, 2, 3) for row in itertools.product(ids, repeat=length)]
+    found = packed.unpack(forbidden(packed.pack([torch.tensor(row) for row in rows]), allowed))
+    for row, marks in zip(rows, found, strict=True):
+        choices = [[i] if 0 <= i < len(names) else range(len(names)) for i in row]
+        assert bool(marks.any()) is not any(is_allowed(each, allowed) for each in itertools.product(*choices)), row
 
 
 def test_schemes_are_detected_by_names():

@@ -18,6 +18,7 @@ from seqkit.data.continuous import BPTTSampler, Continuous, ContinuousText
 from seqkit.data.lightning.checks import check_fractions, check_source, check_split, check_train_stream
 from seqkit.data.lightning.columns import Columns, allowed_encoders, column_roles, name_columns, row_lengths
 from seqkit.data.lightning.encoded_splits import EncodedSplits
+from seqkit.data.lightning.label_checks import check_labels
 from seqkit.data.lightning.loaders import (
     ModuleStreamLoader,
     PlannedLoader,
@@ -29,7 +30,7 @@ from seqkit.data.lightning.loaders import (
 )
 from seqkit.data.lightning.resume import ResumableDataModule, current_epoch, start_training
 from seqkit.data.lightning.splits import load_splits, needed_splits, read_weights
-from seqkit.data.lightning.unseen import UNSEEN_LABELS, counted_labels, report_unseen
+from seqkit.data.lightning.unseen import UNSEEN_LABELS, counted_labels
 from seqkit.data.rows.packed_rows import RaggedRows
 from seqkit.data.sources import Source
 from seqkit.options import MAX_SEED, choice, flag, instance, integer, names, optional_integer
@@ -232,11 +233,11 @@ class SequenceDataModule(ResumableDataModule):
         """Check the labels of the splits that the stage reads, in a fit of all splits.
 
         Raises:
-            RowError: A label is not in the training split, and ``unseen_labels`` is ``error``.
+            RowError: A label is refused, or the order of a training row's tags.
         """
         read = {"validate": "validation", "test": "test", "predict": self.predict_split}
         for split in self.splits if stage == "fit" else [read[stage]]:
-            report_unseen(self._encoded, split, self.unseen_labels, self.trainer, with_targets=stage != "predict")
+            check_labels(self._encoded, split, self.unseen_labels, self.trainer, with_targets=stage != "predict")
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the loader of the training split, shuffled, from the position of a resumed run.
@@ -326,10 +327,7 @@ class SequenceDataModule(ResumableDataModule):
             **self._batch_options(training=training),
         )
         loader = ModuleStreamLoader(
-            stream,
-            num_workers=self.num_workers,
-            pin_memory=pins_memory(),
-            epoch=partial(current_epoch, self),
+            stream, num_workers=self.num_workers, pin_memory=pins_memory(), epoch=partial(current_epoch, self)
         )
         if not with_targets:
             loader.require_one_process()

@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from datasets import Dataset, IterableDataset
+from lightning.pytorch.utilities import rank_zero_warn
 
 from seqkit.data.continuous import Continuous, ContinuousText, concatenate_rows
 from seqkit.data.encoders import (
@@ -54,7 +55,7 @@ class EncodedSplits:
         self.pool = pool
         if spec is not None:
             self.spec = spec
-        self.reported: set[tuple[str, str]] = set()  # splits and columns whose unseen labels the user has been told
+        self.reported: set[tuple[str, ...]] = set()  # splits and columns of which the user has been warned
         self._kept: dict[tuple[str, bool, str], tuple[Dataset, Dataset]] = {}
         self._unseen: dict[str, tuple[Any, dict[str, list[UnseenLabel]]]] = {}
 
@@ -115,6 +116,17 @@ class EncodedSplits:
                     found[name] = labels
             self._unseen[split] = rows, found
         return found
+
+    def report(self, error: RowError, *, refuse: bool) -> None:
+        """Warn about a row of a split by its number in the source, or raise the error."""
+        assert error.split is not None
+        try:
+            with self.sources[error.split].name_errors():
+                raise error
+        except RowError as named:
+            if refuse:
+                raise
+            rank_zero_warn(str(named))
 
     def rows(
         self, split: str, *, with_targets: bool = True, unseen: Mapping[str, Sequence[str]] | None = None

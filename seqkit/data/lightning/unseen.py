@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from lightning.pytorch.utilities import rank_zero_warn
-
 from seqkit.data.encoders import LabelSequences
 from seqkit.data.lightning.encoded_splits import EncodedSplits
 from seqkit.data.rows.checks import RowError
@@ -69,14 +67,8 @@ def report_unseen(encoded: EncodedSplits, split: str, policy: str, trainer: Any,
             text += f"{_consequence(encoded, column, trainer)}; "
         text += f"to make it a class, name all labels: {type(encoders[column]).__name__}(names=[...])"
         entry = encoded.spec["inputs"].get(column) or encoded.spec["targets"][column]
-        try:
-            with encoded.sources[split].name_errors():
-                raise RowError(first.row, text, entry.get("column", column), split)
-        except RowError as error:
-            if policy == "error":
-                raise
-            rank_zero_warn(str(error))
-            encoded.reported.add((split, column))
+        encoded.report(RowError(first.row, text, entry.get("column", column), split), refuse=policy == "error")
+        encoded.reported.add((split, column))
 
 
 def _describe(labels: Sequence[UnseenLabel]) -> str:
