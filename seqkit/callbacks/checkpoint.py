@@ -123,7 +123,7 @@ class BestCheckpoint(ModelCheckpoint):
         found = self._find_best(path, score, self._resumed_from)
         if path and found is None:
             rank_zero_warn(
-                f"BestCheckpoint: {path} with the best score so far, {score}, was removed or replaced; the next "
+                f"BestCheckpoint: {path!r} with the best score so far, {score}, was removed or replaced; the next "
                 f"checkpoint counts as the best. Keep the file, or put it next to the checkpoint to resume from"
             )
         state |= {

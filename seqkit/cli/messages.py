@@ -84,5 +84,10 @@ def exit_with_message(error: BaseException) -> NoReturn:
     message = message_of(error)
     if message is None:
         raise error
-    sys.stderr.write(f"error: {message}\n")
+    sys.stderr.write(f"error: {printable(message)}\n")
     raise SystemExit(1)
+
+
+def printable(text: str) -> str:
+    """Escape control characters: those of a name in a file or a checkpoint would control the terminal."""
+    return "".join(each if each.isprintable() or each in "\n\t" else repr(each)[1:-1] for each in text)

@@ -13,6 +13,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 import seqkit
 from seqkit.class_paths import class_at
+from seqkit.cli.messages import printable
 from seqkit.options import nearest
 from seqkit.upstream.jsonargparse import parameter_types
 
@@ -58,7 +59,8 @@ class Parser(LightningArgumentParser):
         usages = (parser.format_usage() for parser in self.family)
         found = [option for usage in usages for option in re.findall(r"--([\w.]+)", usage)]
         options = list(dict.fromkeys([*found, "config", "help", "print_config"]))
-        sys.stderr.write(f"error: {sentence(message, options, str(self.family[-1].prog))}\n")
+        explained = sentence(message, options, str(self.family[-1].prog))
+        sys.stderr.write(f"error: {printable(explained)}\n")
         self.exit(2)
 
 

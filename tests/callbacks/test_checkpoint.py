@@ -128,7 +128,7 @@ def test_a_resumed_run_removes_nothing_that_its_checkpoint_calls_the_best(run, t
 def test_without_the_best_checkpoint_the_next_one_is_the_best(run, tmp_path):
     first = run(tmp_path / "first", 0.8, 0.6)
     (tmp_path / "first" / "best.ckpt").unlink()
-    with pytest.warns(UserWarning, match=r"best.ckpt with the best score so far, 0.8\d*, was removed or replaced"):
+    with pytest.warns(UserWarning, match=r"best.ckpt' with the best score so far, 0.8\d*, was removed or replaced"):
         best = run(tmp_path / "next", 0.8, 0.6, 0.7, 0.65, ckpt_path=first.last_model_path)
     assert best.best_model_path == str(tmp_path / "next" / "best.ckpt")
     assert epoch_of(best.best_model_path) == 2

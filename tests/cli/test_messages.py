@@ -8,7 +8,7 @@ import pytest
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from seqkit.cli import main
-from seqkit.cli.messages import message_of
+from seqkit.cli.messages import exit_with_message, message_of
 from seqkit.files import check_not_read
 from tests import processes
 
@@ -44,6 +44,12 @@ def test_errors_of_the_input_have_a_message_and_faults_have_none(tmp_path):
 def test_an_argument_that_the_trainer_refuses(folder):
     error = raised(lambda: main(["fit", "--config", "config.yaml", "--trainer.accelerator=gpuu"]))
     assert "invalid accelerator name: `accelerator='gpuu'`" in message_of(error)
+
+
+def test_a_message_does_not_control_the_terminal(capsys):
+    with pytest.raises(SystemExit, match="1"):
+        exit_with_message(FileNotFoundError("ö\t\x1b[2Jx\rrows\n\udce4 is no file"))
+    assert capsys.readouterr().err == "error: ö\t\\x1b[2Jx\\rrows\n\\udce4 is no file\n"
 
 
 def run(*args, **env):

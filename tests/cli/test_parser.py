@@ -24,6 +24,11 @@ def refused(capsys, *arguments):
     return line.removeprefix("error: ")
 
 
+def test_a_value_does_not_control_the_terminal(folder, capsys):
+    found = refused(capsys, "fit", "--config", "config.yaml", "--data.overlong=\x1b[2J")
+    assert found.startswith(r"data.overlong=\x1b[2J: must be one of")
+
+
 @pytest.mark.parametrize(
     ("option", "near"),
     [
