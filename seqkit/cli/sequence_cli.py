@@ -127,14 +127,15 @@ class SequenceCLI(LightningCLI):
         self._ckpt_path: str | None = None
         try:
             self._run(args)
-        except FileNotFoundError as error:
-            raise self._with_option(error) from error
         except BaseException as error:
             status = exit_status(error)
             self._say_how_to_continue(status)
-            if status is None:
+            if status is not None:
+                raise SystemExit(status) from None
+            explained = self._with_option(error) if isinstance(error, FileNotFoundError) else error
+            if explained is error:
                 raise
-            raise SystemExit(status) from None
+            raise explained from error
 
     def _run(self, args: ArgsType) -> None:
         super().__init__(

@@ -80,4 +80,4 @@ def name_option(
 
 def _names(text: str, value: str) -> bool:
     """Whether a path, or a message, names a value of an option."""
-    return re.search(rf"(?<![\w./\\]){re.escape(value)}(?![\w/\\])", text) is not None
+    return re.search(rf"(?<![\w./\\]){re.escape(value)}(?![\w/\\]|\.\w)", text) is not None

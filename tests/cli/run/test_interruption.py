@@ -66,9 +66,14 @@ def test_a_fit_stopped_before_its_first_checkpoint(stopped):
     assert printed.splitlines()[-1] == "fit was stopped. It has saved no checkpoint yet."
 
 
-def test_a_fit_that_fails_prints_the_command_and_raises_the_error(stopped):
-    error, printed = stopped(lambda: 1 / 0, 15)
-    assert isinstance(error, ZeroDivisionError)
+@pytest.mark.parametrize("failed", [ZeroDivisionError("in a callback"), FileNotFoundError("rows.arrow is gone")])
+def test_a_fit_that_fails_prints_the_command_and_raises_the_error(failed, stopped):
+    def fail():
+        raise failed
+
+    error, printed = stopped(fail, 15)
+    assert error is failed
+    assert error.__cause__ is None
     *_, text, command = printed.splitlines()
     assert text == "The last checkpoint is runs/version_0/checkpoints/last.ckpt. Continue with:"
     assert command.endswith("--ckpt_path runs/version_0/checkpoints/last.ckpt")
