@@ -9,7 +9,7 @@ from torchmetrics import Metric
 
 from seqkit.labels import Scheme, parse_tags
 from seqkit.metrics.classification import precision_recall_f1
-from seqkit.packed import PackedLayout
+from seqkit.packed import PackedLayout, to_device
 
 
 class SpanF1(Metric):
@@ -66,11 +66,10 @@ class SpanF1(Metric):
         self.types = sorted({kind for _, kind in tags if kind})
         self.per_type = per_type
         kinds = [self.types.index(kind) if kind else -1 for _, kind in tags]
-        self.register_buffer("_kinds", torch.tensor([*kinds, -1]), persistent=False)
-        starts, inside, ends = _tables([*tags, ("O", "")], scheme, strict=strict)  # C is outside
-        self.register_buffer("_starts", starts, persistent=False)
-        self.register_buffer("_inside", inside, persistent=False)
-        self.register_buffer("_ends", ends, persistent=False)
+        # No buffers: Lightning's averages of weights swap those of two models, which may have other names.
+        # C is outside.
+        self._kinds = torch.tensor([*kinds, -1])
+        self._starts, self._inside, self._ends = _tables([*tags, ("O", "")], scheme, strict=strict)
         for state in ("correct", "predicted", "actual"):
             self.add_state(state, torch.zeros(len(self.types), dtype=torch.long), dist_reduce_fx="sum")
 
@@ -92,6 +91,7 @@ class SpanF1(Metric):
             )
         if not len(target.data):
             return
+        self._move_tables(target.data.device)
         layout = PackedLayout.of(target)
         order = layout.by_sequence(target.unsorted_indices)
         # Ignored tokens move behind the others, outside all spans: selecting would make the host wait for a device.
@@ -128,6 +128,11 @@ class SpanF1(Metric):
         if self.per_type:
             values |= {f"span_f1_{name}": f1_by_type[i] for i, name in enumerate(self.types)}
         return values
+
+    def _move_tables(self, device: torch.device) -> None:
+        if self._kinds.device != device:
+            for name in ("_kinds", "_starts", "_inside", "_ends"):
+                setattr(self, name, to_device(getattr(self, name), device))
 
     def _spans(self, tags: Tensor, is_first: Tensor) -> tuple[Tensor, Tensor]:
         """Find the spans of concatenated sequences (N,).

@@ -9,6 +9,8 @@ from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, Stochastic
 from seqkit import SequenceDataModule, Tagger
 from seqkit.callbacks import BestCheckpoint
 from seqkit.nn import LSTM, Embedding
+from tests.tasks import unseen_cases
+from tests.tasks.unseen_cases import IGNORED
 
 
 def build(splits, **options):
@@ -83,3 +85,13 @@ def test_stochastic_weight_averaging_takes_the_mean_over_the_starts_of_epochs(sp
     ):
         torch.testing.assert_close(actual.detach(), correct)
         assert not torch.equal(correct, last)
+
+
+@pytest.mark.filterwarnings(IGNORED)
+def test_averages_are_evaluated_with_labels_that_training_lacks(trainer):
+    model, data = unseen_cases.build(Tagger, "tags")
+    run = trainer(max_epochs=2, callbacks=[EMAWeightAveraging(decay=0.5)])
+    run.fit(model, data)
+    last = {name: float(run.callback_metrics[name]) for name in ("val_loss", "val_f1", "val_span_f1")}
+    (scores,) = trainer().validate(model, data, verbose=False)  # the fit leaves the averages in the model
+    assert {name: scores[name] for name in last} == pytest.approx(last)
