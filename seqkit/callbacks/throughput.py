@@ -76,6 +76,10 @@ class Throughput(Callback):
             self._close_window()
             self.tokens, self.seconds = 0, 0.0
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Start the clock: an epoch that is resumed has no start."""
+        self._watch.start()
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Start the clock."""
         self._watch.start()

@@ -46,6 +46,24 @@ def test_counts_every_token_and_logs_speed_and_waste(splits, trainer, monkeypatc
     assert run.logged_metrics["waste"] > 0
 
 
+def test_an_epoch_that_is_resumed_is_measured_from_its_first_batch(splits, trainer, monkeypatch, tmp_path):
+    data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
+    parts = {"encoder": partial(LSTM, hidden_size=4), "embedding": partial(Embedding, embedding_dim=4)}
+    run = trainer(max_steps=2)
+    run.fit(Tagger(data.spec, **parts), data)
+    run.save_checkpoint(tmp_path / "middle.ckpt")
+
+    clock, throughput = Clock(), Throughput(every=1)
+    clock.epochs.append([])  # no epoch begins
+    monkeypatch.setattr("seqkit.callbacks.throughput.time", SimpleNamespace(perf_counter=lambda: clock.now))
+    run = trainer(max_steps=4, callbacks=[clock, throughput])
+    run.fit(Tagger(data.spec, **parts), data, ckpt_path=tmp_path / "middle.ckpt", weights_only=True)
+    assert [len(epoch) for epoch in clock.epochs] == [2]
+    assert throughput.seconds == 4
+    assert throughput.tokens == sum(lengths.sum() for lengths in clock.epochs[0])
+    assert run.logged_metrics["tokens/s"] == pytest.approx(clock.epochs[0][-1].sum() / 2)
+
+
 def test_a_new_fit_resets_the_counters(splits, trainer):
     data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
     throughput = Throughput()

@@ -77,7 +77,7 @@ class Progress(ProgressBar):
     # Training.
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Start the clock, and draw the bar."""
+        """Start the clock, also that of the training: an epoch that is resumed has no start."""
         self._begin()
         self._first_share = share_done(trainer) or 0.0
 
@@ -122,17 +122,17 @@ class Progress(ProgressBar):
             self._count.watch.stop()
             self._count.scored = 0
         else:
-            self._begin_pass()
+            self._begin()
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Start the clock, and draw the bar."""
         self._total = _sum(trainer.num_test_batches)
-        self._begin_pass()
+        self._begin()
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Start the clock, and draw the bar."""
         self._total = _sum(trainer.num_predict_batches)
-        self._begin_pass()
+        self._begin()
 
     def on_validation_batch_end(
         self,
@@ -248,12 +248,9 @@ class Progress(ProgressBar):
     def _begin(self) -> None:
         self._count, self._validated = Counts(), False
         self._began = self._shown = time.perf_counter()
+        self._count.watch.start()
         if self._enabled and has_terminal():
             self._bar = Bar()
-
-    def _begin_pass(self) -> None:
-        self._begin()
-        self._count.watch.start()
 
     def _show_pass(self, name: str, batch: Any) -> None:
         if not self._enabled:

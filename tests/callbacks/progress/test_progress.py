@@ -167,6 +167,27 @@ def test_the_time_left_is_the_shortest_of_all_limits(splits, trainer, capsys, mo
     assert re.search(r"1:00 spent  0:(50|4\d) left", capsys.readouterr().out.splitlines()[0])
 
 
+def test_the_speed_of_an_epoch_that_is_resumed(splits, trainer, capsys, monkeypatch, tmp_path):
+    model, data = tagger(splits)
+    run = trainer(max_steps=2)
+    run.fit(model, data)
+    run.save_checkpoint(tmp_path / "middle.ckpt")
+
+    class Clock(Callback):
+        now = tokens = 0
+
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            Clock.now += 2
+            Clock.tokens += len(batch.inputs["words"].data)
+
+    monkeypatch.setattr("seqkit.callbacks.throughput.time", SimpleNamespace(perf_counter=lambda: Clock.now))
+    model, data = tagger(splits)
+    run = trainer(max_epochs=1, callbacks=[Clock(), Progress()], enable_progress_bar=True)
+    run.fit(model, data, ckpt_path=tmp_path / "middle.ckpt", weights_only=True)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert f"  {Clock.tokens / Clock.now:,.0f} tokens/s  " in line
+
+
 def test_a_stream_without_a_length(splits, trainer, capsys):
     model, data = tagger(splits, streaming=True, pool=20)
     trainer(max_epochs=2, callbacks=[Progress(seconds=1e-9)], enable_progress_bar=True).fit(model, data)
