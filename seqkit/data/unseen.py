@@ -61,7 +61,7 @@ def find_unseen(dataset: datasets.Dataset, encoder: LabelEncoder, column: str) -
 
 
 def unseen_of_streams(names: Sequence[str]) -> list[str]:
-    """Return the names that stand for all labels of a stream that training lacks.
+    """Return names for the labels of a stream that training lacks, each for any number of them.
 
     Args:
         names: The labels of the training split. If they are tags of a scheme, its other tags of each type of span

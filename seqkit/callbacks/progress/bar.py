@@ -46,7 +46,7 @@ class Bar:
             name: What runs.
             done: The number of batches that are done.
             total: The number of all batches; infinite if it is unknown.
-            values: What stands behind the bar, as much of it as fits.
+            values: The values behind the bar; those that do not fit are left out.
         """
         (task,) = self._progress.tasks
         task.description, task.completed = name, done

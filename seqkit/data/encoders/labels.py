@@ -88,7 +88,7 @@ class LabelEncoder(Encoder):
         """Return the encoder for a split that has labels beyond ``names``, which a model cannot predict.
 
         Args:
-            unseen: These labels. ``(unseen)`` stands for all others, ``B-(unseen)`` for others that begin with B-.
+            unseen: These labels. ``(unseen)`` means all others, ``B-(unseen)`` all others that begin with B-.
             counted: Whether they get the ids after those of ``names``; otherwise `MultiLabels` leaves them out.
         """
         encoder = copy.copy(self)

@@ -1,4 +1,4 @@
-"""Encode the rows of a stream, and report labels that training lacks when they come."""
+"""Encode the rows of a stream, and report or refuse the first label that training lacks."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,8 +22,8 @@ class StreamEncoder:
         split: The name of the split, for errors.
         features: The types of the columns; None to infer them from a table.
         with_targets: Whether to encode targets too.
-        unseen_labels: By input and target of labels, what a label that training lacks is: ``count`` warns about the
-            first one, ``error`` refuses it.
+        unseen_labels: By name of the inputs and targets with labels, the policy for a label that training lacks:
+            ``count`` warns about the first one, ``error`` refuses it.
     """
 
     def __init__(
