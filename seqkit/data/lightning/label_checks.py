@@ -58,18 +58,20 @@ def check_labels(encoded: EncodedSplits, split: str, policy: str, trainer: Any, 
         except RowError:  # encoding the column says why
             continue
         if broken:
-            error = RowError(broken[0].row, _describe(broken, len(rows), split), column, split)
+            error = RowError(broken[0].row, _describe(broken, len(rows), split, head.scheme), column, split)
             encoded.report(error, refuse=split == "train")
             encoded.reported.add((split, name, "order"))
 
 
-def _describe(broken: Sequence[_Broken], rows: int, split: str) -> str:
+def _describe(broken: Sequence[_Broken], rows: int, split: str, scheme: str) -> str:
     first = broken[0]
     tag = first.names[min(first.position, _AROUND)]
-    text = f"tag {tag!r} at position {first.position} breaks the scheme of the tags (around it: {first.names}); "
-    if split != "train":
-        text += f"the loss leaves out {len(broken)} of {rows} rows, whose tags the decoder cannot give; "
-    return text + "correct or drop them, name their scheme, such as scheme='IOB1', or set constrained=False"
+    out = "" if split == "train" else ", and the loss leaves them out, because the decoder cannot give them"
+    return (
+        f"tag {tag!r} at position {first.position} breaks the scheme {scheme} (around it: {first.names}); "
+        f"{len(broken)} of {rows} rows have such tags{out}; correct or drop these rows, give their scheme "
+        f"(scheme='IOB1', say), or set constrained=False"
+    )
 
 
 def _broken_rows(

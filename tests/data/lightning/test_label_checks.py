@@ -14,9 +14,9 @@ from tests.tasks.unseen_cases import PARTS
 GOOD = [["O", "B-x", "I-x"], ["B-x", "I-x", None, "I-x"], ["O"]]
 BROKEN = [["O", "O", "O", "I-x", "O"], ["I-x", "B-x"]]
 WARNING = (
-    r"row {row} \(column 'tags'\): tag 'I-x' at position 3 breaks the scheme of the tags \(around it: \['O', 'O', "
-    r"'I-x', 'O'\]\); the loss leaves out 2 of 5 rows, whose tags the decoder cannot give; correct or drop them, "
-    r"name their scheme, such as scheme='IOB1', or set constrained=False"
+    r"row {row} \(column 'tags'\): tag 'I-x' at position 3 breaks the scheme BIO \(around it: \['O', 'O', 'I-x', "
+    r"'O'\]\); 2 of 5 rows have such tags, and the loss leaves them out, because the decoder cannot give them; "
+    r"correct or drop these rows, give their scheme \(scheme='IOB1', say\), or set constrained=False"
 )
 
 
