@@ -29,7 +29,8 @@ class Embedding(nn.Module):
         frozen: (``num_embeddings``,), True for vectors without gradient, or None; not in the state dict.
 
     Raises:
-        ValueError: ``dropout`` or ``word_dropout`` is not a probability, or ``unknown_id`` is not one of the ids.
+        ValueError: ``embedding_dim`` is below 1, ``dropout`` or ``word_dropout`` is not a probability, or
+            ``unknown_id`` is not one of the ids.
     """
 
     frozen: torch.Tensor | None
@@ -44,6 +45,8 @@ class Embedding(nn.Module):
         unknown_id: int | None = None,
     ) -> None:
         super().__init__()
+        if embedding_dim < 1:
+            raise ValueError(f"Embedding: embedding_dim is {embedding_dim}; give at least 1")
         if unknown_id is not None and not 0 <= unknown_id < num_embeddings:
             raise ValueError(f"Embedding: unknown_id is {unknown_id}; give an id in [0, {num_embeddings})")
         check_probability("Embedding: word_dropout", word_dropout)

@@ -64,6 +64,12 @@ def test_representation_shows_the_sizes() -> None:
     assert repr(Embedding(5, 7, dropout=0.5)).startswith("Embedding(\n  5, 7\n")
 
 
+def test_a_vector_has_features() -> None:
+    for dim in (0, -3):
+        with pytest.raises(ValueError, match=rf"Embedding: embedding_dim is {dim}; give at least 1"):
+            Embedding(5, dim)
+
+
 def test_word_dropout_replaces_words_in_training_only() -> None:
     embedding = Embedding(5, 7, word_dropout=0.3, unknown_id=3)
     ids = pack(torch.tensor([1, 2, 0, 4] * 500), [1200, 800])
