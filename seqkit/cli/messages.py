@@ -8,6 +8,7 @@ from types import FrameType
 from typing import NoReturn
 
 from seqkit.class_paths import LIBRARIES, public_path
+from seqkit.upstream.jsonargparse import union_errors
 
 _ROOT = Path(__file__).parents[1]
 
@@ -66,13 +67,20 @@ def _constructed_by_config(error: BaseException) -> type | None:
 
 
 def unwrapped(error: BaseException) -> BaseException:
-    """Return the error of a part of the config that the parser wrapped, with the rows that seqkit named in it."""
-    while error.__cause__ is not None:
-        *_, (last, _) = traceback.walk_tb(error.__traceback__)
-        if not _is_of_parser(last):
-            break
-        error = error.__cause__
-    return error
+    """Return the error of a part of the config that the parser wrapped, with the rows that seqkit named in it.
+
+    Of an argument that may be of several types, such as a name or a part, it is the first error of a part.
+    """
+    if not _raised_by_parser(error):
+        return error
+    wrapped = union_errors(error) or [each for each in (error.__cause__,) if each]
+    found = [unwrapped(each) for each in wrapped]
+    return next((each for each in found if not _raised_by_parser(each)), found[0] if found else error)
+
+
+def _raised_by_parser(error: BaseException) -> bool:
+    *_, (last, _) = traceback.walk_tb(error.__traceback__)
+    return _is_of_parser(last)
 
 
 def _is_of_parser(frame: FrameType) -> bool:

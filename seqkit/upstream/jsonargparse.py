@@ -1,6 +1,7 @@
 """Undocumented parts of jsonargparse."""
 
 import inspect
+import traceback
 from functools import partial
 from typing import Any
 
@@ -27,3 +28,13 @@ def partial_class(value: "partial[Any]") -> type | None:
     """
     made_by_parser = getattr(value.func, "__module__", "").partition(".")[0] == "jsonargparse"
     return value.args[-1] if made_by_parser and value.args and isinstance(value.args[-1], type) else None
+
+
+def union_errors(error: BaseException) -> list[BaseException]:
+    """Return the errors of all types of a union that the parser tried, or [] if it raised the error elsewhere.
+
+    The parser raises one error for them, whose cause is that of the first type only. Checked with jsonargparse
+    4.53.
+    """
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return list(frame.f_locals["exceptions"]) if frame.f_code.co_name == "raise_union_unexpected_value" else []

@@ -112,6 +112,22 @@ def test_a_refusal_of_an_own_class_says_where(folder, monkeypatch):
     assert message_of(error) == f"own_source.Own: too small ({folder / 'own_source.py'}, line 3)"
 
 
+@pytest.mark.parametrize(
+    ("option", "encoder", "arguments", "message"),
+    [
+        ("inputs", "Words", '"min_frequency": 0', "min_frequency=0: must be an integer of at least 1"),
+        ("targets", "Labels", '"names": ["a", "a"]', "'a'"),
+        ("inputs", "TokenizerFile", '"path": "gone.json"', "gone.json"),
+    ],
+)
+def test_an_argument_that_an_encoder_refuses(option, encoder, arguments, message, folder):
+    part = f'{{"class_path": "seqkit.data.{encoder}", "init_args": {{{arguments}}}}}'
+    options = ["--trainer.logger=false", f'--data.{option}={{"words": {part}}}']
+    found = message_of(raised(lambda: main(["fit", "--config", "config.yaml", *options])))
+    assert message in (found or "")
+    assert "Got value" not in found
+
+
 def test_an_error_in_a_row_names_the_row_of_the_source(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows = {"series": [[[1.0], [2.0]]] * 20 + [[[float("nan")]]], "y": [0.5] * 21}

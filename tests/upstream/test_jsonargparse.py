@@ -3,11 +3,12 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
+import pytest
 import torch
 from jsonargparse import ArgumentParser
 from torch import nn
 
-from seqkit.upstream.jsonargparse import parameter_types, partial_class
+from seqkit.upstream.jsonargparse import parameter_types, partial_class, union_errors
 
 CHANGED = f"jsonargparse {version('jsonargparse')} differs from 4.53: adapt seqkit.upstream.jsonargparse.{{}}"
 
@@ -50,3 +51,21 @@ def test_parameter_types():
     expected = {"encoder": Callable[[int], nn.Module], "rate": float | None, "untyped": Any}
     assert {name: found.get(name) for name in expected} == expected, changed
     assert parameter_types(torch.optim.SGD)["momentum"] is float, changed
+
+
+class Refusing:
+    def __init__(self, size: int):
+        raise ValueError(f"size={size}: too small")
+
+
+def test_union_errors():
+    """Also those of a part in a dictionary, which is not the first type of the union."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--part", type=str | dict[str, Refusing])
+    part = {"class_path": f"{__name__}.Refusing", "init_args": {"size": 3}}
+    config = parser.parse_object({"part": {"column": part}})
+    with pytest.raises(ValueError, match="Union") as raised:
+        parser.instantiate_classes(config)
+    changed = CHANGED.format("union_errors (the errors of a union's types)")
+    assert "size=3: too small" in [str(error) for error in union_errors(raised.value)], changed
+    assert union_errors(raised.value.__cause__) == []
