@@ -288,6 +288,8 @@ class SequenceCLI(LightningCLI):
             super().instantiate_classes()
         except ValueError as error:
             raise unwrapped(error) from None
+        if self.subcommand in _EVALUATION:
+            _ = self.datamodule.splits  # a source that cannot be read ends the command before a folder is created
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the default callbacks and loggers to those of the config, except those that it turns off."""

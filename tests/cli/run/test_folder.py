@@ -121,9 +121,10 @@ def test_a_remote_folder_is_not_checked():
 
 
 def test_a_missing_file_names_the_option_and_the_place_of_the_training(project, elsewhere):
-    options = [f"--ckpt_path={project}/runs/version_3/checkpoints/best.ckpt", *QUICK, "--trainer.logger=false"]
+    options = [f"--ckpt_path={project}/runs/version_3/checkpoints/best.ckpt", *QUICK]
     with pytest.raises(FileNotFoundError) as raised:
         main(["test", *options])
+    assert names(project / "runs" / "version_3") == {"checkpoints"}
     message = str(raised.value)
     assert message.startswith("rows.jsonl: no such file; it is the value of --data.source.init_args.train and ")
     assert f"relative to {elsewhere}. The training ran in {project}, where it exists" in message
