@@ -21,7 +21,7 @@ def main(args: Sequence[str] | None = None) -> Any:
     # After the check: these import Lightning and torch, which takes seconds.
     from seqkit.cli.noise import without_noise
 
-    with without_noise():
+    with without_noise(resumes=subcommand == "fit"):
         if subcommand == "sweep":
             from seqkit.cli.sweep import sweep_command
 

@@ -27,13 +27,19 @@ _WARNINGS: tuple[tuple[str, type[Warning]], ...] = (
     # The interval counts the steps of all epochs.
     (r"The number of training batches \(\d+\) is smaller than the logging interval", UserWarning),
 )
+# Only a fit uses the states of callbacks.
+_WARNINGS_OF_EVALUATION = ((r"Be aware that when using `ckpt_path`, callbacks used to create ", UserWarning),)
 
 
 @contextmanager
-def without_noise() -> Iterator[None]:
+def without_noise(*, resumes: bool = True) -> Iterator[None]:
     """Hide these messages while the block runs, and the progress bars of `datasets` where no terminal shows them.
 
     The command line runs in such a block. A script may do so, too.
+
+    Args:
+        resumes: Whether a fit in the block may resume from a checkpoint. If not, a warning that callbacks of the
+            checkpoint are missing is hidden, too.
     """
     logger = logging.getLogger(_LOGGER)
     hides_bars = not (
@@ -42,7 +48,7 @@ def without_noise() -> Iterator[None]:
         or "HF_DATASETS_DISABLE_PROGRESS_BARS" in os.environ
     )
     with warnings.catch_warnings():
-        for message, category in _WARNINGS:
+        for message, category in _WARNINGS + (() if resumes else _WARNINGS_OF_EVALUATION):
             warnings.filterwarnings("ignore", message, category)
         logger.addFilter(_carries_information)
         if hides_bars:

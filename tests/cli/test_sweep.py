@@ -40,7 +40,6 @@ def test_scores_the_best_checkpoint(folder):
         main(["sweep", "--seeds", "5", *options, "--trainer.enable_checkpointing=false"])
 
 
-@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
 def test_scores_averaged_weights(folder):
     averaging = ["--trainer.callbacks+=lightning.pytorch.callbacks.EMAWeightAveraging"]
     result = main(["sweep", "--seeds", "3", "--config", "config.yaml", *averaging, *QUIET])

@@ -19,7 +19,6 @@ pytestmark = [
     pytest.mark.usefixtures("one_parser"),
     # Calls of Lightning that the pinned jsonargparse deprecates.
     pytest.mark.filterwarnings("ignore:(?s).*(add_instantiator|skip_none).*was deprecated:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
 ]
 
 
