@@ -10,7 +10,7 @@ from glob import iglob
 from pathlib import Path
 from typing import Any
 
-from seqkit.options import near
+from seqkit.options import nearest
 
 
 def check_regular_file(path: str | Path) -> None:
@@ -23,9 +23,11 @@ def check_regular_file(path: str | Path) -> None:
     if os.path.isdir(path):
         raise ValueError(f"{path} is a folder; name a file")
     if not os.path.exists(path):
-        folder = os.path.dirname(path) or "."
-        names = os.listdir(folder) if os.path.isdir(folder) else []
-        raise FileNotFoundError(errno.ENOENT, f"no such file{near(os.path.basename(path), names)}", str(path))
+        folder, name = os.path.split(path)
+        names = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
+        found = nearest(name, names)
+        remedy = "" if found is None else f"; did you mean {os.path.join(folder, found)!r}?"
+        raise FileNotFoundError(errno.ENOENT, f"no such file{remedy}", str(path))
     if not os.path.isfile(path):
         raise ValueError(f"{path} is a pipe or a device; write its content to a file and name that")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from seqkit.data import Files
-from seqkit.files import atomic_write, check_not_read, private_folder
+from seqkit.files import atomic_write, check_not_read, check_regular_file, private_folder
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path):
@@ -67,6 +67,13 @@ def test_a_full_disk_keeps_the_old_content_and_leaves_no_part(tmp_path, number):
     assert caught.value.errno == number
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_missing_file_names_the_nearest_one_with_its_folder(tmp_path):
+    (tmp_path / "train.csv").touch()
+    with pytest.raises(FileNotFoundError) as caught:
+        check_regular_file(tmp_path / "trian.csv")
+    assert caught.value.strerror == f"no such file; did you mean {str(tmp_path / 'train.csv')!r}?"
 
 
 def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
