@@ -130,6 +130,15 @@ def test_a_missing_file_names_the_option_and_the_place_of_the_training(project, 
     main(["test", *options, *shlex.split(message.partition("or add ")[2])])
 
 
+def test_a_file_is_scored_where_those_of_the_training_are_not(project, elsewhere, recwarn):
+    shutil.move(project / "rows.jsonl", elsewhere / "new.jsonl")
+    files = ["--data.source.init_args.test=new.jsonl"]
+    files += ["--data.source.init_args.train=null", "--data.source.init_args.validation=null"]
+    main(["test", f"--ckpt_path={project}/runs/version_3/checkpoints/best.ckpt", *files, *QUICK])
+    assert not [each for each in recwarn if "callbacks" in str(each.message)]
+    assert names(project / "runs" / "version_3") == {"checkpoints", "test"}
+
+
 def test_a_missing_file_of_a_config_names_the_option(project, elsewhere):
     shutil.copy(SAVED_FILES / "config.yaml", elsewhere)
     with pytest.raises(
