@@ -99,6 +99,13 @@ def _plain(value):
     return value
 
 
+def test_tags_that_a_scheme_forbids():
+    def find(tags, allowed):
+        return labels.forbidden(tags, labels.Allowed(*allowed))
+
+    assert assert_same_on_device(find, classes(high=6), list(labels.allowed_transitions(TAGS, "BIO"))) == []
+
+
 @pytest.mark.parametrize("width", [1, 3])
 def test_decoding(width):
     def decode(output):
