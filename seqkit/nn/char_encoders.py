@@ -114,7 +114,8 @@ class CharacterCNN(_Characters):
         output_size: ``filters`` times the number of widths.
 
     Raises:
-        ValueError: ``dropout`` is not a probability, or ``widths`` is empty or has a width below 1.
+        ValueError: ``dropout`` is not a probability, ``filters`` is below 1, or ``widths`` is empty or has a width
+            below 1.
     """
 
     def __init__(
@@ -128,6 +129,8 @@ class CharacterCNN(_Characters):
     ) -> None:
         if not widths or min(widths) < 1:
             raise ValueError(f"CharacterCNN: widths are {list(widths)}; give one or more, each at least 1")
+        if filters < 1:
+            raise ValueError(f"CharacterCNN: filters is {filters}; give at least 1")
         super().__init__(num_embeddings, embedding_dim, filters * len(widths), dropout)
         self.convolutions = nn.ModuleList(nn.Conv1d(embedding_dim, filters, width) for width in widths)
         self.widths = list(widths)

@@ -119,11 +119,13 @@ class Projection(nn.Module):
         dropout: Dropout probability of the output features.
 
     Raises:
-        ValueError: ``dropout`` is not a probability.
+        ValueError: ``output_size`` is below 1, or ``dropout`` is not a probability.
     """
 
     def __init__(self, input_size: int, output_size: int, *, dropout: float = 0.0) -> None:
         super().__init__()
+        if output_size < 1:
+            raise ValueError(f"Projection: output_size is {output_size}; give at least 1")
         self.input_size = input_size
         self.output_size = output_size
         self.linear = nn.Linear(input_size, output_size)

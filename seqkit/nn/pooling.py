@@ -91,12 +91,18 @@ class AttentionPool(Pool):
     Args:
         input_size: D, number of features of the encoder's output.
         hidden_size: Length of u; by default D.
+
+    Raises:
+        ValueError: ``hidden_size`` is below 1.
     """
 
     def __init__(self, input_size: int, *, hidden_size: int | None = None) -> None:
         super().__init__(input_size)
-        self.hidden = nn.Linear(input_size, hidden_size or input_size)
-        self.score = nn.Linear(hidden_size or input_size, 1, bias=False)  # softmax would cancel a bias
+        size = input_size if hidden_size is None else hidden_size
+        if size < 1:
+            raise ValueError(f"AttentionPool: hidden_size is {size}; give at least 1")
+        self.hidden = nn.Linear(input_size, size)
+        self.score = nn.Linear(size, 1, bias=False)  # softmax would cancel a bias
 
     def forward(self, values: PackedSequence, state: State = None) -> Tensor:  # noqa: ARG002
         """Pool each sequence; see ``Pool.forward``."""

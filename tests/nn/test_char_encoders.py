@@ -138,5 +138,7 @@ def test_dropout_is_drawn_for_each_occurrence_in_training_only(kind):
 def test_arguments_out_of_range_raise_an_error():
     with pytest.raises(ValueError, match=r"CharacterLSTM: dropout is 1\.5; give a probability in \[0, 1\]"):
         CharacterLSTM(SIZE, 3, 4, dropout=1.5)
+    with pytest.raises(ValueError, match="CharacterCNN: filters is 0; give at least 1"):
+        CharacterCNN(5, 3, 0)
     with pytest.raises(ValueError, match=r"CharacterCNN: widths are \[0\]; give one or more, each at least 1"):
         CharacterCNN(SIZE, 3, 4, widths=(0,))

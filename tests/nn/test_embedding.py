@@ -68,6 +68,8 @@ def test_a_vector_has_features() -> None:
     for dim in (0, -3):
         with pytest.raises(ValueError, match=rf"Embedding: embedding_dim is {dim}; give at least 1"):
             Embedding(5, dim)
+        with pytest.raises(ValueError, match=rf"Projection: output_size is {dim}; give at least 1"):
+            Projection(5, dim)
 
 
 def test_word_dropout_replaces_words_in_training_only() -> None:

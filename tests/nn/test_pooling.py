@@ -56,6 +56,12 @@ def test_simple_pools_need_no_state() -> None:
     assert_close(MaxPool(4)(pack(rows)), torch.stack([row.amax(0) for row in rows]))
 
 
+def test_attention_pool_has_hidden_units() -> None:
+    for size in (0, -2):
+        with pytest.raises(ValueError, match=rf"AttentionPool: hidden_size is {size}; give at least 1"):
+            AttentionPool(3, hidden_size=size)
+
+
 def test_attention_pool_weights_equal_the_formula() -> None:
     rows = [torch.randn(2, 4), torch.randn(5, 4)]
     pool = AttentionPool(4, hidden_size=6)
