@@ -21,7 +21,9 @@ from seqkit.tasks import SequenceModule
 Values = NDArray[np.float64]
 
 _FEWEST_STEPS = 50
-_START = 10  # steps whose rates change nothing yet: the level and the noise from which the loss falls
+_START = 10  # steps, at least, whose rates change nothing yet: the level from which the loss falls
+_LEVEL = 1.0  # decades of rates that such steps cover
+_SURE = 4.0  # standard errors by which the loss must fall
 _WIDTH = 0.15  # standard deviation of the smoothing kernel, in decades
 _VALLEY = 0.1  # of the fall; averages that differ less from the lowest count as equal to it
 _BELOW_VALLEY = 3.0
@@ -90,7 +92,7 @@ def find_lr(
         raise ValueError(f"find_lr suggests no learning rate: {reading.message}. The curve is in {picture}")
     if reading.message:
         rank_zero_warn(f"find_lr: {reading.message}")
-    Console().print(f"learning rate {reading.rate:.1e} (the curve is in {picture})")
+    Console().print(f"learning rate {reading.rate:.1e}: the `lr` of the optimizer (the curve is in {picture})")
     return reading.rate
 
 
@@ -114,7 +116,8 @@ def read_curve(rates: Sequence[float] | Values, losses: Sequence[float] | Values
     x, values = x[:end], values[:end]
     if len(values) < 2 * _START:
         return Reading(None, values, f"the loss diverged after {len(values)} steps; start from a lower rate")
-    start = values[:_START].mean()
+    first = max(_START, int(np.searchsorted(x, x[0] + _LEVEL)))
+    start = values[:first].mean()
     steps = np.diff(values)
     # One step far up, or the last ones, must not move their neighbours.
     values = np.median(np.lib.stride_tricks.sliding_window_view(np.pad(values, 1, "edge"), 3), axis=1)
@@ -124,19 +127,19 @@ def read_curve(rates: Sequence[float] | Values, losses: Sequence[float] | Values
     best = int(smoothed.argmin())
     fall = start - smoothed[best]
     noise = steps[: max(best, 5 * _START)].std() / np.sqrt(2)
-    error = noise * np.sqrt(np.square(kernel[best]).sum() / kernel[best].sum() ** 2 + 1 / _START)
-    if best < _START or fall <= max(4.5 * error, _SMALLEST_FALL * abs(start)):
+    error = noise * np.sqrt(np.square(kernel[best]).sum() / kernel[best].sum() ** 2 + 1 / first)
+    if best < _START or fall <= max(_SURE * error, _SMALLEST_FALL * abs(start)):
         return Reading(
             None,
             smoothed,
             f"the loss fell at no rate by more than its noise (from {start:.3g} to {smoothed[best]:.3g}); "
-            f"check that the model learns at all, or try more steps or larger batches",
+            f"check that the model learns at all, or try more --steps",
         )
     outside = np.flatnonzero(smoothed > smoothed[best] + _VALLEY * fall)
     left, right = outside[outside < best].max(initial=-1) + 1, outside[outside > best].min(initial=len(x)) - 1
     half = int(np.argmax(smoothed <= start - fall / 2))
     rate, message = max(10 ** ((x[left] + x[right]) / 2) / _BELOW_VALLEY, 10 ** x[half]), ""
-    if half < _START:
+    if half < first:
         message = f"the loss falls from the first steps on; start from a rate lower than {10 ** x[0]:.1e}"
     elif end is None and right == len(x) - 1:
         rate = 10 ** x[left]

@@ -75,6 +75,16 @@ def test_a_curve_without_a_fall_suggests_nothing(losses):
     assert "the loss fell at no rate by more than its noise" in reading.message
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_more_steps_find_a_fall_in_noise_that_grows_with_the_loss(seed):
+    """As on series of very different lengths: the loss of a batch of short rows is several times as high."""
+    random = np.random.default_rng(seed)
+    rates = np.geomspace(1e-6, 10, 1000)
+    losses = np.interp(np.log10(rates), np.log10(RATES), curve(start=0.5, low=0.3, falls=1e-2, rises=3.0))
+    losses *= np.exp(0.5 * random.standard_normal(1000))
+    assert 7e-3 < read_curve(rates, losses).rate < 1
+
+
 def test_a_curve_that_only_rises_suggests_nothing():
     assert read_curve(RATES, np.linspace(1.0, 4.0, 150)).rate is None
 
