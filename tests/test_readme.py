@@ -84,7 +84,7 @@ def test_python_of_a_page(page, tmp_path, monkeypatch):
 
 # Commands
 
-PLACEHOLDERS = {"CONFIG": "tagger.yaml", "CHECKPOINT": "checkpoints/best.ckpt"}
+PLACEHOLDERS = {"CONFIG": "tagger.yaml", "CHECKPOINT": "checkpoints/best.ckpt", "FILE": "rows.parquet"}
 SEQKIT = calls(["python", "-m", "seqkit"])
 GENERIC = [words for words in SEQKIT if PLACEHOLDERS.keys() & set(words)]
 SHIPPED = [words for words in SEQKIT if any(word.startswith("configs/") for word in words)]
