@@ -1,8 +1,13 @@
 """What tests of the command line share."""
 
-import pytest
+from functools import partial
 
+import pytest
+import torch
+
+from seqkit import SequenceDataModule, Tagger
 from seqkit.cli import SequenceCLI
+from seqkit.nn import LSTM, Embedding
 
 
 @pytest.fixture(scope="module")
@@ -21,3 +26,22 @@ def one_parser():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SequenceCLI, "setup_parser", reuse)
         yield
+
+
+def small_tagger(splits, optimizer, size=4, **options):
+    """Return a small model with its data, always with the same weights."""
+    data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
+    torch.manual_seed(0)
+    model = Tagger(
+        data.spec,
+        encoder=partial(LSTM, hidden_size=size),
+        embedding=partial(Embedding, embedding_dim=size),
+        optimizer=optimizer,
+        **options,
+    )
+    return model, data
+
+
+def weights(model):
+    """Return a copy of all weights."""
+    return torch.cat([p.detach().flatten() for p in model.parameters()]).clone()

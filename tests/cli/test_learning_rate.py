@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from seqkit import SequenceDataModule, Tagger
 from seqkit.cli import find_lr, learning_rate, main
 from seqkit.cli.learning_rate import divergence, read_curve
-from seqkit.nn import LSTM, Embedding
 from seqkit.optim import WarmupCosine
+from tests.cli.cases import small_tagger, weights
 
 RATES = np.geomspace(1e-6, 10, 150)
 
@@ -125,21 +124,7 @@ def test_divergence():
     assert read_curve(RATES, losses).rate == read_curve(RATES[:cut], losses[:cut]).rate
 
 
-def build(splits, **options):
-    data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
-    torch.manual_seed(0)
-    model = Tagger(
-        data.spec,
-        encoder=partial(LSTM, hidden_size=8),
-        embedding=partial(Embedding, embedding_dim=8),
-        optimizer=partial(torch.optim.Adam, lr=0.01),
-        **options,
-    )
-    return model, data
-
-
-def weights(model):
-    return torch.cat([p.detach().flatten() for p in model.parameters()]).clone()
+build = partial(small_tagger, optimizer=partial(torch.optim.Adam, lr=0.01), size=8)
 
 
 @pytest.mark.filterwarnings("ignore:find_lr. the loss does not rise up to the highest rate")

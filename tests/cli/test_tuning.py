@@ -9,27 +9,14 @@ from seqkit.cli import find_max_tokens, main, tuning
 from seqkit.data import Continuous
 from seqkit.nn import LSTM, Embedding
 from seqkit.optim import WarmupCosine
+from tests.cli.cases import small_tagger, weights
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:(?s).*(add_instantiator|skip_none).*was deprecated:DeprecationWarning"
 )
 
 
-def build(splits, **options):
-    data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
-    torch.manual_seed(0)
-    model = Tagger(
-        data.spec,
-        encoder=partial(LSTM, hidden_size=4),
-        embedding=partial(Embedding, embedding_dim=4),
-        optimizer=partial(torch.optim.SGD, lr=0.1),
-        **options,
-    )
-    return model, data
-
-
-def weights(model):
-    return torch.cat([p.detach().flatten() for p in model.parameters()]).clone()
+build = partial(small_tagger, optimizer=partial(torch.optim.SGD, lr=0.1))
 
 
 def test_doubles_the_budget_until_a_batch_holds_all_rows(splits, trainer):
