@@ -65,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         mean = accelerator.reduce(loss) / (sampler.tokens_per_step * len(sampler))
         seen = int(accelerator.reduce(torch.tensor(len(set(rows)), device=accelerator.device)))
         accelerator.print(f"epoch {epoch}: {steps} steps, {seen} rows, loss {float(mean):.3f}")
+    # Delete the model before the process group, or the exit may hang.
+    model, optimizer = accelerator.free_memory(model, optimizer)
     accelerator.end_training()
 
 

@@ -78,9 +78,9 @@ class Process:
         """
         self._process.join(timeout)
         if self._process.exitcode is None:
-            said = self._read("stderr")
+            said = self._read("stdout") + self._read("stderr")
             self.kill()
-            raise TimeoutError(f"still running after {timeout} s:\n{said}")
+            raise TimeoutError(f"still running after {timeout:.0f} s:\n{said}")
         done = Done(self._process.exitcode, self._read("stdout"), self._read("stderr"))
         shutil.rmtree(self._output)
         return done
@@ -113,7 +113,13 @@ def run(*arguments: Any, ranks: int = 1, check: bool = True, timeout: float = 24
         group |= {"WORLD_SIZE": str(ranks), "LOCAL_WORLD_SIZE": str(ranks), "GROUP_RANK": "0"}
         each = [group | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(ranks)]
         started = [Process(*arguments, env=env, **options) for env in each]
-    done = [process.wait(timeout) for process in started]
+    end = time.monotonic() + timeout
+    try:
+        done = [process.wait(max(end - time.monotonic(), 1)) for process in started]
+    finally:
+        for process in started:
+            if process.is_running():
+                process.kill()
     assert not (check and any(each.returncode for each in done)), "".join(e.stdout + e.stderr for e in done)
     return done[0]
 
