@@ -19,7 +19,7 @@ LAYERS = [  # lowest first; a module belongs to the longest prefix that fits
     ["metrics", "data"],
     ["data.lightning"],
     ["tasks"],
-    ["callbacks"],
+    ["callbacks", "export", "serve"],
     ["cli"],
     ["__main__"],
 ]

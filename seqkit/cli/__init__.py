@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 from seqkit.cli.entry import main
 
 if TYPE_CHECKING:
-    from seqkit.cli.learning_rate import find_lr
+    from seqkit.cli.commands.learning_rate import find_lr
     from seqkit.cli.noise import without_noise
     from seqkit.cli.sequence_cli import SequenceCLI
-    from seqkit.cli.tuning import find_max_tokens
+    from seqkit.cli.commands.tuning import find_max_tokens
 
 __all__ = ["SequenceCLI", "find_lr", "find_max_tokens", "main", "without_noise"]
 

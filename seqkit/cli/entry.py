@@ -23,7 +23,7 @@ def main(args: Sequence[str] | None = None) -> Any:
 
     with without_noise(resumes=subcommand == "fit"):
         if subcommand == "sweep":
-            from seqkit.cli.sweep import sweep_command
+            from seqkit.cli.commands.sweep import sweep_command
 
             return sweep_command(arguments[1:])
         from seqkit.cli.sequence_cli import SequenceCLI

@@ -1,5 +1,5 @@
 from seqkit import SequenceDataModule
-from seqkit.cli.inspect import inspect
+from seqkit.cli.commands.inspect import inspect
 from tests.tasks.unseen_cases import SPLITS
 
 

@@ -49,7 +49,7 @@ def test_scores_averaged_weights(folder):
 
 
 def test_only_the_first_rank_writes(tmp_path, monkeypatch):
-    monkeypatch.setattr("seqkit.cli.sweep._run", lambda *_, **__: ("val_loss", 7, {"val_loss": 1.0}))
+    monkeypatch.setattr("seqkit.cli.commands.sweep._run", lambda *_, **__: ("val_loss", 7, {"val_loss": 1.0}))
     monkeypatch.setattr(rank_zero_only, "rank", 1)
     assert main(["sweep", "--output", str(tmp_path / "out.json")])["scores"] == {"val_loss": [1.0, 1.0, 1.0]}
     assert not list(tmp_path.iterdir())

@@ -7,7 +7,7 @@ import pytest
 
 from seqkit.cli import main
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[3] / "configs"
 GRID = (2e-3, 4e-3, 8e-3, 1.6e-2)
 QUIET = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 

@@ -12,7 +12,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from numpy.typing import NDArray
 from rich.console import Console
 
-from seqkit.cli.tuning import trial_trainer
+from seqkit.cli.commands.tuning import trial_trainer
 from seqkit.data.lightning import SequenceDataModule
 from seqkit.figures import new_figure
 from seqkit.files import atomic_write, check_not_read

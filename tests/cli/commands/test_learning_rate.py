@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from seqkit.cli import find_lr, learning_rate, main
-from seqkit.cli.learning_rate import divergence, read_curve
+from seqkit.cli.commands.learning_rate import divergence, read_curve
 from seqkit.optim import WarmupCosine
 from tests.cli.cases import small_tagger, weights
 
