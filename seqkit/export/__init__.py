@@ -1,6 +1,7 @@
-"""ONNX files of trained models: `to_onnx`."""
+"""ONNX files of trained models: `to_onnx`; see `seqkit.export.graph` for parts of your own."""
 
+from seqkit.export import heads, nn  # noqa: F401 - they register their functions
 from seqkit.export.graph import Encoded, Graph, Registry, Steps
-from seqkit.export.onnx_model import to_onnx
+from seqkit.export.onnx_model import OPSET, to_onnx
 
-__all__ = ["Encoded", "Graph", "Registry", "Steps", "to_onnx"]
+__all__ = ["OPSET", "Encoded", "Graph", "Registry", "Steps", "to_onnx"]

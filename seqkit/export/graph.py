@@ -35,7 +35,8 @@ A loop's body is a :meth:`Graph.inner` graph, which is passed as an attribute of
 graph's tensors.
 """
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Collection, Sequence
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -43,6 +44,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 Shape = Sequence[int | str | None]
 Operand = str | Tensor | np.generic | NDArray[Any] | None
@@ -103,19 +105,26 @@ class Node(NamedTuple):
 class Graph:
     """A graph that grows node by node, in the order of computation.
 
+    Args:
+        outputs: Names that are kept for outputs: an input of such a name gets ``_input`` behind it.
+        scores: Whether outputs of probabilities are wanted, ``NAME_scores``.
+
     Attributes:
+        scores: The argument.
         nodes: The operators.
         constants: The weights and other constants, by name.
         inputs: The inputs.
         outputs: The outputs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, outputs: Collection[str] = (), *, scores: bool = False) -> None:
+        self.scores = scores
         self.nodes: list[Node] = []
         self.constants: dict[str, NDArray[Any]] = {}
         self.inputs: list[Value] = []
         self.outputs: list[Value] = []
         self._numbers = count()
+        self._kept = set(outputs)
         self._taken: set[str] = set()
         self._known: dict[Any, list[str]] = {}
         self._known_constants: dict[Any, str] = {}
@@ -124,16 +133,15 @@ class Graph:
         """Add an input and return its name.
 
         Args:
-            name: Its name.
+            name: Its name; ``_input`` is appended where an output or another input has it.
             dtype: Its type, as of NumPy.
             shape: Its dimensions; see :class:`Value`.
             about: What it is, as plain types: ``column``, and ``holds``, which is one of ``ids``, ``values``,
                 ``sets``, ``index``, ``lengths`` and ``state``.
-
-        Raises:
-            ValueError: The graph has such an input or output.
         """
-        self._take(name)
+        while name in self._kept or name in self._taken:
+            name += "_input"
+        self._taken.add(name)
         self.inputs.append(Value(name, np.dtype(dtype), shape, about))
         return name
 
@@ -151,7 +159,11 @@ class Graph:
         Raises:
             ValueError: The graph has such an input or output.
         """
-        self._take(name)
+        if name in self._taken:
+            raise ValueError(
+                f"to_onnx: two inputs or outputs would have the name {name!r}; give one of the columns another name"
+            )
+        self._taken.add(name)
         self.nodes.append(Node("Identity", [value], [name], {}))
         self.outputs.append(Value(name, np.dtype(dtype), shape, about))
 
@@ -162,7 +174,7 @@ class Graph:
             array = (array.float() if array.is_floating_point() else array).numpy()
         else:
             array = np.asarray(values)
-        key = (array.dtype.str, array.shape, array.tobytes())
+        key = (array.dtype.str, array.shape, hashlib.sha256(array.tobytes()).digest())
         if key not in self._known_constants:
             name = self._new_name("constant")
             self._known_constants[key] = name
@@ -248,13 +260,6 @@ class Graph:
         product = self.node("MatMul", value, weight.T.contiguous())
         return product if bias is None else self.node("Add", product, bias)
 
-    def _take(self, name: str) -> None:
-        if name in self._taken:
-            raise ValueError(
-                f"to_onnx: two inputs or outputs would have the name {name!r}; give one of the columns another name"
-            )
-        self._taken.add(name)
-
     def _new_name(self, hint: str) -> str:
         # A slash and a number: no column is called so, or else the next number is taken.
         name = next(each for i in self._numbers if (each := f"{hint}/{i}") not in self._taken)
@@ -288,7 +293,7 @@ class Registry:
         Raises:
             ValueError: The class has none, or the module has parametrizations; names it.
         """
-        if torch.nn.utils.parametrize.is_parametrized(module):
+        if parametrize.is_parametrized(module):
             raise ValueError(
                 f"to_onnx: the {self.role} {type(module).__bases__[0].__name__} has parametrizations of "
                 f"{sorted(module.parametrizations)}; remove them first "  # type: ignore[arg-type]
