@@ -29,12 +29,14 @@ from seqkit.data.sources import (
     CMUdict,
     CoNLL,
     Files,
+    Frames,
     Hub,
     PythonCode,
     SavedDataset,
     Source,
     Text,
     TimeSeries,
+    as_dataset,
 )
 from seqkit.data.streaming.loader import StreamLoader
 from seqkit.data.streaming.stream import PackedStream
@@ -51,6 +53,7 @@ __all__ = [
     "Encoder",
     "Features",
     "Files",
+    "Frames",
     "Hub",
     "Ids",
     "LabelSequences",
@@ -74,6 +77,7 @@ __all__ = [
     "WordCharacters",
     "WordShapes",
     "Words",
+    "as_dataset",
     "encode_dataset",
     "learn_spec",
     "lengths",

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, TypeVar
 import datasets
 import pyarrow as pa
 
-from seqkit.data.rows.checks import RowError, surrogate_error
+from seqkit.data.rows.values import to_arrow
 
 Kind = Literal["ids", "nested", "features", "class", "multilabel", "labels", "value"]
 
@@ -71,27 +71,13 @@ class Encoder(ABC):
 
     def encode(self, values: Sequence[Any]) -> list[Any]:
         """Encode Python objects, numpy arrays or tensors, one per row."""
-        column = _to_arrow([value.tolist() if hasattr(value, "tolist") else value for value in values])
+        column = to_arrow([value.tolist() if hasattr(value, "tolist") else value for value in values])
         feature = datasets.Features.from_arrow_schema(pa.schema({"value": column.type}))["value"]
         return list(self.encode_array(column, feature).to_pylist())
 
     def decode(self, values: Sequence[Any]) -> list[Any]:
         """Return what the encoded values mean, one per row; by default the values themselves."""
         return list(values)
-
-
-def _to_arrow(values: list[Any]) -> pa.Array:
-    try:
-        return pa.array(values)
-    except (UnicodeEncodeError, pa.ArrowInvalid, pa.ArrowTypeError):
-        for row, value in enumerate(values):
-            try:
-                pa.array([*values[:1], value])
-            except UnicodeEncodeError as error:
-                raise surrogate_error(row, error) from error
-            except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-                raise RowError(row, f"{error}; all values need the same type") from error
-        raise
 
 
 def require_fitted(learned: T | None, encoder: Encoder, what: str) -> T:

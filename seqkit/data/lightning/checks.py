@@ -1,39 +1,56 @@
 """Checks of the data module's options."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 from lightning.pytorch import Trainer
 
-from seqkit.data.sources import SPLITS, Source
+from seqkit.data.sources import SPLITS, Source, as_split, is_frame
 from seqkit.options import choice, instance, number
 
-_CONVERSIONS = {"DataFrame": "from_pandas", "dict": "from_dict", "list": "from_list"}
+if TYPE_CHECKING:
+    AnySource = Any  # also frames of libraries that need not be installed
+else:
+    # What a config can give: with Any, the command line would take a misspelt class_path for a dict of columns.
+    AnySource = Source | DatasetDict | Dataset | IterableDatasetDict | IterableDataset
 
 
 def check_source(source: Any) -> Any:
-    """Return the source of the rows, or the rows themselves.
+    """Return the source of the rows, or the rows themselves as a dataset or as a dict of splits.
+
+    A dict gives splits if its keys are among train, validation and test, or if each value is a table of rows.
+    Otherwise, a dict gives columns.
 
     Raises:
-        TypeError: It is neither; the message names how to convert tables of other libraries.
+        TypeError: There are no rows in such an object.
+        ValueError: Rows in memory cannot be a dataset; see :func:`~seqkit.data.as_dataset`.
     """
-    is_rows = isinstance(source, Dataset | IterableDataset | DatasetDict | IterableDatasetDict)
-    is_splits = (
-        isinstance(source, Mapping)
-        and len(source) > 0
-        and all(isinstance(rows, Dataset | IterableDataset) for rows in source.values())
-    )
-    if is_rows or is_splits or (isinstance(source, Source) and not isinstance(source, type)):
+    if isinstance(source, type | str | Path):
+        remedy = f"name a source that reads it, such as seqkit.data.Files(train={str(source)!r})"
+        if isinstance(source, type):
+            remedy = f"create one: {source.__name__}(...)"
+        raise TypeError(f"source is a {type(source).__name__}, which has no rows to load; {remedy}")
+    if isinstance(source, Source | DatasetDict | IterableDatasetDict | IterableDataset):
         return source
-    remedy = "give a datasets.Dataset or DatasetDict, or an object with load(), such as seqkit.data.Files"
-    if type(source).__name__ in _CONVERSIONS:
-        remedy = f"convert it with datasets.Dataset.{_CONVERSIONS[type(source).__name__]}(...)"
-    elif isinstance(source, type):
-        remedy = f"create one: {source.__name__}(...)"
-    elif isinstance(source, str):
-        remedy = f"name a source that reads it, such as seqkit.data.Files(train={source!r})"
-    raise TypeError(f"source is a {type(source).__name__}, which has no rows to load; {remedy}")
+    if (
+        isinstance(source, Mapping)
+        and source
+        and (set(source) <= set(SPLITS) or all(map(_is_table, source.values())))
+    ):
+        return {split: _as_rows(split, rows) for split, rows in source.items()}
+    return _as_rows("train", source)
+
+
+def _is_table(rows: Any) -> bool:
+    """Whether an object can only be rows with columns, and not the values of one column."""
+    is_records = isinstance(rows, Sequence) and len(rows) > 0 and isinstance(rows[0], Mapping)
+    return is_records or is_frame(rows) or isinstance(rows, Mapping | Dataset | IterableDataset)
+
+
+def _as_rows(split: str, rows: Any) -> Any:
+    return rows if isinstance(rows, IterableDataset) else as_split(split, rows)
 
 
 def check_fractions(validation: Any, test: Any) -> tuple[float, float]:

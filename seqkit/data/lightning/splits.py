@@ -13,7 +13,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 
 from seqkit.data.rows.checks import SourceRows, check_columns
-from seqkit.data.sources import Files, Source, to_streams
+from seqkit.data.sources import Files, Frames, Source, to_streams
 
 
 def load_splits(
@@ -118,10 +118,12 @@ def _place(rows: Any) -> str:
 
 
 def _locate_file(source: Any, split: str, rows: Any) -> Callable[[int], str] | None:
-    """Return the function that says which file of a source has a row; None for other sources and for streams."""
-    if isinstance(rows, IterableDataset) or not isinstance(source, Files):
+    """Return the function that says which file or group of a source has a row; None if it has none."""
+    if isinstance(rows, IterableDataset) or not isinstance(source, Files | Frames):
         return None
-    return partial(source.locate_row, split)
+    if source.groups is not None:
+        return partial(source.groups.locate, rows.select_columns(source.groups.group))
+    return partial(source.locate_row, split) if isinstance(source, Files) else None
 
 
 def needed_splits(trainer: Trainer, predict_split: str) -> dict[str, bool]:

@@ -50,7 +50,7 @@ class SourceRows:
         split: Name of the source's split.
         locate: Returns the row's number in that split, given its number in the dataset; None if it is the same.
         place: Text after the row's number.
-        locate_file: Returns text about the file that has a row of the split, such as `` (row 3 of b.jsonl)``.
+        locate_file: Returns text about where the source has a row of the split, such as `` (row 3 of b.jsonl)``.
     """
 
     split: str | None = None

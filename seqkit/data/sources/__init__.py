@@ -6,6 +6,8 @@ from seqkit.data.sources.cmudict import CMUdict
 from seqkit.data.sources.conll import CoNLL
 from seqkit.data.sources.files import Files, SavedDataset
 from seqkit.data.sources.hub import Hub
+from seqkit.data.sources.in_memory import as_dataset, as_split, is_frame
+from seqkit.data.sources.long_form.frames import Frames
 from seqkit.data.sources.python_code import PythonCode
 from seqkit.data.sources.text import Text
 from seqkit.data.sources.time_series import TimeSeries
@@ -16,11 +18,15 @@ __all__ = [
     "CMUdict",
     "CoNLL",
     "Files",
+    "Frames",
     "Hub",
     "PythonCode",
     "SavedDataset",
     "Source",
     "Text",
     "TimeSeries",
+    "as_dataset",
+    "as_split",
+    "is_frame",
     "to_streams",
 ]

@@ -144,7 +144,11 @@ def test_options(make, error, message):
     ("encoder", "values", "message"),
     [
         (Words(), [["a"], ["b\ud800"]], "row 1: '\\ud800' at position 1 is half of a character (a lone surrogate)"),
-        (Words(), [["a"], ["b", 3]], "row 1: Expected bytes, got a 'int' object; all values need the same type"),
+        (
+            Words(),
+            [["a"], ["b", 3]],
+            "row 1: 3 (int in 1 list), but row 0 has 'a' (str in 1 list); all values need the same type",
+        ),
         (Words(), [["a"], [b"b"]], "Words reads lists of words, or texts, not List(Value('binary'))"),
         (Words(), [["a"], "b"], "row 1: "),
     ],

@@ -1,8 +1,11 @@
 import re
+from pathlib import Path
 
 import datasets
 import numpy as np
 import pandas
+import polars
+import pyarrow as pa
 import pytest
 from jsonargparse import ArgumentParser
 
@@ -126,15 +129,16 @@ class TestSource:
     @pytest.mark.parametrize(
         ("source", "message"),
         [
-            (ROWS, "source is a dict, .*; convert it with datasets.Dataset.from_dict"),
-            ([{"words": ["a"]}], "source is a list, .*; convert it with datasets.Dataset.from_list"),
-            (pandas.DataFrame(ROWS), "source is a DataFrame, .*; convert it with datasets.Dataset.from_pandas"),
             ("train.csv", "source is a str, .*; name a source that reads it, such as seqkit.data.Files"),
             (OwnSource, "source is a ABCMeta|type, .*; create one: OwnSource"),
-            (3, "source is a int, which has no rows to load; give a datasets.Dataset or DatasetDict, or an object"),
-            (object(), "source is a object, which has no rows to load; give"),
-            ({}, "source is a dict, which has no rows to load"),
-            ({"train": ROWS}, "source is a dict, which has no rows to load"),
+            (Path("train.csv"), "source is a .*; name a source that reads it, such as seqkit.data.Files"),
+            (
+                3,
+                "an object of type int has no rows to load; give a list of dicts, a dict of columns, a",
+            ),
+            (object(), "an object of type object has no rows to load; give"),
+            ({"train": 3}, "an object of type int has no rows to load; give"),
+            ({"words": 3}, r"column .words. is 3 \(int\); give a list or an array with one value a row"),
         ],
         ids=lambda value: value if isinstance(value, str) else type(value).__name__,
     )
@@ -186,3 +190,91 @@ class TestMisspeltColumns:
         data = make(weights="lables", validation_fraction=0)
         with pytest.raises(ValueError, match=r"weights: train has no column 'lables'; .* did you mean 'label'"):
             data.train_dataloader()
+
+
+RECORDS = [dict(zip(ROWS, row, strict=True)) for row in zip(*ROWS.values(), strict=True)]
+FORMS = [
+    ROWS,
+    RECORDS,
+    pandas.DataFrame(ROWS),
+    polars.DataFrame(ROWS),
+    pa.table(ROWS),
+    datasets.Dataset.from_dict(ROWS),
+]
+NAMES = ["columns", "records", "pandas", "polars", "arrow", "dataset"]
+
+
+@pytest.mark.parametrize("rows", FORMS, ids=NAMES)
+class TestRowsInMemory:
+    def test_are_a_training_split(self, rows):
+        data = make(rows, validation_fraction=0)
+        assert list(data.splits) == ["train"]
+        assert data.spec == make(validation_fraction=0).spec
+        assert sorted(row for batch in data.train_dataloader() for row in batch.rows.tolist()) == [0, 1, 2, 3]
+
+    @pytest.mark.parametrize("names", [("train", "test"), ("train", "unlabelled")])
+    def test_by_split(self, rows, names):
+        data = make(dict.fromkeys(names, rows), validation_fraction=0, predict_split=names[1])
+        assert list(data.splits) == list(names)
+        assert sum(len(batch.rows) for batch in data.predict_dataloader()) == 4
+
+    def test_as_a_stream(self, rows):
+        data = make(rows, streaming=True)
+        assert sorted(row for batch in data.train_dataloader() for row in batch.rows.tolist()) == [0, 1, 2, 3]
+
+    def test_have_no_cache(self, rows, datasets_cache):
+        def files():
+            return sorted(str(file) for file in datasets_cache.rglob("*"))
+
+        before = files()
+        data = make(rows, validation_fraction=0)
+        assert data.spec
+        assert len(data.rows("train")) == 4
+        assert data.splits["train"].cache_files == []
+        assert files() == before
+
+    def test_a_missing_column_is_named(self, rows):
+        with pytest.raises(ValueError, match=r"train has no column 'word'; .* did you mean 'words'"):
+            _ = make(rows, inputs="word").spec
+
+
+class TestForms:
+    """What a list or a dict may be."""
+
+    def test_arrays_by_split(self):
+        series = [np.ones((3, 2)), np.zeros((5, 2))]
+        data = SequenceDataModule({"train": series, "test": series}, "values", max_tokens=8, validation_fraction=0)
+        assert data.spec["inputs"]["values"]["size"] == 2
+        batch = data.rows("test")[[0, 1]]
+        assert batch.rows.tolist() == [1, 0]
+        assert batch.inputs["values"].data.shape == (8, 2)
+
+    def test_arrays_as_a_column(self):
+        data = make({"words": [np.ones(3), np.zeros(5)], "label": ["x", "y"]}, validation_fraction=0)
+        assert data.spec["inputs"]["words"]["kind"] == "features"
+
+    def test_a_dict_with_the_name_of_a_split_among_its_columns(self):
+        data = make({**ROWS, "test": [1, 2, 3, 4]}, validation_fraction=0)
+        assert list(data.splits) == ["train"]
+
+    def test_a_mix_of_forms(self):
+        stream = datasets.Dataset.from_dict(ROWS).to_iterable_dataset()
+        data = make({"train": pandas.DataFrame(ROWS), "validation": RECORDS, "test": stream})
+        assert {split: type(rows).__name__ for split, rows in data.splits.items()} == {
+            "train": "Dataset",
+            "validation": "Dataset",
+            "test": "IterableDataset",
+        }
+
+    def test_errors_name_split_row_and_column(self):
+        message = r"test row 1 \(column 'label'\): 3 \(int\), but row 0 has 'x' \(str\); all values"
+        with pytest.raises(ValueError, match=message):
+            make({"train": ROWS, "test": {"words": [["a"], ["b"]], "label": ["x", 3]}})
+        with pytest.raises(ValueError, match=r"train row 1: has no 'label', but row 0 has 'words', 'label'"):
+            make([{"words": ["a"], "label": "x"}, {"words": ["a"]}])
+        with pytest.raises(ValueError, match="train: there are no rows"):
+            make([])
+
+    def test_the_split_to_predict_is_no_column(self):
+        with pytest.raises(ValueError, match="predict_split='label': must be one of"):
+            make({"train": ROWS}, predict_split="label")

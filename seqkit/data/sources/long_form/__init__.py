@@ -1,0 +1,1 @@
+"""Tables in long form, one row a step, whose rows become sequences."""
