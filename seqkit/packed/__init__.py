@@ -11,10 +11,11 @@ All functions are differentiable, accept any trailing dimensions and a pack of n
 ``unsorted_indices``: values per sequence are in the original order.
 
 The host does not wait for an accelerator, except where it must read a permutation (in ``lengths`` and ``unpack`` of
-a pack that has one, and in ``cat`` and ``attend`` of packs that were sorted one by one) and in ``to_host``.
+a pack that has one, and in ``cat`` and ``attend`` of packs that were sorted one by one) or lengths (in
+``from_nested``), and in ``to_host``.
 """
 
-from seqkit.packed.convert import from_padded, pack, to_padded, unpack
+from seqkit.packed.convert import from_nested, from_padded, pack, to_nested, to_padded, unpack
 from seqkit.packed.layout import PackedLayout
 from seqkit.packed.reduce import attend, first, last, max, mean, softmax, sum
 from seqkit.packed.structure import apply, cat, lengths, positions, reverse, sequences, shift
@@ -26,6 +27,7 @@ __all__ = [
     "attend",
     "cat",
     "first",
+    "from_nested",
     "from_padded",
     "last",
     "lengths",
@@ -41,6 +43,7 @@ __all__ = [
     "sum",
     "to_device",
     "to_host",
+    "to_nested",
     "to_padded",
     "unpack",
 ]

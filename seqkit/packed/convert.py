@@ -1,6 +1,7 @@
-"""Conversions between lists of sequences, padded tensors and PackedSequence."""
+"""Conversions between lists of sequences, padded tensors, nested tensors and PackedSequence."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -113,6 +114,52 @@ def to_padded(
     index = numbers * width + positions if batch_first else positions * count + numbers
     padded = data.new_full((count * width, *data.shape[1:]), value).index_copy(0, index, data)
     return padded.view(*((count, width) if batch_first else (width, count)), *data.shape[1:])
+
+
+def from_nested(nested: Tensor, *, enforce_sorted: bool = False) -> PackedSequence:
+    """Pack a nested tensor (B, j, ...), whose rows have different lengths, without padding it.
+
+    Args:
+        nested: In the jagged layout, with or without gaps between its rows, or in the strided one.
+        enforce_sorted: As in ``pack``.
+
+    Returns:
+        Data (N, ...), with the dtype, the device and the gradient of the nested tensor.
+
+    Raises:
+        ValueError: The tensor is not nested, or another dimension than the second differs between rows; a row is
+            empty; the rows are not sorted in spite of ``enforce_sorted``.
+    """
+    if not nested.is_nested:
+        raise ValueError(
+            f"from_nested: a tensor of shape {tuple(nested.shape)} is not nested; use from_padded and its lengths"
+        )
+    if nested.layout != torch.jagged:
+        return pack(list(nested.unbind()), enforce_sorted=enforce_sorted)
+    width: Any = nested.shape[1]  # a symbol where rows differ
+    if isinstance(width, int):
+        raise ValueError(
+            f"from_nested: rows differ in another dimension than the second of {tuple(nested.shape)}; transpose it "
+            f"to (B, j, ...)"
+        )
+    jagged: Any = nested
+    offsets, own = jagged.offsets(), jagged.lengths()
+    counts = _checked((offsets.diff() if own is None else own).cpu())
+    return _gathered(jagged.values(), offsets[:-1].cpu().to(torch.int64), counts, enforce_sorted)
+
+
+def to_nested(packed: PackedSequence) -> Tensor:
+    """Return the sequences in their original order as a nested tensor (B, j, ...) in the jagged layout.
+
+    Args:
+        packed: Data (N, ...).
+    """
+    layout = PackedLayout.of(packed)
+    order = packed.unsorted_indices
+    lengths = layout.lengths if order is None else layout.lengths[order]
+    offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+    values = packed.data.index_select(0, layout.by_sequence(order))
+    return torch.nested.nested_tensor_from_jagged(values, offsets)
 
 
 def _gathered(values: Tensor, offsets: Tensor, counts: Tensor, enforce_sorted: bool) -> PackedSequence:

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 
 import pytest
@@ -183,3 +184,135 @@ class TestPadded:
         with pytest.raises(ValueError) as raised:  # noqa: PT011 - the whole text is compared
             call()
         assert str(raised.value) == message
+
+
+STRIDED = pytest.mark.filterwarnings("ignore:.*nested tensors is in prototype stage:UserWarning")
+
+
+class TestNested:
+    """Against the plain loop over the rows, one at a time."""
+
+    @STRIDED
+    @pytest.mark.parametrize("layout", [torch.jagged, torch.strided], ids=str)
+    @pytest.mark.parametrize("dtype", DTYPES, ids=str)
+    @given(sizes=lengths(), shape=shapes)
+    def test_from_nested_equals_pack(
+        self, layout: torch.layout, dtype: torch.dtype, sizes: list[int], shape: tuple[int, ...]
+    ) -> None:
+        for enforce_sorted in (False, True):
+            rows = ragged(in_order(sizes, enforce_sorted), shape, dtype)
+            nested = torch.nested.nested_tensor(rows, layout=layout)
+            wanted = pack_sequence(rows, enforce_sorted=enforce_sorted)
+            assert_same_pack(packed.from_nested(nested, enforce_sorted=enforce_sorted), wanted)
+
+    @pytest.mark.parametrize("dtype", DTYPES, ids=str)
+    @given(sizes=lengths(), shape=shapes)
+    def test_to_nested_gives_the_rows_in_their_order(
+        self, dtype: torch.dtype, sizes: list[int], shape: tuple[int, ...]
+    ) -> None:
+        for enforce_sorted in (False, True):
+            rows = ragged(in_order(sizes, enforce_sorted), shape, dtype)
+            nested = packed.to_nested(packed.pack(rows, enforce_sorted=enforce_sorted))
+            assert nested.layout == torch.jagged
+            assert nested.dtype == dtype
+            assert nested.offsets().tolist() == [0, *torch.tensor([len(row) for row in rows]).cumsum(0).tolist()]
+            assert_close(list(nested.unbind()), rows, rtol=0, atol=0)
+            assert_same_pack(
+                packed.from_nested(nested, enforce_sorted=enforce_sorted),
+                packed.pack(rows, enforce_sorted=enforce_sorted),
+            )
+
+    @STRIDED
+    @pytest.mark.parametrize("layout", [torch.jagged, torch.strided], ids=str)
+    @given(sizes=lengths(12))
+    def test_gradients_are_those_of_each_row_alone(self, layout: torch.layout, sizes: list[int]) -> None:
+        rows = [row.requires_grad_() for row in ragged(sizes, (2,))]
+        weights = ragged(sizes, (2,))
+        result = packed.from_nested(torch.nested.as_nested_tensor(rows, layout=layout))
+        found = packed.unpack(result._replace(data=result.data**2))
+        total = torch.stack([(a * b).sum() for a, b in zip(found, weights, strict=True)]).sum()
+        gradients = torch.autograd.grad(total, rows)
+        for row, weight, gradient in zip(rows, weights, gradients, strict=True):
+            assert_close(gradient, torch.autograd.grad((row**2 * weight).sum(), row)[0], rtol=0, atol=0)
+
+    @given(sizes=lengths(12))
+    def test_gradient_of_to_nested(self, sizes: list[int]) -> None:
+        rows, weights = ragged(sizes, (2,)), ragged(sizes, (2,))
+        pack = packed.pack(rows)
+        data = pack.data.requires_grad_()
+        nested = packed.to_nested(pack._replace(data=data))
+        (gradient,) = torch.autograd.grad((nested.values() * torch.cat(weights)).sum(), data)
+        assert_same_pack(pack._replace(data=gradient), packed.pack(weights))
+
+    def test_gaps_between_rows(self) -> None:
+        values = torch.arange(10.0, requires_grad=True)
+        nested = torch.nested.nested_tensor_from_jagged(
+            values, torch.tensor([0, 4, 7, 10]), lengths=torch.tensor([2, 3, 1])
+        )
+        result = packed.from_nested(nested)
+        assert [row.tolist() for row in packed.unpack(result)] == [[0, 1], [4, 5, 6], [7]]
+        (gradient,) = torch.autograd.grad(result.data.sum(), values)
+        assert gradient.tolist() == [1, 1, 0, 0, 1, 1, 1, 1, 0, 0]
+
+    def test_offsets_of_another_integer_type(self) -> None:
+        nested = torch.nested.nested_tensor_from_jagged(
+            torch.arange(3.0), torch.tensor([0, 1, 3], dtype=torch.int32)
+        )
+        assert [row.tolist() for row in packed.unpack(packed.from_nested(nested))] == [[0], [1, 2]]
+
+    def test_no_rows(self) -> None:
+        none = packed.from_nested(packed.to_nested(packed.pack(torch.zeros(0, 2), [])))
+        assert none.data.shape == (0, 2)
+        assert len(none.batch_sizes) == 0
+
+    def test_is_never_padded_and_never_loops(self) -> None:
+        def cost(sizes: list[int]) -> tuple[int, int]:
+            nested = packed.to_nested(packed.pack(torch.zeros(sum(sizes), 3), sizes))
+            with Recorder() as record:
+                packed.to_nested(packed.from_nested(nested))
+            return record.calls, record.largest
+
+        calls, largest = cost([1] * 50 + [2000])
+        assert largest <= 3 * 2050  # padded: 3 * 51 * 2000
+        assert cost([2, 1])[0] == calls
+
+    @STRIDED
+    @pytest.mark.parametrize(
+        ("call", "message"),
+        [
+            (
+                lambda: packed.from_nested(torch.zeros(2, 3)),
+                "from_nested: a tensor of shape (2, 3) is not nested; use from_padded and its lengths",
+            ),
+            (
+                lambda: packed.from_nested(
+                    packed.to_nested(packed.pack(torch.zeros(4, 2), [3, 1])).transpose(1, 2)
+                ),
+                "from_nested: rows differ in another dimension than the second of ",
+            ),
+            (
+                lambda: packed.from_nested(
+                    torch.nested.nested_tensor_from_jagged(torch.zeros(3), torch.tensor([0, 2, 2, 3]))
+                ),
+                "row 1 has length 0; a PackedSequence cannot hold an empty sequence: drop the row",
+            ),
+            (
+                lambda: packed.from_nested(torch.nested.nested_tensor([torch.zeros(2), torch.zeros(0)])),
+                "row 1 has length 0; a PackedSequence cannot hold an empty sequence: drop the row",
+            ),
+            (
+                lambda: packed.from_nested(torch.nested.nested_tensor([torch.zeros(2, 3), torch.zeros(2, 4)])),
+                "pack: row 1 has (trailing shape, dtype, device) ((4,), ",
+            ),
+            (
+                lambda: packed.from_nested(
+                    packed.to_nested(packed.pack(torch.zeros(3), [1, 2])), enforce_sorted=True
+                ),
+                "row 1 has length 2 but row 0 only 1; enforce_sorted promises the longest first",
+            ),
+        ],
+        ids=["plain", "transposed", "empty", "empty_strided", "two_dimensions", "unsorted"],
+    )
+    def test_errors(self, call: Callable[[], object], message: str) -> None:
+        with pytest.raises(ValueError, match=re.escape(message)):
+            call()
