@@ -73,25 +73,52 @@ def allowed_transitions(names: Sequence[str], scheme: Scheme) -> Allowed:
     return Allowed(table[0, 1:], table[1:, 1:], table[1:, 0])
 
 
-def forbidden(tags: PackedSequence, allowed: Allowed) -> PackedSequence:
-    """Find the tags that may not follow the tag before them, or may not be the last.
+def forbidden(tags: PackedSequence, allowed: Allowed, ignore_index: int = -100) -> PackedSequence:
+    """Find the tags that may not follow the tags before them, or may not be the last.
 
     Args:
-        tags: Data (N,), ids of tags. One outside [0, C) is unknown: it may be any tag that has allowed neighbours.
+        tags: Data (N,), ids of tags. One outside [0, C) is unknown: it may be any tag. A tag after unknown ones is
+            found if no tags in their places lead from the known tag before them to it.
         allowed: The allowed tags, on the same device.
+        ignore_index: An id that is unknown, too.
 
     Returns:
         Data (N,), bool.
     """
     start, transitions, end = allowed
     size = len(start)
-    outside, unknown = size, size + 1
-    table = torch.ones(size + 2, size + 2, dtype=torch.bool, device=start.device)
+    is_known = (tags.data >= 0) & (tags.data < size) & (tags.data != ignore_index)
+    if tags.data.device.type != "cpu" or not bool(is_known.all()):  # the host does not wait to see which
+        return tags._replace(data=_dead_ends(tags, is_known, allowed))
+    outside = size
+    table = torch.ones(size + 1, size + 1, dtype=torch.bool)
     table[:size, :size], table[outside, :size], table[:size, outside] = transitions, start, end
-    table[unknown, :size], table[:size, unknown] = start | transitions.any(0), end | transitions.any(1)
-    ids = torch.where((tags.data >= 0) & (tags.data < size), tags.data, unknown)
-    before, after = (packed.shift(tags._replace(data=ids), steps, outside).data for steps in (1, -1))
-    return tags._replace(data=~table[before, ids] | ((after == outside) & ~table[ids, outside]))
+    before, after = (packed.shift(tags, steps, outside).data for steps in (1, -1))
+    return tags._replace(data=~table[before, tags.data] | ((after == outside) & ~table[tags.data, outside]))
+
+
+def _dead_ends(tags: PackedSequence, is_known: Tensor, allowed: Allowed) -> Tensor:
+    """Find the tokens (N,) that no allowed path through the known tags reaches, or at which none may end.
+
+    After such a token, the paths begin again with it.
+    """
+    start, transitions, end = allowed
+    layout = packed.PackedLayout.of(tags)
+    names = torch.arange(len(start), device=start.device)
+    possible = (tags.data[:, None] == names) | ~is_known[:, None]  # (N, C)
+    links = transitions.float()
+    found = torch.zeros_like(is_known)
+    reached, first = possible[:0], 0
+    for position, count in enumerate(layout.sizes):
+        here = possible[first : first + count]
+        paths = here & (start if position == 0 else (reached[:count].float() @ links) > 0)  # (count, C)
+        longer = layout.sizes[position + 1] if position + 1 < len(layout.sizes) else 0
+        paths[longer:] &= end
+        is_dead = ~paths.any(1)
+        found[first : first + count] = is_dead
+        reached = torch.where(is_dead[:, None], here, paths)
+        first += count
+    return found
 
 
 def parse_tags(names: Sequence[str], scheme: Scheme) -> list[tuple[str, str]]:

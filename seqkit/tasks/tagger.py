@@ -116,22 +116,14 @@ class Tagger(Task):
         tags = cast(PackedSequence, target)
         impossible = tags.data >= self.labels.size
         if self.is_constrained:
-            impossible |= self.forbidden_tags(tags).data
+            impossible |= forbidden(tags, self.allowed_tags, self.ignore_index).data
         left_out = (packed.sum(tags._replace(data=impossible)) > 0)[packed.sequences(tags)]
         return tags._replace(data=tags.data.masked_fill(left_out, self.ignore_index))
 
-    def forbidden_tags(self, tags: PackedSequence) -> PackedSequence:
-        """Find the tags that a constrained decoder does not allow where they are.
-
-        Args:
-            tags: Data (N,), ids. One that the model cannot predict is taken for an unknown one.
-
-        Returns:
-            Data (N,), bool.
-        """
-        allowed = Allowed(*(getattr(self.decoder, f"allowed_{name}") for name in Allowed._fields))
-        ids = tags.data.masked_fill(tags.data == self.ignore_index, -1)
-        return forbidden(tags._replace(data=ids), allowed)
+    @property
+    def allowed_tags(self) -> Allowed:
+        """What a constrained decoder allows, on the model's device."""
+        return Allowed(*(getattr(self.decoder, f"allowed_{name}") for name in Allowed._fields))
 
     def build_metrics(self) -> list[MetricCollection]:
         """Build accuracy and F1 of tokens and, if tags follow a scheme, of spans."""

@@ -32,8 +32,9 @@ def test_allowed_transitions_by_the_definition_of_each_scheme():
 
 
 def is_allowed(ids, allowed):
-    inner = all(allowed.transitions[a, b] for a, b in itertools.pairwise(ids))
-    return bool(allowed.start[ids[0]] and inner and allowed.end[ids[-1]])
+    start, transitions, end = allowed
+    inner = all(transitions[a][b] for a, b in itertools.pairwise(ids))
+    return bool(start[ids[0]] and inner and end[ids[-1]])
 
 
 @pytest.mark.parametrize("scheme", ["BIO", "IOB1", "BIOES"])
@@ -53,16 +54,56 @@ def test_forbidden_tags_against_each_sequence_alone(scheme):
             assert first == starts.index(True) if any(starts) else first == len(row) - 1
 
 
-@pytest.mark.parametrize("scheme", ["BIO", "IOB1"])
+@pytest.mark.parametrize("scheme", ["BIO", "IOB1", "BIOES"])
 def test_unknown_tags_may_be_any(scheme):
-    names = NAMES[scheme]
+    names = ["O", "B-X", "I-X", "E-X", "B-Y", "E-Y"] if scheme == "BIOES" else NAMES[scheme]
     allowed = allowed_transitions(names, scheme)
     ids = [-100, *range(len(names)), len(names)]
     rows = [row for length in (1, 2, 3) for row in itertools.product(ids, repeat=length)]
     found = packed.unpack(forbidden(packed.pack([torch.tensor(row) for row in rows]), allowed))
+    allowed = [table.tolist() for table in allowed]
     for row, marks in zip(rows, found, strict=True):
         choices = [[i] if 0 <= i < len(names) else range(len(names)) for i in row]
         assert bool(marks.any()) is not any(is_allowed(each, allowed) for each in itertools.product(*choices)), row
+
+
+def test_tags_on_both_sides_of_unknown_ones():
+    """Each unknown tag has a tag that fits its neighbour, but no tags fit all of them."""
+    names = NAMES["BIOES"]
+    allowed = allowed_transitions(names, "BIOES")
+    texts = [
+        "B-X _ I-Y",
+        "B-X _ _ I-Y E-Y",
+        "B-X _ E-Y O",
+        "_ E-X O",
+        "O _ E-X",
+        "B-X _",
+        "B-X _ _ _ I-Y E-Y",
+        "_",
+        "_ _ _",
+    ]
+    first_marks = [2, None, 2, None, None, None, None, None, None]
+    rows = [torch.tensor([names.index(tag) if tag != "_" else -1 for tag in text.split()]) for text in texts]
+    found = packed.unpack(forbidden(packed.pack(rows), allowed))
+    assert [next(iter(marks.nonzero()[:, 0].tolist()), None) for marks in found] == first_marks
+
+
+@pytest.mark.parametrize("scheme", ["BIO", "IOB1", "BIOES"])
+def test_known_tags_are_found_beside_rows_with_unknown_ones(scheme):
+    names = NAMES[scheme][:5]
+    allowed = allowed_transitions(names, scheme)
+    rows = [torch.tensor(row) for n in (1, 2, 3) for row in itertools.product(range(len(names)), repeat=n)]
+    alone = packed.unpack(forbidden(packed.pack(rows), allowed))
+    beside = packed.unpack(forbidden(packed.pack([*rows, torch.tensor([-100, 0])]), allowed))
+    for row, one, other in zip(rows, alone, beside[:-1], strict=True):
+        assert one.tolist() == other.tolist(), row
+
+
+def test_the_ignored_id_is_unknown():
+    allowed = allowed_transitions(["O", "B-X", "I-X"], "BIO")
+    tags = packed.pack([torch.tensor([0, 2])])
+    assert forbidden(tags, allowed).data.tolist() == [False, True]
+    assert forbidden(tags, allowed, ignore_index=0).data.tolist() == [False, False]
 
 
 def test_schemes_are_detected_by_names():

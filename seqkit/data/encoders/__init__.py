@@ -2,7 +2,7 @@
 
 from seqkit.data.encoders.base import IGNORE_INDEX, Encoder
 from seqkit.data.encoders.characters import Characters, WordCharacters
-from seqkit.data.encoders.columns import iter_column, locate
+from seqkit.data.encoders.columns import flatten, iter_column, locate
 from seqkit.data.encoders.encode import encode_dataset, encode_table, encoder_key
 from seqkit.data.encoders.label_sequences import LabelSequences
 from seqkit.data.encoders.labels import UNSEEN, LabelEncoder, Labels, MultiLabels, label_name
@@ -48,6 +48,7 @@ __all__ = [
     "encode_table",
     "encoder_classes",
     "encoder_key",
+    "flatten",
     "input_encoder",
     "is_vector",
     "iter_column",

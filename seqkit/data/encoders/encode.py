@@ -18,6 +18,7 @@ from datasets.fingerprint import Hasher
 from seqkit.class_paths import allow
 from seqkit.data.cache_files import rows_key
 from seqkit.data.code_key import code_key
+from seqkit.data.cut_spans import ignore_cut_spans
 from seqkit.data.encoders.base import Encoder
 from seqkit.data.encoders.spec import Entry, build_encoder, source_columns
 from seqkit.data.rows.checks import RowError, check_columns
@@ -138,6 +139,9 @@ def _encode_rows(
             )
         except RowError as error:
             raise error.replace(row=rows[error.row], column=source) from error
+    for column, entry in parsed.items():
+        if "cut" in entry:
+            columns[column] = ignore_cut_spans(columns[column], entry["names"], entry["cut"])
     main, *others = parsed
     lengths = pc.list_value_length(columns[main]).to_numpy()
     for column in others:

@@ -5,7 +5,6 @@ from functools import cached_property, partial
 from typing import Any, Literal
 
 import torch
-from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
@@ -15,7 +14,7 @@ from seqkit.data.batching.length_sort import EMPTY, OVERLONG
 from seqkit.data.batching.plan import BUDGETS, MAX_BUDGET, StepCost
 from seqkit.data.batching.sampler import LengthBucketSampler
 from seqkit.data.continuous import BPTTSampler, Continuous, ContinuousText
-from seqkit.data.lightning.checks import check_fractions, check_source, check_split, check_train_stream
+from seqkit.data.lightning.checks import AnySource, check_fractions, check_source, check_split, check_train_stream
 from seqkit.data.lightning.columns import Columns, allowed_encoders, column_roles, name_columns, row_lengths
 from seqkit.data.lightning.encoded_splits import EncodedSplits
 from seqkit.data.lightning.label_checks import check_labels
@@ -32,7 +31,6 @@ from seqkit.data.lightning.resume import ResumableDataModule, current_epoch, sta
 from seqkit.data.lightning.splits import load_splits, needed_splits, read_weights
 from seqkit.data.lightning.unseen import UNSEEN_LABELS, counted_labels
 from seqkit.data.rows.packed_rows import RaggedRows
-from seqkit.data.sources import Source
 from seqkit.options import MAX_SEED, choice, flag, instance, integer, names, optional_integer
 from seqkit.packed import pins_memory
 
@@ -48,7 +46,8 @@ class SequenceDataModule(ResumableDataModule):
     plain-typed in :attr:`spec`. A model is built from it and keeps it in its checkpoint.
 
     Args:
-        source: The source of the rows, or the rows themselves; a ``Dataset`` is a training split.
+        source: The source of the rows, or the rows themselves, in any form of :func:`~seqkit.data.as_dataset`: the
+            training split, or a dict of splits.
         inputs: The input columns; a dict gives each its :class:`~seqkit.data.Encoder`, or None for the default of
             the column's type. The lengths of the first one count. Several inputs may read one column, such as the
             words, their characters and their shapes: the encoder names it (``column``).
@@ -60,7 +59,7 @@ class SequenceDataModule(ResumableDataModule):
         max_sequences: Budget of a batch on one rank, in sequences; at least one of the two is needed.
         budget: What ``max_tokens`` limits: the packed tokens (``packed``) or B × T (``padded``).
         overlong: How a training row longer than ``max_tokens`` is treated: ``raise``, ``drop``, ``truncate`` to
-            ``max_tokens``, or ``solo``, a batch of its own.
+            ``max_tokens`` (tags of a span that this divides do not count), or ``solo``, a batch of its own.
         empty: How a row without tokens is treated: ``raise`` or ``drop``.
         validation_fraction: Share of the training rows held out if the source has no validation split.
         test_fraction: Share of the training rows held out if the source has no test split.
@@ -95,7 +94,7 @@ class SequenceDataModule(ResumableDataModule):
 
     def __init__(
         self,
-        source: Source | DatasetDict | Dataset | IterableDatasetDict | IterableDataset,
+        source: AnySource,
         inputs: Columns | None = None,
         targets: Columns | None = None,
         *,
@@ -134,7 +133,7 @@ class SequenceDataModule(ResumableDataModule):
         self.empty = choice("empty", empty, EMPTY)
         self.validation_fraction, self.test_fraction = check_fractions(validation_fraction, test_fraction)
         self.unseen_labels = choice("unseen_labels", unseen_labels, UNSEEN_LABELS)
-        self.predict_split = check_split("predict_split", predict_split, source)
+        self.predict_split = check_split("predict_split", predict_split, self.source)
         self.seed = integer("seed", seed, 0, MAX_SEED)
         self.num_workers = integer("num_workers", num_workers, 0)
         self.streaming = flag("streaming", streaming)
@@ -181,11 +180,11 @@ class SequenceDataModule(ResumableDataModule):
         Raises:
             ValueError: The source has no such split, or a value cannot be encoded (the message names its row).
         """
-        unseen = self._counted_labels(split, with_targets=with_targets)
+        options = self._encoding(split, training=training, with_targets=with_targets)
         return RaggedRows(
-            self._encoded.rows(split, with_targets=with_targets, unseen=unseen),
+            self._encoded.rows(split, **options),
             **column_roles(self.spec, self.overlong, with_targets=with_targets),
-            max_length=self.max_tokens if training and self.overlong == "truncate" else None,
+            max_length=options["cut_length"],
             source=self._encoded.sources[split],
         )
 
@@ -226,8 +225,8 @@ class SequenceDataModule(ResumableDataModule):
         trainer: Any = self.trainer
         if trainer is not None and trainer.world_size > 1:
             for split, with_targets in needed_splits(trainer, self.predict_split).items():
-                unseen = self._counted_labels(split, with_targets=with_targets)
-                self._encoded.prepare(split, with_targets=with_targets, unseen=unseen)
+                options = self._encoding(split, training=split == "train", with_targets=with_targets)
+                self._encoded.prepare(split, **options)
 
     def setup(self, stage: str) -> None:
         """Check the labels of the splits that the stage reads, in a fit of all splits.
@@ -310,19 +309,19 @@ class SequenceDataModule(ResumableDataModule):
         overfit = overfits(self.trainer)
         plan = self._plan(split, training=training, with_targets=with_targets, single_rank=overfit)
         loader = (overfit_loader if overfit else planned_loader)(*plan, self.num_workers, self.seed)
-        loader.unseen_labels = self._counted_labels(split, with_targets=with_targets)
+        loader.unseen_labels = self._encoding(split, training=training, with_targets=with_targets)["unseen"]
         return loader
 
     def _stream_loader(self, split: str, *, training: bool, with_targets: bool = True) -> ModuleStreamLoader:
         if training:
             whole = self.weights is not None or self.continuous is not None
             check_train_stream(whole or self.batch_multiple > 1 or self.longest_first, self.trainer)
-        unseen = self._counted_labels(split, with_targets=with_targets)
+        options = self._encoding(split, training=training, with_targets=with_targets)
         stream = self._encoded.stream(
             split,
-            with_targets=with_targets,
-            unseen=unseen,
+            **options,
             unseen_labels=self.unseen_labels,
+            trainer=self.trainer,
             **column_roles(self.spec, self.overlong, with_targets=with_targets),
             **self._batch_options(training=training),
         )
@@ -331,11 +330,13 @@ class SequenceDataModule(ResumableDataModule):
         )
         if not with_targets:
             loader.require_one_process()
-        loader.unseen_labels = unseen
+        loader.unseen_labels = options["unseen"]
         return loader
 
-    def _counted_labels(self, split: str, *, with_targets: bool) -> dict[str, list[str]]:
-        return counted_labels(self._encoded, split, self.unseen_labels, self.trainer, with_targets=with_targets)
+    def _encoding(self, split: str, *, training: bool, with_targets: bool) -> dict[str, Any]:
+        unseen = counted_labels(self._encoded, split, self.unseen_labels, self.trainer, with_targets=with_targets)
+        cut_length = self.max_tokens if training and self.overlong == "truncate" else None
+        return {"with_targets": with_targets, "unseen": unseen, "cut_length": cut_length}
 
     def _plan(
         self, split: str, *, training: bool, with_targets: bool, single_rank: bool

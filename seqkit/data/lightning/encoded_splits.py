@@ -8,6 +8,7 @@ from datasets import Dataset, IterableDataset
 from lightning.pytorch.utilities import rank_zero_warn
 
 from seqkit.data.continuous import Continuous, ContinuousText, concatenate_rows
+from seqkit.data.cut_spans import add_cut
 from seqkit.data.encoders import (
     Encoder,
     LabelEncoder,
@@ -18,6 +19,7 @@ from seqkit.data.encoders import (
 )
 from seqkit.data.lightning.spec_cache import learn_spec_once
 from seqkit.data.lightning.stream_encoder import StreamEncoder
+from seqkit.data.lightning.tag_order import tag_orders
 from seqkit.data.rows.checks import RowError, SourceRows
 from seqkit.data.streaming.stream import PackedStream, first_rows
 from seqkit.data.unseen import UnseenLabel, add_unseen, find_unseen
@@ -129,7 +131,12 @@ class EncodedSplits:
             rank_zero_warn(str(named))
 
     def rows(
-        self, split: str, *, with_targets: bool = True, unseen: Mapping[str, Sequence[str]] | None = None
+        self,
+        split: str,
+        *,
+        with_targets: bool = True,
+        unseen: Mapping[str, Sequence[str]] | None = None,
+        cut_length: int | None = None,
     ) -> Dataset:
         """Return the encoded rows of a split; they are kept until `release`.
 
@@ -138,12 +145,14 @@ class EncodedSplits:
             with_targets: Whether to encode the targets, too.
             unseen: By input and target, labels that training lacks, to be encoded too; see
                 :func:`~seqkit.data.unseen.add_unseen`.
+            cut_length: The number of tokens to which rows are cut later; see
+                :func:`~seqkit.data.cut_spans.add_cut`.
         """
         rows: Dataset = self.split(split)
-        key = split, with_targets, repr(unseen or {})
+        key = split, with_targets, repr((unseen or {}, cut_length))
         source, encoded = self._kept.get(key, (None, None))
         if encoded is None or source is not rows:
-            spec = add_unseen(self.spec, unseen or {})
+            spec = add_cut(add_unseen(self.spec, unseen or {}), cut_length)
             with self.sources[split].name_errors():
                 encoded = encode_dataset(rows, spec, split, with_targets=with_targets)
             self._kept[key] = rows, encoded
@@ -169,7 +178,9 @@ class EncodedSplits:
         *,
         with_targets: bool,
         unseen: Mapping[str, Sequence[str]],
+        cut_length: int | None,
         unseen_labels: str,
+        trainer: Any,
         **options: Any,
     ) -> PackedStream:
         """Return a split that is a stream as a stream of encoded rows.
@@ -178,18 +189,21 @@ class EncodedSplits:
             split: The name of the split.
             with_targets: Whether the batches contain the targets.
             unseen: See :meth:`rows`.
+            cut_length: See :meth:`rows`.
             unseen_labels: What a label that training lacks is in evaluation: ``count`` or ``error``.
+            trainer: The trainer, if there is one.
             options: Further arguments of :class:`~seqkit.data.PackedStream`.
         """
         rows: IterableDataset = self.split(split)
         entries = self.spec["inputs"] | (self.spec["targets"] if with_targets else {})
         watched = {} if split == "train" else self.label_encoders(with_targets=with_targets)
         encode = StreamEncoder(
-            add_unseen(self.spec, unseen),
+            add_cut(add_unseen(self.spec, unseen), cut_length),
             split,
             features=rows.features,
             with_targets=with_targets,
             unseen_labels=dict.fromkeys(watched, unseen_labels),
+            orders=tag_orders(trainer) if with_targets else {},
         )
         return PackedStream(
             rows.select_columns(source_columns(entries)),

@@ -1,4 +1,4 @@
-"""Encode the rows of a stream, and report or refuse the first label that training lacks."""
+"""Encode the rows of a stream; report or refuse labels that training lacks, and tags in a wrong order."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +10,7 @@ from torch.utils.data import get_worker_info
 
 from seqkit.data.batching.rank_assignment import rank_and_world_size
 from seqkit.data.encoders import LabelEncoder, build_encoder, encode_table, encoder_classes
+from seqkit.data.lightning.tag_order import TagOrder, describe_broken, find_broken_rows
 from seqkit.data.rows.checks import RowError
 from seqkit.data.unseen import find_unseen
 
@@ -24,6 +25,8 @@ class StreamEncoder:
         with_targets: Whether to encode targets too.
         unseen_labels: By name of the inputs and targets with labels, the policy for a label that training lacks:
             ``count`` warns about the first one, ``error`` refuses it.
+        orders: By target, the tags that a constrained decoder allows. Another order is refused in training;
+            otherwise the first one is reported.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class StreamEncoder:
         features: Features | None,
         with_targets: bool,
         unseen_labels: Mapping[str, str],
+        orders: Mapping[str, TagOrder],
     ) -> None:
         self.spec = spec
         self.split = split
@@ -41,6 +45,7 @@ class StreamEncoder:
         self.with_targets = with_targets
         self._classes = encoder_classes(spec)
         self._unreported = dict(unseen_labels)
+        self._orders = dict(orders)
 
     def __call__(self, table: pa.Table, first_row: int) -> pa.Table:
         """Encode some rows.
@@ -50,7 +55,7 @@ class StreamEncoder:
             first_row: The number of the first one, for errors.
 
         Raises:
-            RowError: A value cannot be encoded, or a label is refused.
+            RowError: A value cannot be encoded, a label is refused, or the order of a training row's tags.
         """
         encoded = encode_table(
             table,
@@ -63,14 +68,14 @@ class StreamEncoder:
         )
         for name in list(self._unreported):
             self._report(name, table, first_row)
+        for name in list(self._orders):
+            self._check_order(name, encoded.column(name).combine_chunks(), first_row)
         return encoded
 
     def _report(self, name: str, table: pa.Table, first_row: int) -> None:
         """Warn about the first label of a column that training lacks, or refuse it."""
         is_input = name in self.spec["inputs"]
-        entry = self.spec["inputs" if is_input else "targets"][name]
-        column, encoder = entry.get("column", name), build_encoder(entry)
-        assert isinstance(encoder, LabelEncoder)
+        column, encoder = self._column(name)
         known = self.features if self.features is not None else Features.from_arrow_schema(table.schema)
         rows = Dataset(table.select([column]), info=DatasetInfo(features=Features({column: known[column]})))
         unseen = find_unseen(rows, encoder, column)
@@ -84,9 +89,31 @@ class StreamEncoder:
                 "left out of the input; " if is_input else "errors in the metrics, and left out of the loss; "
             )
         text += f"to make it a class, name all labels: {type(encoder).__name__}(names=[...])"
+        self._refuse_or_warn(first_row + label.row, text, column, refuse=policy == "error")
+
+    def _check_order(self, name: str, tags: pa.Array, first_row: int) -> None:
+        """Refuse the first training row whose tags a constrained decoder does not allow, or warn about another."""
+        column, encoder = self._column(name)
+        order = self._orders[name]
+        broken = find_broken_rows(tags, encoder, order)
+        if not broken:
+            return
+        text = describe_broken(broken, len(tags), self.split, order.scheme)
+        if self.split != "train":
+            del self._orders[name]
+        self._refuse_or_warn(first_row + broken[0].row, text, column, refuse=self.split == "train")
+
+    def _column(self, name: str) -> tuple[str, LabelEncoder]:
+        """Return the column and the encoder of an input or target."""
+        entry = self.spec["inputs"].get(name) or self.spec["targets"][name]
+        encoder = build_encoder(entry)
+        assert isinstance(encoder, LabelEncoder)
+        return entry.get("column", name), encoder
+
+    def _refuse_or_warn(self, row: int, text: str, column: str, *, refuse: bool) -> None:
         whole = rank_and_world_size()[1] == 1 and get_worker_info() is None
         place = " of the stream" if whole else " of a share of the stream"
-        error = RowError(first_row + label.row, text, column, self.split, place)
-        if policy == "error":
+        error = RowError(row, text, column, self.split, place)
+        if refuse:
             raise error
         rank_zero_warn(str(error))

@@ -20,6 +20,4 @@ def _embedding(graph: Graph, module: Embedding, steps: Steps, state: State = ())
 
 @layers.register(Projection)
 def _projection(graph: Graph, module: Projection, steps: Steps, state: State = ()) -> Encoded:  # noqa: ARG001
-    return Encoded(
-        steps._replace(values=graph.linear(steps.values, module.linear.weight, module.linear.bias))
-    )
+    return Encoded(steps._replace(values=graph.linear(steps.values, module.linear.weight, module.linear.bias)))

@@ -10,7 +10,9 @@ from seqkit.nn import AttentionPool, LastPool, MaxPool, MeanPool
 @pools.register(LastPool)
 def _last(graph: Graph, module: LastPool, encoded: Encoded) -> str:
     if not encoded.state:
-        raise ValueError("to_onnx: LastPool needs an encoder with a final state; use MeanPool, MaxPool or AttentionPool")
+        raise ValueError(
+            "to_onnx: LastPool needs an encoder with a final state; use MeanPool, MaxPool or AttentionPool"
+        )
     return last_states(graph, encoded.state[0], module.input_size // encoded.state_size)
 
 

@@ -45,9 +45,7 @@ def recurrent(graph: Graph, module: nn.RNNBase, steps: Steps, state: tuple[str, 
 
 
 def last_states(graph: Graph, state: str, directions: int) -> str:
-    """Return the last layer's final states of a state (layers × directions, B, H) side by side, (B, H × directions).
-
-    """
+    """Return the last layer's final states of a state (layers × directions, B, H) side by side, (B, H × directions)."""
     last = graph.node("Slice", state, *(np.array([n]) for n in (-directions, np.iinfo(np.int64).max, 0)))
     return graph.reshape(graph.node("Transpose", last, perm=[1, 0, 2]), 0, -1)
 
@@ -62,7 +60,9 @@ def _layer(
 ) -> tuple[str, tuple[str, ...]]:
     """Run one layer on (T, B, I); returns the output (T, B, H × directions) and the final states."""
     kind = module.mode.partition("_")[0]  # RNN_TANH is RNN
-    weights, recurrent_weights, biases = (_stacked(module, name, number) for name in ("weight_ih", "weight_hh", "bias"))
+    weights, recurrent_weights, biases = (
+        _stacked(module, name, number) for name in ("weight_ih", "weight_hh", "bias")
+    )
     attributes: dict[str, Any] = {
         "hidden_size": module.hidden_size,
         "direction": "bidirectional" if module.bidirectional else "forward",

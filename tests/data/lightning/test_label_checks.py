@@ -1,6 +1,7 @@
 """Rows whose tags break the scheme of a decoder: refused or reported when a stage starts."""
 
 from functools import partial
+from typing import ClassVar
 
 import datasets
 import pytest
@@ -24,10 +25,10 @@ def split(tags):
     return datasets.Dataset.from_dict({"words": [["w"] * len(row) for row in tags], "tags": tags})
 
 
-def build(task=Tagger, **splits):
+def build(task=Tagger, options=None, **splits):
     rows = {"train": GOOD * 4, "validation": GOOD, "test": GOOD} | splits
     rows = {name: split(tags) for name, tags in rows.items()}
-    data = SequenceDataModule(rows, "words", "tags", max_tokens=40)
+    data = SequenceDataModule(rows, "words", "tags", **{"max_tokens": 40} | (options or {}))
     torch.manual_seed(0)
     return task(data.spec, **PARTS), data
 
@@ -78,3 +79,60 @@ def test_a_label_that_training_lacks_breaks_no_scheme(trainer):
     model, data = build(CONSTRAINED, test=[*GOOD, ["B-new", "I-new"], ["O", "strange", "I-x"]])
     with pytest.warns(UserWarning, match="the training split has no label"):  # any other warning is an error
         trainer().test(model, data, verbose=False)
+
+
+ENDS = [["O", "B-x", "I-x", "E-x"], ["S-x"], ["B-x", None, None, "E-x"], ["O", "S-x", "O"]]
+
+
+def test_tags_that_no_unknown_tag_can_join(trainer):
+    """A tag between the two would have to be I-x or E-x, and O or the end of another type."""
+    joined = [["B-x", None, "E-y"], ["B-y", "E-y"]]
+    model, data = build(CONSTRAINED, train=[*ENDS, ["B-y", "E-y"]] * 4, validation=ENDS, test=[*ENDS, *joined])
+    run = trainer(max_epochs=1)
+    with pytest.warns(UserWarning, match=r"test row 4 \(column 'tags'\): tag 'E-y' at position 2 breaks .* BIOES"):
+        run.fit(model, data)
+    (scores,) = run.test(model, data, verbose=False)
+    _, good = build(CONSTRAINED, train=[*ENDS, ["B-y", "E-y"]] * 4, test=[*ENDS, joined[1]])
+    (expected,) = trainer().test(model, good, verbose=False)
+    assert scores["test_loss"] == pytest.approx(expected["test_loss"])
+    model, data = build(CONSTRAINED, train=[*ENDS, *joined] * 4)
+    with pytest.raises(ValueError, match=r"train row 4 \(column 'tags'\): tag 'E-y' at position 2 breaks"):
+        trainer(max_epochs=1).fit(model, data)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_rows_that_are_cut_inside_a_span_train(trainer, streaming):
+    model, data = build(
+        CONSTRAINED,
+        train=[*ENDS, ["B-x", "I-x", "I-x", "E-x"], ["O", "O", "B-x", None, "E-x"]] * 4,
+        validation=ENDS,
+        test=ENDS,
+        options={"max_tokens": 3, "overlong": "truncate", "streaming": streaming},
+    )
+    trainer(max_epochs=2, max_steps=4).fit(model, data)
+
+
+class TestStreams:
+    """Tags of a stream are not known before they are read."""
+
+    OPTIONS: ClassVar = {"streaming": True, "pool": 4}
+
+    def test_a_training_row_is_refused_before_it_is_trained_on(self, trainer):
+        model, data = build(CONSTRAINED, train=GOOD * 5 + BROKEN[:1], options=self.OPTIONS)
+        message = r"train row \d+ of the stream.* \(column 'tags'\): tag 'I-x' at position 3 breaks .*'IOB1'"
+        with pytest.raises(ValueError, match=message):
+            trainer(max_epochs=1).fit(model, data)
+
+    def test_without_constraints_it_trains(self, trainer):
+        model, data = build(partial(CONSTRAINED, constrained=False), train=GOOD + BROKEN, options=self.OPTIONS)
+        trainer(max_epochs=1).fit(model, data)
+
+    @pytest.mark.parametrize("task", [CONSTRAINED, partial(MultiTask, heads={"tags": CONSTRAINED})])
+    def test_other_splits_are_reported_once(self, trainer, task):
+        model, data = build(task, test=GOOD + BROKEN, options=self.OPTIONS)
+        with pytest.warns(UserWarning, match=r"test row 3 of the stream \(column 'tags'\): tag 'I-x'") as caught:
+            (scores,) = trainer().test(model, data, verbose=False)
+        assert sum("breaks the scheme" in str(each.message) for each in caught) == 1
+        _, good = build(task)
+        (expected,) = trainer().test(model, good, verbose=False)
+        assert scores["test_loss"] == pytest.approx(expected["test_loss"])
