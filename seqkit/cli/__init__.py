@@ -7,16 +7,16 @@ from seqkit.cli.entry import main
 
 if TYPE_CHECKING:
     from seqkit.cli.commands.learning_rate import find_lr
+    from seqkit.cli.commands.tuning import find_max_tokens
     from seqkit.cli.noise import without_noise
     from seqkit.cli.sequence_cli import SequenceCLI
-    from seqkit.cli.commands.tuning import find_max_tokens
 
 __all__ = ["SequenceCLI", "find_lr", "find_max_tokens", "main", "without_noise"]
 
 _MODULES = {
     "SequenceCLI": "sequence_cli",
-    "find_lr": "learning_rate",
-    "find_max_tokens": "tuning",
+    "find_lr": "commands.learning_rate",
+    "find_max_tokens": "commands.tuning",
     "without_noise": "noise",
 }
 

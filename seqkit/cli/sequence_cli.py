@@ -20,6 +20,7 @@ from seqkit.class_paths import class_at, public_path
 from seqkit.cli.arguments import check_files, check_seed
 from seqkit.cli.commands.inspect import inspect
 from seqkit.cli.commands.learning_rate import find_lr
+from seqkit.cli.commands.tuning import find_max_tokens
 from seqkit.cli.messages import unwrapped
 from seqkit.cli.parser import Parser
 from seqkit.cli.run.finished import check_steps_left
@@ -27,7 +28,6 @@ from seqkit.cli.run.folder import check_writable, name_option, next_version, run
 from seqkit.cli.run.interruption import command_to_continue, exit_status, last_checkpoint
 from seqkit.cli.saved_config import SavedConfig, read_saved_config, texts
 from seqkit.cli.subcommands import PROGRAM
-from seqkit.cli.commands.tuning import find_max_tokens
 from seqkit.data.lightning import SequenceDataModule
 from seqkit.tasks import SequenceModule
 from seqkit.upstream.lightning import dump_config

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from seqkit.cli import find_lr, learning_rate, main
+from seqkit.cli import find_lr, main
+from seqkit.cli.commands import learning_rate
 from seqkit.cli.commands.learning_rate import divergence, read_curve
 from seqkit.optim import WarmupCosine
 from tests.cli.cases import small_tagger, weights

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from seqkit import SequenceDataModule, Tagger
-from seqkit.cli import find_max_tokens, main, tuning
+from seqkit.cli import find_max_tokens, main
+from seqkit.cli.commands import tuning
 from seqkit.data import Continuous
 from seqkit.nn import LSTM, Embedding
 from seqkit.optim import WarmupCosine
