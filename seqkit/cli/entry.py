@@ -14,7 +14,7 @@ def main(args: Sequence[str] | None = None) -> Any:
         args: The arguments after ``python -m seqkit``, the subcommand first; by default those of the process.
 
     Returns:
-        What ``sweep`` found; for all other subcommands the :class:`~seqkit.cli.SequenceCLI` after its run.
+        What ``sweep`` found; the file of ``export``; for all other subcommands the :class:`~seqkit.cli.SequenceCLI` after its run.
     """
     arguments = sys.argv[1:] if args is None else list(args)
     subcommand = check_subcommand(arguments)
@@ -26,6 +26,10 @@ def main(args: Sequence[str] | None = None) -> Any:
             from seqkit.cli.commands.sweep import sweep_command
 
             return sweep_command(arguments[1:])
+        if subcommand == "export":
+            from seqkit.cli.commands.export import export_command
+
+            return export_command(arguments[1:])
         from seqkit.cli.sequence_cli import SequenceCLI
 
         return SequenceCLI(None if args is None else arguments)

@@ -16,9 +16,9 @@ _ROOT = Path(__file__).parents[1]
 def message_of(error: BaseException) -> str | None:
     """Return the message for an error that the user's input explains, or None for a fault of a program.
 
-    These are errors of the operating system, Lightning's errors about the configuration, and ValueError, TypeError
-    or KeyError that seqkit itself raises, or the constructor of a class that the config names. The same errors
-    raised elsewhere may be a fault.
+    These are errors of the operating system, Lightning's errors about the configuration, and ValueError, TypeError,
+    KeyError or ImportError that seqkit itself raises, or the constructor of a class that the config names. The same
+    errors raised elsewhere may be a fault.
     """
     # Not at the top: help and version are printed without Lightning.
     from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -28,7 +28,7 @@ def message_of(error: BaseException) -> str | None:
     if isinstance(error, ValueError | TypeError) and _refused_by_trainer(error):
         return f"{error}"
     frames = traceback.extract_tb(error.__traceback__)
-    if isinstance(error, ValueError | TypeError | KeyError) and frames:
+    if isinstance(error, ValueError | TypeError | KeyError | ImportError) and frames:
         last = frames[-1]
         if (last.line or "").startswith("raise "):
             if Path(last.filename).is_relative_to(_ROOT):

@@ -19,6 +19,7 @@ SUBCOMMANDS = {
     "find_lr": "find a learning rate",
     "find_max_tokens": "find the largest token budget that fits",
     "sweep": "fit with several seeds, for mean and standard deviation of the scores",
+    "export": "write a checkpoint as an ONNX file",
 }
 _HELP = f"""\
 usage: {PROGRAM} SUBCOMMAND [OPTION ...]

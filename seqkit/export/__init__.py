@@ -2,6 +2,6 @@
 
 from seqkit.export import heads, nn  # noqa: F401 - they register their functions
 from seqkit.export.graph import Encoded, Graph, Registry, Steps
-from seqkit.export.onnx_model import OPSET, to_onnx
+from seqkit.export.onnx_model import OPSET, build_graph, to_onnx, to_proto, write_onnx
 
-__all__ = ["OPSET", "Encoded", "Graph", "Registry", "Steps", "to_onnx"]
+__all__ = ["OPSET", "Encoded", "Graph", "Registry", "Steps", "build_graph", "to_onnx", "to_proto", "write_onnx"]

@@ -10,7 +10,7 @@ import seqkit
 from seqkit.class_paths import public_path
 from seqkit.export.graph import Graph, Node, Value, tasks
 from seqkit.files import atomic_write
-from seqkit.tasks import SequenceModule
+from seqkit.tasks import SequenceModule, Task
 
 OPSET = 17
 """The version of the operators of ONNX."""
@@ -37,12 +37,13 @@ def to_onnx(model: SequenceModule, path: str | Path, *, scores: bool = False) ->
         ValueError: A part or an option of the model has no ONNX graph; the message names it.
         ImportError: onnx is not installed.
     """
-    _write(build_graph(model, scores=scores), model, Path(path))
+    write_onnx(build_graph(model, scores=scores), model, path)
 
 
 def build_graph(model: SequenceModule, *, scores: bool = False) -> Graph:
     """Build a model's graph; see :func:`to_onnx`."""
-    graph = Graph(outputs=model.heads, scores=scores)
+    targets = [column for column, head in model.heads.items() if isinstance(head, Task)]
+    graph = Graph(outputs=targets, scores=scores)
     tasks.build(graph, model)
     return graph
 
@@ -58,7 +59,24 @@ def metadata(model: SequenceModule, graph: Graph) -> dict[str, Any]:
     }
 
 
-def _write(graph: Graph, model: SequenceModule, path: Path) -> None:
+def write_onnx(graph: Graph, model: SequenceModule, path: str | Path) -> None:
+    """Write a model's graph; see :func:`to_onnx`."""
+    proto = to_proto(graph, metadata(model, graph))
+    with atomic_write(Path(path)) as temporary:
+        temporary.write_bytes(proto.SerializeToString())
+
+
+def to_proto(graph: Graph, about: dict[str, Any]) -> Any:
+    """Return a graph as an ``onnx.ModelProto`` that ``onnx.checker`` has passed.
+
+    Args:
+        graph: The graph.
+        about: The metadata, as plain types.
+
+    Raises:
+        ValueError: The weights are too large for a file.
+        ImportError: onnx is not installed.
+    """
     try:
         import onnx
     except ImportError as error:
@@ -75,11 +93,9 @@ def _write(graph: Graph, model: SequenceModule, path: Path) -> None:
         producer_name="seqkit",
         producer_version=seqkit.__version__,
     )
-    about = json.dumps(metadata(model, graph), ensure_ascii=False)
-    onnx.helper.set_model_props(proto, {"seqkit": about})
+    onnx.helper.set_model_props(proto, {"seqkit": json.dumps(about, ensure_ascii=False)})
     onnx.checker.check_model(proto, full_check=True)
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(proto.SerializeToString())
+    return proto
 
 
 def _graph_proto(graph: Graph, name: str) -> Any:
