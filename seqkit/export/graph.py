@@ -201,6 +201,8 @@ class Graph:
             operand if isinstance(operand, str) else "" if operand is None else self.constant(operand)
             for operand in operands
         ]
+        while inputs and not inputs[-1]:
+            inputs.pop()
         key = (operator, outputs, tuple(inputs), tuple(sorted((k, repr(v)) for k, v in attributes.items())))
         if key not in self._known:
             self._known[key] = [self._new_name(operator) for _ in range(outputs)]

@@ -90,7 +90,8 @@ def batches(model, rows):
     spec = model.spec
     columns = {entry.get("column", name) for name, entry in spec["inputs"].items()}
     kept = datasets.Dataset.from_dict({column: rows[column] for column in columns})
-    data = SequenceDataModule({"train": kept}, spec={"inputs": spec["inputs"], "targets": {}}, max_tokens=10**6)
+    own = {"inputs": spec["inputs"], "targets": {}}
+    data = SequenceDataModule({"train": kept}, spec=own, max_tokens=10**6, validation_fraction=0.0)
     encoded = data.rows("train", with_targets=False)
     return [encoded[[i]] for i in range(len(kept))]
 

@@ -3,19 +3,26 @@ from functools import partial
 
 import onnx
 import pytest
+from torch.optim import Adam
 
 import seqkit
 from seqkit import Tagger
 from seqkit.class_paths import public_path
 from seqkit.export import OPSET, Graph, onnx_model, to_onnx, to_proto
-from seqkit.nn import LSTM
+from seqkit.nn import LSTM, Embedding
 from tests.cli.cases import small_tagger
 from tests.export.cases import about, check, export, session_of
+
+PARTS = {"encoder": partial(LSTM, hidden_size=3), "embedding": partial(Embedding, embedding_dim=3)}
+
+
+class Own(Tagger):
+    pass
 
 
 @pytest.fixture(scope="module")
 def model(splits):
-    return small_tagger(splits, None)[0]
+    return small_tagger(splits, Adam)[0]
 
 
 def test_the_file(model, splits, tmp_path):
@@ -52,7 +59,7 @@ def test_names_in_any_script(splits, tmp_path):
     """JSON with words and labels beyond ASCII, and quotation marks."""
     renamed = splits["train"].map(lambda row: {"tags": [f"«{tag}» \"é\" 名" for tag in row["tags"]]})
     data = seqkit.SequenceDataModule(renamed, "words", "tags", max_tokens=64)
-    model = Tagger(data.spec, encoder=partial(LSTM, hidden_size=3), embedding=partial(seqkit.nn.Embedding, embedding_dim=3))
+    model = Tagger(data.spec, **PARTS)
     metadata = about(export(model, tmp_path / "m.onnx"))
     assert metadata["outputs"]["tags"]["names"] == data.spec["targets"]["tags"]["names"]
 
@@ -61,10 +68,7 @@ def test_a_refused_model_leaves_an_older_file(model, tmp_path):
     path = tmp_path / "model.onnx"
     path.write_text("older")
 
-    class Own(Tagger):
-        pass
-
-    other = Own(model.spec, encoder=partial(LSTM, hidden_size=3), embedding=partial(seqkit.nn.Embedding, embedding_dim=3))
+    other = Own(model.spec, **PARTS)
     with pytest.raises(ValueError, match="no ONNX graph is known for the task Own; there is one for .*Tagger"):
         to_onnx(other, path)
     assert path.read_text() == "older"
