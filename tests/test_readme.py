@@ -126,7 +126,17 @@ def test_generic_commands():
             epochs = ["--trainer.max_epochs", "2"] if checkpoint in words else short
             words += ["--print_config"] if "--trainer.devices" in words or "--print_config" in words else epochs
         processes.run("-m", "seqkit", *words)
-    assert verbs == {"fit", "validate", "test", "predict", "inspect", "sweep", "find_lr", "find_max_tokens", "export"}
+    assert verbs == {
+        "fit",
+        "validate",
+        "test",
+        "predict",
+        "inspect",
+        "sweep",
+        "find_lr",
+        "find_max_tokens",
+        "export",
+    }
     assert Path("out.jsonl").read_text().count("\n") == 60
     assert Path("lengths.png").is_file()
 

@@ -14,7 +14,8 @@ def main(args: Sequence[str] | None = None) -> Any:
         args: The arguments after ``python -m seqkit``, the subcommand first; by default those of the process.
 
     Returns:
-        What ``sweep`` found; the file of ``export``; for all other subcommands the :class:`~seqkit.cli.SequenceCLI` after its run.
+        What ``sweep`` found; the file of ``export``; for all other subcommands the :class:`~seqkit.cli.SequenceCLI`
+        after its run.
     """
     arguments = sys.argv[1:] if args is None else list(args)
     subcommand = check_subcommand(arguments)

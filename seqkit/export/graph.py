@@ -1,16 +1,16 @@
 """The graph of an exported model while it is built, and the functions that build its parts.
 
-**Batches.** The graph computes a padded batch. A :class:`Steps` is a tensor (B, T, ...) with the ``lengths`` (B,) of
-its sequences. What stands behind a sequence's end is undefined but finite; a part that reads over the steps takes
-:meth:`Graph.mask`. B and T differ from call to call. Rows are in the order of the inputs, not sorted.
+**Batches.** The graph computes a padded batch. A :class:`Steps` is a tensor (B, T, ...) with the ``lengths`` (B,)
+of its sequences. What stands behind a sequence's end is undefined but finite; a part that reads over the steps
+takes :meth:`Graph.mask`. B and T differ from call to call. Rows are in the order of the inputs, not sorted.
 
 **Parts.** Each class of modules has a function that adds its nodes, found by the module's exact class, since a
-subclass may compute something else. There is one :class:`Registry` for each role, and a function has this signature:
+subclass may compute something else. There is one :class:`Registry` for each role. A function has this signature:
 
 - ``layers``: ``(graph, module, steps: Steps, state: tuple[str, ...] = ()) -> Encoded``. Embeddings, encoders,
   resampling, dropout. A state is h (layers × directions, B, H), or h and c.
-- ``word_encoders``: ``(graph, module, characters: Steps) -> str``: from the ids of the characters of W words, (W, L),
-  to the words' vectors (W, D).
+- ``word_encoders``: ``(graph, module, characters: Steps) -> str``: from the ids of the characters of W words,
+  (W, L), to the words' vectors (W, D).
 - ``pools``: ``(graph, module, encoded: Encoded) -> str``: one vector for each sequence, (B, D).
 - ``decoders``: ``(graph, module, scores: Steps) -> tuple[str, str]``: from scores (B, T, C) to the ids of the best
   tags (B, T), int64, and the probability of each tag at each step (B, T, C).
@@ -28,8 +28,8 @@ A function is registered and used like this::
 
     encoded = layers.build(graph, module, steps)
 
-:meth:`Registry.build` raises ValueError for a class without a function. Nothing is written before the whole graph is
-built, so a function refuses what it cannot build by a ValueError that names the option.
+:meth:`Registry.build` raises ValueError for a class without a function. Nothing is written before the whole graph
+is built, so a function refuses what it cannot build by a ValueError that names the option.
 
 A loop's body is a :meth:`Graph.inner` graph, which is passed as an attribute of the node and may read the outer
 graph's tensors.
@@ -41,7 +41,6 @@ from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -170,10 +169,9 @@ class Graph:
     def constant(self, values: Tensor | np.generic | NDArray[Any]) -> str:
         """Add a constant and return its name; equal ones are added once, and floats of torch are float32."""
         if isinstance(values, Tensor):
-            array = values.detach().cpu()
-            array = (array.float() if array.is_floating_point() else array).numpy()
-        else:
-            array = np.asarray(values)
+            values = values.detach().cpu()
+            values = (values.float() if values.is_floating_point() else values).numpy()
+        array = np.asarray(values)
         key = (array.dtype.str, array.shape, hashlib.sha256(array.tobytes()).digest())
         if key not in self._known_constants:
             name = self._new_name("constant")

@@ -13,6 +13,7 @@ from seqkit.export import Steps, to_onnx, to_proto
 from seqkit.export.graph import Graph
 
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-4}
+RANKS = {"pooled": 2, "weights": 2, "vectors": 2, "mask": 2, "lengths_after": 1}  # of outputs; others have 3
 
 
 def session_of(source):
@@ -166,14 +167,13 @@ def layer_session(build, inputs):
     """Return a session of a graph of one part.
 
     Args:
-        build: A function of the graph and the names of its inputs, which returns outputs by name, float32.
+        build: A function of the graph and the names of its inputs, which returns outputs by name.
         inputs: By name, the type and the dimensions of an input.
     """
     graph = Graph()
     names = [graph.input(name, dtype, shape) for name, (dtype, shape) in inputs.items()]
     for name, value in build(graph, *names).items():
-        is_integer = name == "lengths_after"
-        graph.output(value, name, np.int64 if is_integer else np.float32)
+        graph.output(value, name, np.int64 if name == "lengths_after" else np.float32, [None] * RANKS.get(name, 3))
     return session_of(to_proto(graph, {}).SerializeToString())
 
 

@@ -14,7 +14,11 @@ def test_equal_nodes_and_constants_are_added_once():
     first = graph.node("Add", x, np.float32(2))
     assert graph.node("Add", x, np.float32(2)) == first
     assert graph.node("Add", x, torch.tensor(2.0)) == first
-    others = [graph.node("Add", x, np.float64(2)), graph.node("Mul", x, np.float32(2)), graph.node("Add", first, first)]
+    others = [
+        graph.node("Add", x, np.float64(2)),
+        graph.node("Mul", x, np.float32(2)),
+        graph.node("Add", first, first),
+    ]
     assert len({first, *others}) == 4
     assert (len(graph.nodes), len(graph.constants)) == (4, 2)
     assert graph.node("ReduceMax", x, axes=[0]) != graph.node("ReduceMax", x, axes=[0], keepdims=0)
@@ -37,7 +41,9 @@ def test_names():
     total = graph.node("Add", "series_input", "Add/0")
     assert total != "Add/0"
     graph.output(total, "series", np.float32, ["n"])
-    with pytest.raises(ValueError, match="two inputs or outputs would have the name 'series'; give one of the columns"):
+    with pytest.raises(
+        ValueError, match="two inputs or outputs would have the name 'series'; give one of the columns"
+    ):
         graph.output(total, "series", np.float32, ["n"])
     found = run(
         session_of(to_proto(graph, {}).SerializeToString()),

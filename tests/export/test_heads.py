@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from seqkit import Classifier, Regressor, SequenceDataModule, Tagger
-from seqkit.data import Values
+from seqkit.data import MultiLabels, Values
 from seqkit.losses import Quantile
 from seqkit.nn import GRU, LSTM, AttentionPool, Embedding, MaxPool
 from tests.export.cases import TOLERANCE, about, check, export, feeds_of, raw_outputs, run
@@ -40,16 +40,16 @@ HEADS = {
     "tags": partial(build, Tagger, "tags"),
     "sets of tags": partial(build, Tagger, "flags"),
     "label": partial(build, Classifier, "label"),
-    "labels": partial(build, Classifier, "labels", pooling=MaxPool),
+    "labels": partial(build, Classifier, {"labels": MultiLabels()}, pooling=MaxPool),
     "attention": partial(build, Classifier, "label", pooling=AttentionPool, attention=True),
     "value": partial(build, Regressor, "value"),
     "value with attention": partial(build, Regressor, "value", pooling=AttentionPool, attention=True),
     "values": partial(build, Regressor, "values", encoder=partial(GRU, hidden_size=4), causal=True),
     "vector": partial(build, Regressor, {"vector": Values(vectors=True)}),
     "vectors": partial(build, Regressor, {"vectors": Values(vectors=True)}),
-    "quantiles": partial(build, Regressor, "value", loss=partial(Quantile, [0.1, 0.5, 0.6, 0.9])),
+    "quantiles": partial(build, Regressor, "value", loss=partial(Quantile, quantiles=[0.1, 0.5, 0.6, 0.9])),
     "quantiles of each step": partial(build, Regressor, "values", loss=Quantile),
-    "one quantile": partial(build, Regressor, "values", loss=partial(Quantile, [0.5])),
+    "one quantile": partial(build, Regressor, "values", loss=partial(Quantile, quantiles=[0.5])),
 }
 
 

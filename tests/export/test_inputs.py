@@ -53,7 +53,9 @@ TRAIN = datasets.Dataset.from_dict({name: values * 2 for name, values in ROWS.it
 
 
 def build(task, inputs, targets, unaligned=(), **options):
-    data = SequenceDataModule(TRAIN, inputs, targets, unaligned=unaligned, max_tokens=10**4, validation_fraction=0.0)
+    data = SequenceDataModule(
+        TRAIN, inputs, targets, unaligned=unaligned, max_tokens=10**4, validation_fraction=0.0
+    )
     return task(data.spec, **{"encoder": ENCODER, **options})
 
 
@@ -107,7 +109,9 @@ def test_characters_of_unique_or_all_words(module, unique, tmp_path):
     check(model, tmp_path / "m.onnx", ROWS, unique=unique)
 
 
-@pytest.mark.parametrize(("task", "target"), [(partial(Classifier, pooling=MaxPool), "label"), (Regressor, "value")])
+@pytest.mark.parametrize(
+    ("task", "target"), [(partial(Classifier, pooling=MaxPool), "label"), (Regressor, "value")]
+)
 def test_pairs(task, target, tmp_path):
     model = build(task, ["words", "other"], target, unaligned="other", embedding=EMBEDDING)
     session = export(model, tmp_path / "p.onnx")
@@ -133,14 +137,6 @@ def test_an_encoder_of_ones_own_feeds_what_it_gives(tmp_path):
     (_, series) = session.get_inputs()
     assert series.type == "tensor(float)"
     assert run(session, feeds_of(session, ROWS))["tags"].shape == (len(LENGTHS), max(LENGTHS))
-
-
-def test_a_column_of_inputs_and_targets(tmp_path):
-    data = SequenceDataModule(TRAIN, {"tags": Words()}, "tags", max_tokens=10**4, validation_fraction=0.0)
-    model = Tagger(data.spec, encoder=ENCODER, embedding=EMBEDDING)
-    session = export(model, tmp_path / "m.onnx")
-    assert [value.name for value in session.get_inputs()] == ["lengths", "tags_input"]
-    check(model, tmp_path / "m.onnx", ROWS)
 
 
 def test_unknown_parts_are_named(tmp_path):

@@ -57,7 +57,7 @@ def test_dimensions_are_named(model, tmp_path):
 
 def test_names_in_any_script(splits, tmp_path):
     """JSON with words and labels beyond ASCII, and quotation marks."""
-    renamed = splits["train"].map(lambda row: {"tags": [f"«{tag}» \"é\" 名" for tag in row["tags"]]})
+    renamed = splits["train"].map(lambda row: {"tags": [f'«{tag}» "é" 名' for tag in row["tags"]]})
     data = seqkit.SequenceDataModule(renamed, "words", "tags", max_tokens=64)
     model = Tagger(data.spec, **PARTS)
     metadata = about(export(model, tmp_path / "m.onnx"))
@@ -69,14 +69,14 @@ def test_a_refused_model_leaves_an_older_file(model, tmp_path):
     path.write_text("older")
 
     other = Own(model.spec, **PARTS)
-    with pytest.raises(ValueError, match="no ONNX graph is known for the task Own; there is one for .*Tagger"):
+    with pytest.raises(ValueError, match=r"no ONNX graph is known for the task Own; there is one for .*Tagger"):
         to_onnx(other, path)
     assert path.read_text() == "older"
 
 
 def test_weights_that_no_file_can_hold(model, monkeypatch, tmp_path):
     monkeypatch.setattr(onnx_model, "_LARGEST", 1000)
-    with pytest.raises(ValueError, match="the weights take [0-9,]+ bytes, but an ONNX file holds at most 1,000"):
+    with pytest.raises(ValueError, match=r"the weights take [0-9,]+ bytes, but an ONNX file holds at most 1,000"):
         to_onnx(model, tmp_path / "m.onnx")
     assert not list(tmp_path.iterdir())
 

@@ -110,7 +110,7 @@ class _Cell:
         return graph.node("Add", new, change)
 
     def _product(self, graph: Graph, values: str, side: str) -> str:
-        """Multiply by the weights of the input (``ih``) or of the hidden state (``hh``), normalise, add the bias."""
+        """Multiply by the weights of the input (``ih``) or hidden state (``hh``), normalise, and add the bias."""
         weight = self._weight(f"weight_{side}")
         assert weight is not None
         product = self._normalised(graph, graph.linear(values, weight), side)

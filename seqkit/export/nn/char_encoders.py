@@ -1,6 +1,10 @@
 """Encoders of the characters of words."""
 
+from collections.abc import Iterable
+from typing import cast
+
 import numpy as np
+from torch import nn
 
 from seqkit.export.graph import Encoded, Graph, Steps, layers, word_encoders
 from seqkit.export.nn.rnn import last_states
@@ -21,7 +25,7 @@ def _cnn(graph: Graph, module: CharacterCNN, characters: Steps) -> str:
     line = graph.node("Transpose", graph.masked(embedded.hidden, 0.0), perm=[0, 2, 1])  # (W, E, L)
     features = [
         graph.node("Conv", line, filters.weight, filters.bias, pads=[(width - 1) // 2, width // 2])
-        for width, filters in zip(module.widths, module.convolutions, strict=True)
+        for width, filters in zip(module.widths, cast(Iterable[nn.Conv1d], module.convolutions), strict=True)
     ]
     joined = features[0] if len(features) == 1 else graph.node("Concat", *features, axis=1)  # (W, D, L)
     mask = graph.unsqueeze(graph.mask(characters), 1)

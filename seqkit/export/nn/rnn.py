@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from seqkit.export.nn.cells import scanned_layer
 from seqkit.export.graph import Encoded, Graph, Steps, layers
+from seqkit.export.nn.cells import scanned_layer
 from seqkit.nn import GRU, LSTM, RNN
 
 # torch stacks the gates of an LSTM as i f g o, ONNX as i o f g; those of a GRU as r z n, ONNX as z r n.
@@ -45,7 +45,7 @@ def recurrent(graph: Graph, module: nn.RNNBase, steps: Steps, state: tuple[str, 
 
 
 def last_states(graph: Graph, state: str, directions: int) -> str:
-    """Return the last layer's final states of a state (layers × directions, B, H) side by side, (B, H × directions)."""
+    """Return the last layer's part of a state (layers × directions, B, H), its directions side by side: (B, ·)."""
     last = graph.node("Slice", state, *(np.array([n]) for n in (-directions, np.iinfo(np.int64).max, 0)))
     return graph.reshape(graph.node("Transpose", last, perm=[1, 0, 2]), 0, -1)
 

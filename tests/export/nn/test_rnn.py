@@ -43,7 +43,7 @@ def compare(module, lengths=LENGTHS):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize(("layers_", "bidirectional", "bias"), product([1, 3], [False, True], [True, False]))
+@pytest.mark.parametrize(("layers_", "bidirectional", "bias"), list(product([1, 3], [False, True], [True, False])))
 def test_equals_the_module(cell, layers_, bidirectional, bias):
     module = CELLS[cell](5, 7, num_layers=layers_, bidirectional=bidirectional, bias=bias, batch_first=True)
     compare(module)
@@ -62,7 +62,13 @@ def test_a_batch_of_one_row_of_one_step(cell):
         {"layer_norm": True},
         {"zoneout": 0.3},
         {"layer_norm": True, "zoneout": 0.2, "skip": "highway"},
-        {"dropout": 0.5, "input_dropout": 0.5, "locked_dropout": 0.5, "recurrent_dropout": 0.5, "weight_dropout": 0.5},
+        {
+            "dropout": 0.5,
+            "input_dropout": 0.5,
+            "locked_dropout": 0.5,
+            "recurrent_dropout": 0.5,
+            "weight_dropout": 0.5,
+        },
     ],
     ids=lambda options: " ".join(options),
 )
@@ -129,5 +135,5 @@ def test_subclasses_are_refused():
             output, state = super().forward(input, hx)
             return output._replace(data=-output.data), state
 
-    with pytest.raises(ValueError, match="no ONNX graph is known for the layer Own; there is one for .*LSTM"):
+    with pytest.raises(ValueError, match=r"no ONNX graph is known for the layer Own; there is one for .*LSTM"):
         session(Own(5, 7))
