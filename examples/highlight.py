@@ -13,16 +13,10 @@ import argparse
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import cast
 
-import datasets
-import torch
 from rich.console import Console
 from rich.text import Text
-from torch.nn.utils.rnn import PackedSequence
 
-from seqkit import packed
-from seqkit.data import RaggedRows, encode_dataset
 from seqkit.data.sources.python_code import blocks
 from seqkit.files import atomic_write, check_not_read
 from seqkit.tasks import Tagger
@@ -40,7 +34,6 @@ STYLES = {
     "comment": "italic bright_black",
 }
 LONGEST = 2000  # characters of a piece, as in training
-BUDGET = 16384  # characters of a batch
 
 
 def newest_checkpoint(folder: Path) -> Path:
@@ -73,39 +66,13 @@ def pieces(source: str) -> list[tuple[int, int]]:
     return [piece for first, end in spans for piece in _cut(source, first, end)]
 
 
-def kinds(model: Tagger, texts: Sequence[str]) -> list[list[str]]:
-    """Predict the kind of each character of some texts.
-
-    Args:
-        model: A tagger of the characters of one column.
-        texts: Texts, none of them empty.
-
-    Returns:
-        For each text, one kind a character.
-    """
-    (column,) = model.spec["inputs"]
-    dataset = datasets.Dataset.from_dict(
-        {column: list(texts)}, datasets.Features({column: datasets.Value("string")})
-    )
-    encoded = RaggedRows(encode_dataset(dataset, model.spec, "file", with_targets=False), [column])
-    found: list[list[str]] = [[] for _ in texts]
-    model.eval()
-    for rows in _batches(encoded.lengths.tolist()):
-        batch = encoded[rows]
-        with torch.inference_mode():
-            predicted = packed.unpack(cast(PackedSequence, model.decode(model(batch.inputs))))
-        for row, tags in zip(batch.rows.tolist(), predicted, strict=True):
-            found[row] = model.to_python(tags)
-    return found
-
-
 def highlight(model: Tagger, source: str) -> Text:
     """Colour a text."""
     text = Text(source)
     spans = pieces(source)
-    found = kinds(model, [source[first:end] for first, end in spans])
-    for (position, _), span_kinds in zip(spans, found, strict=True):
-        for kind, run in groupby(span_kinds):
+    found = model.predict([source[first:end] for first, end in spans])
+    for (position, _), row in zip(spans, found, strict=True):
+        for kind, run in groupby(row[model.target_column]):
             length = len(list(run))
             if STYLES.get(kind):
                 text.stylize(STYLES[kind], position, position + length)
@@ -131,10 +98,9 @@ def main(arguments: Sequence[str] | None = None, console: Console | None = None)
             check_not_read(options.picture, options.file)
         checkpoint = options.checkpoint or newest_checkpoint(options.runs)
         source = options.file.read_text(encoding="utf-8", errors="replace")
-        model = Tagger.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
+        model = Tagger.load_from_checkpoint(checkpoint, map_location="cpu")
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    datasets.disable_progress_bars()  # encoding one file takes a moment only
     console = Console(record=options.picture is not None) if console is None else console
     console.print(highlight(model, source), soft_wrap=True)
     if options.picture:
@@ -151,20 +117,6 @@ def _cut(source: str, first: int, end: int) -> Iterator[tuple[int, int]]:
         first = middle
     if first < end:
         yield first, end
-
-
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Yield batches of rows of similar length, with about BUDGET characters each."""
-    rows: list[int] = []
-    total = 0
-    for row in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if rows and total + lengths[row] > BUDGET:
-            yield rows
-            rows, total = [], 0
-        rows.append(row)
-        total += lengths[row]
-    if rows:
-        yield rows
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         Regressor,
         Tagger,
         Task,
+        load,
     )
 
 __version__ = "0.1.0"
@@ -33,6 +34,7 @@ __all__ = [
     "SequenceDataModule",
     "Tagger",
     "Task",
+    "load",
 ]
 
 _PACKAGES = {
@@ -48,6 +50,7 @@ _PACKAGES = {
         "Regressor",
         "Tagger",
         "Task",
+        "load",
     ],
 }
 

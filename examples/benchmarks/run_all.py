@@ -46,6 +46,7 @@ BENCHMARKS = [
     Benchmark("crf", 0.5, "crf.py DIR"),
     Benchmark("stream", 0.5, "stream.py"),
     Benchmark("batches", 1, "batches.py DIR"),
+    Benchmark("predict", 2, "predict.py DIR"),
     Benchmark("collate", 2, "collate.py --large 2"),
     Benchmark("sampler", 3, "sampler.py --large 10000000 100000000"),
     Benchmark("recurrent", 4, "recurrent.py"),

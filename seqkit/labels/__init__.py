@@ -2,7 +2,15 @@
 
 from seqkit.labels.edit_distance import Aligned, align, edit_distances, nearest
 from seqkit.labels.sequences import END, UNKNOWN, Transcripts, close, split, unique_references
-from seqkit.labels.tag_schemes import Allowed, Scheme, allowed_transitions, detect_scheme, forbidden, parse_tags
+from seqkit.labels.tag_schemes import (
+    Allowed,
+    Scheme,
+    allowed_transitions,
+    detect_scheme,
+    forbidden,
+    parse_tags,
+    read_spans,
+)
 
 __all__ = [
     "END",
@@ -19,6 +27,7 @@ __all__ = [
     "forbidden",
     "nearest",
     "parse_tags",
+    "read_spans",
     "split",
     "unique_references",
 ]

@@ -4,8 +4,8 @@ Schemes: ``BIO`` (IOB2: a span begins with B), ``IOB1`` (a span begins with B on
 the same type; Ramshaw and Marcus 1995, CoNLL-2003) and ``BIOES`` (E ends a span, S is a span of one token).
 """
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple, get_args
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -141,3 +141,27 @@ def parse_tags(names: Sequence[str], scheme: Scheme) -> list[tuple[str, str]]:
                 f"and a type (B-person); give another scheme, or none"
             )
     return [("O", "") if name == "O" else (name[0], name[2:]) for name in names]
+
+
+def read_spans(tags: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Read the spans of a sequence of tags of any scheme.
+
+    Every tag but ``O`` belongs to a span, also one that the scheme does not allow there: a span begins at B and S,
+    after E, S and ``O``, and where the type changes. :class:`seqkit.metrics.SpanF1` counts the same spans.
+
+    Args:
+        tags: The prefix and the type of each token's tag; see :func:`parse_tags`.
+
+    Returns:
+        Each span's ``type``, the position of its first token as ``start``, and of the token after its last as
+        ``end``.
+    """
+    spans: list[dict[str, Any]] = []
+    before = ("O", "")
+    for position, (prefix, kind) in enumerate(tags):
+        if prefix in "IE" and before[0] in "BI" and before[1] == kind:
+            spans[-1]["end"] = position + 1
+        elif prefix != "O":
+            spans.append({"type": kind, "start": position, "end": position + 1})
+        before = (prefix, kind)
+    return spans

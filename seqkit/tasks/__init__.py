@@ -1,5 +1,6 @@
 """Tasks as Lightning modules: the model, its loss, metrics, predictions and report."""
 
+from seqkit.tasks.checkpoints.rebuild import load
 from seqkit.tasks.classifier import Classifier
 from seqkit.tasks.ctc_recognizer import CTCRecognizer
 from seqkit.tasks.forecaster import Forecaster
@@ -24,4 +25,5 @@ __all__ = [
     "Tagger",
     "Task",
     "TaskOutput",
+    "load",
 ]

@@ -81,3 +81,11 @@ class Classifier(Task):
     def to_python(self, predicted: Tensor) -> list[Any]:
         """Return the label's name, or the list of names, of each sequence."""
         return self.labels.to_python(predicted)
+
+    def probabilities(self, output: Values, predicted: Values) -> Values:  # noqa: ARG002
+        """Return the probability of each label, (B, C)."""
+        return self.labels.probabilities(output)
+
+    def scores_to_python(self, scores: Tensor) -> list[Any]:
+        """Return the probability of each label by its name, of each sequence."""
+        return self.labels.scores_to_python(scores)

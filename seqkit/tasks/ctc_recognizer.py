@@ -13,7 +13,7 @@ from seqkit import packed
 from seqkit.batch import Batch
 from seqkit.decoding import beam_search_steps, best_path_steps, collect
 from seqkit.labels import END, UNKNOWN, nearest, split
-from seqkit.losses import CTC, Values, steps_needed
+from seqkit.losses import CTC, Values, full_precision, steps_needed
 from seqkit.metrics import EditReport, ErrorRates, ReportMetric
 from seqkit.tasks.inputs import Encoded, TaskOptions
 from seqkit.tasks.outputs import RowReport, TaskOutput, joined_labels, select_sequences
@@ -125,14 +125,26 @@ class CTCRecognizer(Task):
         """Return the most probable label sequence of each row, on the CPU; see :mod:`seqkit.labels`."""
         return collect(self._emit(output))
 
-    def predict_values(self, encoded: list[Encoded]) -> dict[str, Values]:
-        """Return the labels that the steps of the most probable paths emit, data (N,)."""
-        return {self.target_column: self._emit(self.read(encoded))}
+    def predict_values(self, encoded: list[Encoded], *, scores: bool = False) -> dict[str, Values]:
+        """Return the labels that the steps of the most probable paths emit, data (N,), and their probabilities."""
+        output = cast(PackedSequence, self.read(encoded))
+        emitted = self._emit(output)
+        found: dict[str, Values] = {self.target_column: emitted}
+        if scores:
+            each = full_precision(output.data).softmax(-1)
+            chosen = each.gather(1, emitted.data.clamp(min=0)[:, None])[:, 0]
+            found[f"{self.target_column}_scores"] = emitted._replace(data=chosen)
+        return found
 
     def columns_to_python(self, found: dict[str, Values]) -> dict[str, list[Any]]:
-        """Turn what the steps emit into the names of each row's labels."""
+        """Turn what the steps emit into the names of each row's labels, and their probabilities into lists."""
         emitted = cast(PackedSequence, found[self.target_column])
-        return super().columns_to_python({self.target_column: collect(emitted)})
+        plain = super().columns_to_python({self.target_column: collect(emitted)})
+        for column, scores in found.items():
+            if column != self.target_column:
+                pairs = zip(packed.unpack(emitted), packed.unpack(cast(PackedSequence, scores)), strict=True)
+                plain[column] = [values[labels >= 0].tolist() for labels, values in pairs]
+        return plain
 
     def _emit(self, output: Values) -> PackedSequence:
         """Decode without waiting for an accelerator: the label that each step emits, or -1, data (N,)."""

@@ -135,9 +135,9 @@ class Forecaster(Task):
         """Return lists of steps ahead, each a number, or a list of one number per channel."""
         return numbers_to_python(predicted)
 
-    def predict_values(self, encoded: list[Encoded]) -> dict[str, Values]:
+    def predict_values(self, encoded: list[Encoded], *, scores: bool = False) -> dict[str, Values]:
         """Return the steps that follow each sequence's last one, (B, horizon, D)."""
-        found = super().predict_values(encoded)
+        found = super().predict_values(encoded, scores=scores)
         return {column: packed.last(cast(PackedSequence, values)) for column, values in found.items()}
 
     def _pairs(self, output: Values, target: Values) -> list[tuple[Tensor, Tensor]]:

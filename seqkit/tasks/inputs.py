@@ -227,7 +227,7 @@ def _sides(inputs: dict[str, Any]) -> list[list[str]]:
     if not unaligned:
         return [main]
     one, other = (
-        {key: value for key, value in inputs[columns[0]].items() if key not in ("unaligned", "column")}
+        {key: value for key, value in inputs[columns[0]].items() if key not in ("unaligned", "column", "depth")}
         for columns in (main, unaligned)
     )
     if len(main) != 1 or len(unaligned) != 1 or one != other:

@@ -19,6 +19,7 @@ from seqkit.tasks.checkpoints.config import hide_typed_dicts
 from seqkit.tasks.checkpoints.random_state import rank_random_state, restore_random_state, save_random_state
 from seqkit.tasks.checkpoints.rebuild import RebuildableModule, other_task
 from seqkit.tasks.outputs import Predictions, RowReport, TaskOutput
+from seqkit.tasks.prediction import PredictingModule
 from seqkit.tasks.stage_metrics import StageMetrics
 from seqkit.upstream.lightning import bar_reads_each_step, logged_batch
 
@@ -36,7 +37,7 @@ Part = Callable[[int], nn.Module]
 """A part that is built once its input size is known: a class, or :func:`functools.partial` of one."""
 
 
-class SequenceModule(StageMetrics, RebuildableModule, ABC):
+class SequenceModule(StageMetrics, PredictingModule, RebuildableModule, ABC):
     """A task in Lightning, whatever its model.
 
     A batch's loss is summed over its units and, in training, divided by the plan's *constant* mean number of units
@@ -111,8 +112,14 @@ class SequenceModule(StageMetrics, RebuildableModule, ABC):
         """
 
     @abstractmethod
-    def predict_step(self, batch: Batch, batch_idx: int) -> Predictions:
-        """Predict a batch, in plain types."""
+    def predict_step(self, batch: Batch, batch_idx: int, *, scores: bool = False) -> Predictions:
+        """Predict a batch, in plain types.
+
+        Args:
+            batch: The batch.
+            batch_idx: Its number; not used.
+            scores: Whether to return the probabilities of labels, too, as ``TARGET_scores``.
+        """
 
     def plan_units(self, plan: Any) -> float:
         """Return the mean number of units in a step by the training loader's plan, here of tokens."""

@@ -163,12 +163,12 @@ class MultiTask(SequenceModule):
         self.log_values(values)
         return self._weighted(losses), outputs
 
-    def predict_step(self, batch: Batch, _: int) -> Predictions:
+    def predict_step(self, batch: Batch, _: int, *, scores: bool = False) -> Predictions:
         """Predict all targets of a batch, in plain types; attention as ``TARGET_INPUT_attention``."""
         if not len(batch.rows):
             return Predictions([], {})
         encoded = self.encode(batch.inputs)
-        found = {column: head.predict_values(encoded) for column, head in self.heads.items()}
+        found = {column: head.predict_values(encoded, scores=scores) for column, head in self.heads.items()}
         rows, *moved = packed.to_host(
             [batch.rows, *(value for values in found.values() for value in values.values())]
         )
@@ -176,7 +176,8 @@ class MultiTask(SequenceModule):
         for column, values in found.items():
             plain = self.heads[column].columns_to_python({name: next(on_host) for name in values})
             # Other columns get the target's name as prefix: two heads may have columns of the same name.
-            columns |= {name if name == column else f"{column}_{name}": plain[name] for name in plain}
+            own = (column, f"{column}_scores", f"{column}_spans")
+            columns |= {name if name in own else f"{column}_{name}": values for name, values in plain.items()}
         return Predictions(rows.tolist(), columns)
 
     def on_train_start(self) -> None:

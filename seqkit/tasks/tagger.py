@@ -8,8 +8,16 @@ from torch.nn.utils.rnn import PackedSequence
 from torchmetrics import MetricCollection
 
 from seqkit import packed
-from seqkit.labels import Allowed, Scheme, allowed_transitions, detect_scheme, forbidden
-from seqkit.losses import Loss, Values
+from seqkit.labels import (
+    Allowed,
+    Scheme,
+    allowed_transitions,
+    detect_scheme,
+    forbidden,
+    parse_tags,
+    read_spans,
+)
+from seqkit.losses import Loss, Values, full_precision, unit_values, with_unit_values
 from seqkit.metrics import ReportMetric, SpanF1, SpanReport
 from seqkit.nn import CRF
 from seqkit.tasks.inputs import TaskOptions
@@ -180,3 +188,31 @@ class Tagger(Task):
     def to_python(self, predicted: Tensor) -> list[Any]:
         """Return the label's name, or the list of names, of each token."""
         return self.labels.to_python(predicted)
+
+    def probabilities(self, output: Values, predicted: Values) -> Values:
+        """Return the probability of each token's predicted label, (N,), or of each label of a set, (N, C).
+
+        With a decoder it is the label's marginal probability, over all sequences of labels.
+        """
+        scores = cast(PackedSequence, output)
+        if self.labels.multilabel:
+            return self.labels.probabilities(scores)
+        if self.decoder is None:
+            each = self.labels.probabilities(scores)
+        else:
+            each = self.decoder.marginals(scores._replace(data=full_precision(scores.data)))
+        return with_unit_values(each, unit_values(each).gather(1, unit_values(predicted)[:, None])[:, 0])
+
+    def scores_to_python(self, scores: Tensor) -> list[Any]:
+        """Return the probability of each token's label, or of all labels by their names."""
+        return self.labels.scores_to_python(scores)
+
+    def columns_to_python(self, found: dict[str, Values]) -> dict[str, list[Any]]:
+        """Turn predictions into plain types; add the spans as ``TARGET_spans`` if the tags follow a scheme."""
+        plain = super().columns_to_python(found)
+        if self.scheme is not None:
+            names = self.labels.predictable
+            tags = dict(zip(names, parse_tags(names, self.scheme), strict=True))
+            rows = plain[self.target_column]
+            plain[f"{self.target_column}_spans"] = [read_spans(tags[name] for name in row) for row in rows]
+        return plain

@@ -126,6 +126,17 @@ class LabelTarget:
             return [[self.names[i] for i, hit in enumerate(row) if hit] for row in predicted.tolist()]
         return [self.names[i] if i >= 0 else None for i in predicted.long().flatten().tolist()]
 
+    def probabilities(self, output: Values) -> Values:
+        """Return the probability of each class, or of each label of a set, (N, C), at least in float32."""
+        logits = full_precision(unit_values(output))
+        return with_unit_values(output, logits.sigmoid() if self.multilabel else logits.softmax(-1))
+
+    def scores_to_python(self, scores: Tensor) -> list[Any]:
+        """Return each label's probability by its name (N, C), or that of the predicted label (N,), of each unit."""
+        if scores.dim() == 1:
+            return scores.tolist()
+        return [dict(zip(self.predictable, each, strict=True)) for each in scores.tolist()]
+
 
 class Standardization(KeepDtype, nn.Module):
     """Subtract the mean and divide by the standard deviation, and back, at least in float32.

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Unpack, cast
 
 import torch
@@ -137,6 +138,14 @@ class Task(SequenceModule):
     def to_python(self, predicted: Tensor) -> list[Any]:
         """Turn the predictions of some units into plain types: one label name, list or number per unit."""
 
+    def probabilities(self, output: Values, predicted: Values) -> Values | None:  # noqa: ARG002
+        """Return the probability of each predicted label, (N,), or of each label, (N, C); None for values."""
+        return None
+
+    def scores_to_python(self, scores: Tensor) -> list[Any]:
+        """Turn the probabilities of some units into plain types."""
+        return scores.tolist()
+
     def compute_loss(self, output: Values, target: Values) -> tuple[Tensor, Tensor]:
         """Compute the loss summed over the units that count, and return it with their number."""
         return self.loss.total(output, target)
@@ -237,17 +246,30 @@ class Task(SequenceModule):
 
     # Predictions.
 
-    def predict_step(self, batch: Batch, _: int) -> Predictions:
+    def predict_step(self, batch: Batch, _: int, *, scores: bool = False) -> Predictions:
         """Predict a batch, in plain types."""
         if not len(batch.rows):
             return Predictions([], {})
-        found = self.predict_values(self.encode(batch.inputs))
+        found = self.predict_values(self.encode(batch.inputs), scores=scores)
         rows, *values = packed.to_host([batch.rows, *found.values()])
         return Predictions(rows.tolist(), self.columns_to_python(dict(zip(found, values, strict=True))))
 
-    def predict_values(self, encoded: list[Encoded]) -> dict[str, Values]:
-        """Return decoded predictions and, if asked for, the weights of pooling, by column, where the model is."""
-        found = {self.target_column: self.decode(self.read(encoded))}
+    def predict_values(self, encoded: list[Encoded], *, scores: bool = False) -> dict[str, Values]:
+        """Return decoded predictions by column, where the model is.
+
+        Args:
+            encoded: The encoder's output.
+            scores: Whether to add the probabilities of the predictions.
+
+        Returns:
+            The predictions as ``TARGET``; their probabilities, if there are any, as ``TARGET_scores``; the weights
+            of pooling, if the task has ``attention``, as ``INPUT_attention``.
+        """
+        output = self.read(encoded)
+        found = {self.target_column: self.decode(output)}
+        probabilities = self.probabilities(output, found[self.target_column]) if scores else None
+        if probabilities is not None:
+            found[f"{self.target_column}_scores"] = probabilities
         if self.attention:
             pooling: Any = self.pooling
             for (column, *_), (hidden, _) in zip(self.sides, encoded, strict=True):
@@ -256,18 +278,28 @@ class Task(SequenceModule):
 
     def columns_to_python(self, found: dict[str, Values]) -> dict[str, list[Any]]:
         """Turn what :meth:`predict_values` returns, moved to the CPU, into plain types."""
-        return {
-            column: self.predictions_to_python(values)
-            if column == self.target_column
-            else [weights.tolist() for weights in packed.unpack(cast(PackedSequence, values))]
-            for column, values in found.items()
+        to_python: dict[str, Callable[[Values], list[Any]]] = {
+            self.target_column: self.predictions_to_python,
+            f"{self.target_column}_scores": partial(_each_sequence, self.scores_to_python),
         }
+        as_lists: Callable[[Values], list[Any]] = partial(_each_sequence, _to_list)
+        return {column: to_python.get(column, as_lists)(values) for column, values in found.items()}
 
     def predictions_to_python(self, predicted: Values) -> list[Any]:
         """Turn decoded predictions into plain types, one for each sequence."""
-        if isinstance(predicted, PackedSequence):
-            return [self.to_python(values) for values in packed.unpack(predicted)]
-        return self.to_python(predicted)
+        return _each_sequence(self.to_python, predicted)
+
+
+def _to_list(values: Tensor) -> list[Any]:
+    found: list[Any] = values.tolist()
+    return found
+
+
+def _each_sequence(to_python: Callable[[Tensor], list[Any]], values: Values) -> list[Any]:
+    """Turn values into plain types, one for each sequence."""
+    if isinstance(values, PackedSequence):
+        return [to_python(own) for own in packed.unpack(values)]
+    return to_python(values)
 
 
 def _singles(values: Values) -> list[Any]:

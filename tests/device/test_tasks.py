@@ -91,3 +91,10 @@ def test_a_language_model_generates_the_same_text(splits):
     expected = model.generate([["w1", "w2"], []], 6, temperature=0)
     assert model.to("strict").generate([["w1", "w2"], []], 6, temperature=0) == expected
     assert model.generate([["w1"]], 6, seed=1) == model.generate([["w1"]], 6, seed=1)
+
+
+@pytest.mark.parametrize("kind", marked(CASES))
+def test_predictions_of_raw_rows_are_those_of_the_cpu(kind, splits):
+    model, _ = build(kind, splits)
+    expected = model.predict(splits["test"], scores=True)
+    assert_like(model.to("strict").predict(splits["test"], scores=True), expected)

@@ -1,11 +1,13 @@
 import io
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from lightning.pytorch import Trainer
 from rich.console import Console
 
+import seqkit
 from seqkit import SequenceDataModule, Tagger
 from seqkit.data import PythonCode
 from seqkit.nn import LSTM, Embedding
@@ -69,26 +71,26 @@ def test_pieces(example, source):
     assert not "".join(outside).strip()
 
 
-def test_kinds_in_the_order_of_the_texts(example, runs):
-    model = Tagger.load_from_checkpoint(example.newest_checkpoint(runs), weights_only=True)
-    texts = ["a = 1", "def function(): pass", "x", "# more\nb = 2"]
-    together = example.kinds(model, texts)
-    assert together == [example.kinds(model, [text])[0] for text in texts]
-    assert [len(kinds) for kinds in together] == [len(text) for text in texts]
-
-
 def test_every_kind_has_a_style(example, runs):
-    model = Tagger.load_from_checkpoint(example.newest_checkpoint(runs), weights_only=True)
+    model = seqkit.load(example.newest_checkpoint(runs))
     assert set(example.STYLES) == set(model.target["names"])
 
 
-def test_colours(example, runs, monkeypatch):
-    model = Tagger.load_from_checkpoint(example.newest_checkpoint(runs), weights_only=True)
-    source = "if x:\n    y\n"
+def test_colours(example):
     found = ["keyword"] * 2 + ["whitespace"] + ["name"] * 8
-    monkeypatch.setattr(example, "kinds", lambda *_: [found])
-    text = example.highlight(model, source)
+    model = SimpleNamespace(target_column="kinds", predict=lambda texts: [{"kinds": found} for _ in texts])
+    text = example.highlight(model, "if x:\n    y\n")
     assert [(span.start, span.end, span.style) for span in text.spans] == [(0, 2, "bold magenta")]
+
+
+def test_pieces_are_coloured_at_their_places(example, runs):
+    model = seqkit.load(example.newest_checkpoint(runs))
+    source = "a = 1\n\n\ndef function():\n    pass\n"
+    text = example.highlight(model, source)
+    for first, end in example.pieces(source):
+        alone = example.highlight(model, source[first:end])
+        moved = [(span.start + first, span.end + first, span.style) for span in alone.spans]
+        assert moved == [tuple(span) for span in text.spans if first <= span.start < end]
 
 
 def test_picture(printed, tmp_path, runs):

@@ -1,10 +1,14 @@
 import itertools
+from random import Random
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from seqkit import packed
-from seqkit.labels import allowed_transitions, detect_scheme, forbidden, parse_tags
+from seqkit.labels import allowed_transitions, detect_scheme, forbidden, parse_tags, read_spans
+from seqkit.metrics import SpanF1
 
 NAMES = {
     "BIO": ["O", "B-X", "I-X", "B-Y", "I-Y"],
@@ -121,3 +125,40 @@ def test_unknown_schemes_and_tags_raise_an_error():
         parse_tags(["O", "B-X", "E-X"], "BIO")
     with pytest.raises(ValueError, match="scheme is 'IOB'; give one of BIO, IOB1, BIOES"):
         allowed_transitions(["O"], "IOB")
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ("O O", []),
+        ("B-X I-X O B-Y", [("X", 0, 2), ("Y", 3, 4)]),
+        ("B-X B-X", [("X", 0, 1), ("X", 1, 2)]),
+        ("I-X I-X B-X I-X", [("X", 0, 2), ("X", 2, 4)]),
+        ("B-X I-Y", [("X", 0, 1), ("Y", 1, 2)]),
+        ("O I-X", [("X", 1, 2)]),
+        ("B-X I-X E-X S-X", [("X", 0, 3), ("X", 3, 4)]),
+        ("S-X I-X E-X E-X", [("X", 0, 1), ("X", 1, 3), ("X", 3, 4)]),
+        ("", []),
+    ],
+)
+def test_read_spans(tags, expected):
+    parsed = [("O", "") if tag == "O" else tuple(tag.split("-")) for tag in tags.split()]
+    assert [tuple(span.values()) for span in read_spans(parsed)] == expected
+
+
+@pytest.mark.parametrize("scheme", NAMES)
+@given(
+    rows=st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=9), min_size=1, max_size=4), seed=st.integers()
+)
+def test_spans_are_those_of_span_f1(scheme, rows, seed):
+    names, random = NAMES[scheme], Random(seed)
+    parsed = parse_tags(names, scheme)
+    others = [[random.randrange(len(names)) for _ in row] for row in rows]
+    metric = SpanF1(names, scheme=scheme)
+    metric.update(*(packed.pack([torch.tensor(row) for row in side]) for side in (rows, others)))
+    found, true = (
+        {(number, *span.values()) for number, row in enumerate(side) for span in read_spans(parsed[i] for i in row)}
+        for side in (rows, others)
+    )
+    counts = metric.predicted.sum(), metric.actual.sum(), metric.correct.sum()
+    assert [int(count) for count in counts] == [len(found), len(true), len(found & true)]

@@ -3,7 +3,7 @@
 from seqkit.data.encoders.base import IGNORE_INDEX, Encoder
 from seqkit.data.encoders.characters import Characters, WordCharacters
 from seqkit.data.encoders.columns import flatten, iter_column, locate
-from seqkit.data.encoders.encode import encode_dataset, encode_table, encoder_key
+from seqkit.data.encoders.encode import TableEncoder, encode_dataset, encode_table, encoder_key
 from seqkit.data.encoders.label_sequences import LabelSequences
 from seqkit.data.encoders.labels import UNSEEN, LabelEncoder, Labels, MultiLabels, label_name
 from seqkit.data.encoders.numbers import Features, Values
@@ -11,6 +11,7 @@ from seqkit.data.encoders.shapes import ShapedWords, WordShapes
 from seqkit.data.encoders.spec import (
     Spec,
     build_encoder,
+    input_depth,
     input_encoder,
     is_vector,
     learn_spec,
@@ -37,6 +38,7 @@ __all__ = [
     "RowError",
     "ShapedWords",
     "Spec",
+    "TableEncoder",
     "TokenizerFile",
     "Values",
     "WordCharacters",
@@ -49,6 +51,7 @@ __all__ = [
     "encoder_classes",
     "encoder_key",
     "flatten",
+    "input_depth",
     "input_encoder",
     "is_vector",
     "iter_column",

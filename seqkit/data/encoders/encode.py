@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -93,16 +93,44 @@ def encode_table(
         classes: Classes of encoders that a new process, such as a loader's worker, may use.
     """
     allow(*classes)
-    entries = _entries(spec, with_targets)
-    sources = source_columns(entries)
-    check_columns(sources, table.column_names, split)
-    known = features if features is not None else datasets.Features.from_arrow_schema(table.schema)
-    types = json.dumps(datasets.Features({column: known[column] for column in sources}).to_dict())
-    rows = list(range(first_row, first_row + len(table)))
+    encode = TableEncoder(spec, with_targets=with_targets)
+    check_columns(encode.columns, table.column_names, split)
     try:
-        return _encode_rows(table.select(sources), rows, entries=json.dumps(entries), types=types)
+        return encode(table, features, first_row)
     except RowError as error:
         raise error.replace(split=split) from error
+
+
+class TableEncoder:
+    """Encode tables of rows as a spec says; see `encode_dataset`. The encoders are built once.
+
+    Args:
+        spec: The result of `learn_spec`.
+        with_targets: Whether to encode targets too.
+
+    Attributes:
+        columns: The columns that are read.
+    """
+
+    def __init__(self, spec: dict[str, Any], *, with_targets: bool) -> None:
+        self._entries = _entries(spec, with_targets)
+        self._encoders = {column: build_encoder(entry) for column, entry in self._entries.items()}
+        self.columns = source_columns(self._entries)
+
+    def __call__(self, table: pa.Table, features: datasets.Features | None = None, first_row: int = 0) -> pa.Table:
+        """Encode some rows.
+
+        Args:
+            table: The rows, with the columns that are read.
+            features: The types of the columns; None to infer them from the table.
+            first_row: The number of the first row, for errors.
+
+        Raises:
+            RowError: If a value cannot be encoded, or a target per token has another length than the main input.
+        """
+        known = features if features is not None else datasets.Features.from_arrow_schema(table.schema)
+        rows = range(first_row, first_row + len(table))
+        return _encode_columns(table, known, rows, self._entries, self._encoders)
 
 
 def _entries(spec: dict[str, Any], with_targets: bool) -> dict[str, Entry]:
@@ -130,29 +158,39 @@ def _encode_rows(
     """
     features = datasets.Features.from_dict(json.loads(types))
     parsed: dict[str, Entry] = json.loads(entries)
+    encoders = {column: build_encoder(entry) for column, entry in parsed.items()}
+    return _encode_columns(table, features, rows, parsed, encoders)
+
+
+def _encode_columns(
+    table: pa.Table,
+    features: datasets.Features,
+    rows: Sequence[int],
+    entries: Mapping[str, Entry],
+    encoders: Mapping[str, Encoder],
+) -> pa.Table:
+    """Encode the columns of a table whose rows have the numbers ``rows``."""
     columns: dict[str, pa.Array] = {}
-    for column, entry in parsed.items():
+    for column, entry in entries.items():
         source = entry.get("column", column)
         try:
-            columns[column] = build_encoder(entry).encode_array(
-                table.column(source).combine_chunks(), features[source]
-            )
+            columns[column] = encoders[column].encode_array(table.column(source).combine_chunks(), features[source])
         except RowError as error:
             raise error.replace(row=rows[error.row], column=source) from error
-    for column, entry in parsed.items():
+    for column, entry in entries.items():
         if "cut" in entry:
             columns[column] = ignore_cut_spans(columns[column], entry["names"], entry["cut"])
-    main, *others = parsed
+    main, *others = entries
     lengths = pc.list_value_length(columns[main]).to_numpy()
     for column in others:
-        if parsed[column].get("per") != "token":
+        if entries[column].get("per") != "token":
             continue
         own = pc.list_value_length(columns[column]).to_numpy()
         for row in np.flatnonzero(own != lengths)[:1]:
             raise RowError(
                 rows[row],
                 f"{lengths[row]} tokens in {main!r} but {own[row]} targets in {column!r}; a target per token needs"
-                f" one for each{_vector_remedy(parsed[column])}",
+                f" one for each{_vector_remedy(entries[column])}",
             )
     return pa.table(columns)
 

@@ -16,6 +16,7 @@ from seqkit.data.encoders.labels import LabelEncoder, Labels, MultiLabels
 from seqkit.data.encoders.numbers import Features, Values
 from seqkit.data.encoders.shapes import ShapedWords
 from seqkit.data.encoders.spec_checks import encoder_class
+from seqkit.data.encoders.tokenizer import TokenizerEncoder
 from seqkit.data.encoders.words import Ids, Words
 from seqkit.data.rows.checks import RowError, check_columns
 
@@ -43,8 +44,9 @@ def learn_spec(
         ``{"inputs": {name: entry}, "targets": {name: entry}}`` of str, int, float, bool, None, list and dict, so
         that it can be kept in a checkpoint or as JSON. An entry contains ``class_path`` and ``init_args`` of the
         fitted encoder, its ``kind`` and ``size``, and ``column`` if that differs from the name. An unaligned
-        input's entry contains ``unaligned``. A target's entry contains ``per`` (``"token"``, ``"sequence"``, or
-        ``"unaligned"`` for a length of its own) and, if it has classes, their ``names``.
+        input's entry contains ``unaligned``, and each input's ``depth``; see `input_depth`. A target's entry
+        contains ``per`` (``"token"``, ``"sequence"``, or ``"unaligned"`` for a length of its own) and, if it has
+        classes, their ``names``.
 
     Raises:
         ValueError: If ``unaligned`` contains the main input or no input, or if a column is missing, has a type
@@ -80,6 +82,7 @@ def learn_spec(
         columns = [source, *(sharing if name == main else ())]
         fitted[name] = fitted[main] if name in sharing else _fit(train, encoders[name], columns)
         entry = spec["inputs"][name] = _entry(fitted[name], name, source)
+        entry["depth"] = list_depth(train.features[source]) + _num_axes(train.features[source])
         if name in unaligned:
             entry["unaligned"] = True
 
@@ -120,6 +123,23 @@ def input_encoder(spec: Mapping[str, Any], name: str) -> Encoder:
 def target_encoder(spec: Mapping[str, Any], name: str) -> Encoder:
     """Return the fitted encoder of a target, for example to decode predictions."""
     return build_encoder(spec["targets"][name])
+
+
+def input_depth(spec: Mapping[str, Any], name: str) -> int:
+    """Return how many lists enclose the values of one row of an input, before it is encoded.
+
+    That is 0 for a text, 1 for a list of words or numbers, 2 for a series of vectors. A spec of an earlier version
+    does not say it; :class:`Words` then read lists if a target is per token.
+    """
+    entry = spec["inputs"][name]
+    if "depth" in entry:
+        return int(entry["depth"])
+    encoder = build_encoder(entry)
+    if isinstance(encoder, Words):
+        return int(any(target["per"] == "token" for target in spec["targets"].values()))
+    if isinstance(encoder, TokenizerEncoder):
+        return 0
+    return 2 if entry["kind"] == "multilabel" or (entry["kind"] == "features" and entry["size"] > 1) else 1
 
 
 def source_columns(entries: Mapping[str, Entry]) -> list[str]:
@@ -169,6 +189,12 @@ def _entry(encoder: Encoder, name: str, source: str) -> Entry:
     if source != name:
         entry["column"] = source
     return entry
+
+
+def _num_axes(feature: Any) -> int:
+    """Return the number of axes of the arrays inside all lists; 0 if these hold single values."""
+    leaf = leaf_feature(feature)
+    return len(getattr(leaf, "shape", ()))
 
 
 def _is_same_encoder(encoder: Encoder, main: Encoder) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self, cast
 
 from lightning.pytorch import LightningModule
 
@@ -11,6 +11,9 @@ from seqkit.tasks.checkpoints.config import as_config, given_arguments
 from seqkit.tasks.checkpoints.loading import read_checkpoint, saved_model
 from seqkit.tasks.checkpoints.parts import build_arguments
 from seqkit.upstream.lightning import load_model, rebuildable, saved_arguments
+
+if TYPE_CHECKING:
+    from seqkit.tasks.module import SequenceModule
 
 
 class RebuildableModule(LightningModule):
@@ -73,3 +76,19 @@ class RebuildableModule(LightningModule):
 def other_task(saved: str, own: str) -> str:
     """Return the error for a checkpoint of another task."""
     return f"the checkpoint is one of {saved}, but the model is {own}; load it with {saved}"
+
+
+def load(
+    path: str | Path | IO[bytes], *, map_location: Any = None, trust: str | Sequence[str] = ()
+) -> "SequenceModule":
+    """Rebuild a model of any task from a checkpoint; ``load_from_checkpoint`` of a task takes further options.
+
+    Args:
+        path: The path, the URL or the open file.
+        map_location: As in :func:`torch.load`; by default the devices of the checkpoint, where they exist.
+        trust: Names of modules whose classes may be used, such as ``my_project``.
+
+    Raises:
+        ValueError: The file is no checkpoint, or names a class that may not be used.
+    """
+    return cast("SequenceModule", RebuildableModule.load_from_checkpoint(path, map_location, trust=trust))

@@ -11,12 +11,12 @@ from torch.nn.utils.rnn import PackedSequence
 from seqkit import packed
 from seqkit.decoding import sample
 from seqkit.tasks.language_model.encoders import check_takes_state
+from seqkit.tasks.prediction import evaluation
 
 if TYPE_CHECKING:
     from seqkit.tasks.language_model.module import LanguageModel
 
 
-@torch.no_grad()
 def generate(
     model: "LanguageModel",
     prompts: Sequence[Any],
@@ -36,12 +36,8 @@ def generate(
     next_token = partial(sample, generator=generator, temperature=temperature, top_k=top_k, top_p=top_p)
     # One by one, as a column of empty lists has no type.
     encoded = [model.vocabulary.encode([prompt])[0] if len(prompt) else [] for prompt in prompts]
-    training = model.training
-    model.eval()
-    try:
+    with evaluation(model):
         added = _continue_rows(model, encoded, max_tokens, _excluded_ids(model, may_end=may_end), next_token)
-    finally:
-        model.train(training)
     return model.vocabulary.decode([row + more for row, more in zip(encoded, added, strict=True)])
 
 

@@ -261,13 +261,13 @@ class LanguageModel(SequenceModule):
 
     # Predictions.
 
-    def predict_step(self, batch: Batch, _: int) -> Predictions:
+    def predict_step(self, batch: Batch, _: int, *, scores: bool = False) -> Predictions:  # noqa: ARG002
         """Score each row's tokens.
 
         Returns:
             ``nll``, the negative log-likelihood of each token; ``end_nll``, that of the row's end (which a model
             trained on continuous text without ends has not learned); ``perplexity`` over both. In two directions
-            also ``backward_nll`` and ``begin_nll``.
+            also ``backward_nll`` and ``begin_nll``. These are its scores: there are no others.
         """
         if not len(batch.rows):
             return Predictions([], {})

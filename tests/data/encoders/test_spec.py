@@ -1,10 +1,10 @@
 import json
 
 import pytest
-from datasets import ClassLabel, Dataset, Features, List, Value
+from datasets import Array2D, ClassLabel, Dataset, Features, List, Value
 
 from seqkit.data import encoders
-from seqkit.data.encoders import Words, encode_dataset, learn_spec, target_encoder
+from seqkit.data.encoders import MultiLabels, Words, encode_dataset, input_depth, learn_spec, target_encoder
 
 TRAIN = Dataset.from_dict(
     {
@@ -149,3 +149,20 @@ def test_several_inputs_of_one_column():
     assert encoded.features["characters"] == List(List(Value("int32")))
     without = encode_dataset(TRAIN, {"inputs": {"all": spec["inputs"]["all"]}, "targets": {}}, "train")
     assert without.column_names == ["all"]
+
+
+def test_the_depth_of_each_input():
+    """It tells one row from several; a spec without it is one of an earlier version."""
+    columns = dict.fromkeys(("text", "words", "ids", "wave", "series")) | {"senses": MultiLabels()}
+    spec = learn_spec(TRAIN, columns, {"tags": None})
+    found = {name: input_depth(spec, name) for name in columns}
+    assert found == {"text": 0, "words": 1, "ids": 1, "wave": 1, "series": 2, "senses": 2}
+    for entry in spec["inputs"].values():
+        del entry["depth"]
+    assert {name: input_depth(spec, name) for name in columns} == found
+    assert input_depth(spec | {"targets": {}}, "words") == 0
+
+
+def test_the_depth_of_arrays():
+    rows = Dataset.from_dict({"x": [[[1.0, 2.0]], [[3.0, 4.0]]]}, Features({"x": Array2D((1, 2), "float32")}))
+    assert input_depth(learn_spec(rows, {"x": encoders.Features()}, {}), "x") == 2

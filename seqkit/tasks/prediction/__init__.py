@@ -1,0 +1,8 @@
+"""Predictions of raw rows: what may be given as rows, batches by length, and a progress bar."""
+
+from seqkit.tasks.prediction.mode import evaluation
+from seqkit.tasks.prediction.module import PredictingModule
+from seqkit.tasks.prediction.predict import predict_table
+from seqkit.tasks.prediction.rows import RowReader
+
+__all__ = ["PredictingModule", "RowReader", "evaluation", "predict_table"]
