@@ -113,7 +113,8 @@ def predictions(model, rows):
     """Return the model's predictions of each row alone, by column, as plain types."""
     model.eval()
     each = [model.predict_step(batch, 0).columns for batch in batches(model, rows)]
-    return {name: [columns[name][0] for columns in each] for name in each[0]}
+    # Spans follow from the tags.
+    return {name: [columns[name][0] for columns in each] for name in each[0] if not name.endswith("_spans")}
 
 
 def decoded(session, outputs, lengths):
