@@ -104,6 +104,9 @@ class Groups:
         if not len(rows):  # map() would call nothing and keep the old columns
             return datasets.Dataset.from_dict({name: [] for name in features}, features)
         options = [self.group, self.order, self.per_sequence, self.vectors]
+        if not rows.cache_files:
+            table = self.group_table(rows.with_format("arrow")[:])
+            return datasets.Dataset(table.cast(features.arrow_schema), info=datasets.DatasetInfo(features=features))
         grouped = rows.with_format("arrow").map(
             _group_table,
             batched=True,
