@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from glob import iglob
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,34 @@ def atomic_write(path: Path) -> Iterator[Path]:
             os.replace(folder / path.name, path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def atomic_files(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder and move its files to ``folder`` when the block ends without an error.
+
+    If the block raises, the temporary folder is removed and ``folder`` is as it was. Each file replaces one of the
+    same name at once; files of other names stay. The folder and those above it are created.
+
+    Args:
+        folder: Where the files go.
+
+    Raises:
+        OSError: The files cannot be written, because the disk is full or ``folder`` is a file, for example.
+    """
+    is_new = not folder.exists()
+    temporary = private_folder(folder / "model")
+    try:
+        with clear_write_errors(folder):
+            yield temporary
+            for path in sorted(temporary.iterdir()):
+                os.replace(path, folder / path.name)
+                is_new = False
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from seqkit.data import Files
-from seqkit.files import atomic_write, check_not_read, check_regular_file, private_folder
+from seqkit.files import atomic_files, atomic_write, check_not_read, check_regular_file, private_folder
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path):
@@ -134,3 +134,33 @@ def test_a_file_that_is_read_is_not_written_by_any_name(tmp_path, monkeypatch, k
             check_not_read(written, read)
     check_not_read(tmp_path / "new.jsonl", path)
     check_not_read(written, ["", "x" * 5000, "a\0b", None, 3])
+
+
+def test_files_appear_when_the_block_ends(tmp_path):
+    folder = tmp_path / "new" / "folder"
+    with atomic_files(folder) as temporary:
+        (temporary / "a").write_text("a")
+        (temporary / "b").write_text("b")
+        assert [path for path in folder.iterdir() if path != temporary] == []
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {"a": "a", "b": "b"}
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_an_interrupted_write_of_files_changes_nothing(tmp_path, exists):
+    folder = tmp_path / "folder"
+    if exists:
+        folder.mkdir()
+        (folder / "a").write_text("before")
+
+    def interrupted():
+        with atomic_files(folder) as temporary:
+            (temporary / "a").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert [path.read_text() for path in tmp_path.rglob("a")] == ["before"] * exists
+    assert folder.exists() == exists
+    with atomic_files(folder) as temporary:
+        (temporary / "a").write_text("after")
+    assert [path.read_text() for path in tmp_path.rglob("*") if path.is_file()] == ["after"]

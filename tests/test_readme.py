@@ -136,6 +136,7 @@ def test_generic_commands():
         "find_lr",
         "find_max_tokens",
         "export",
+        "share",
     }
     assert Path("out.jsonl").read_text().count("\n") == 60
     assert Path("lengths.png").is_file()

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from seqkit import Tagger
 from seqkit.cli import main
@@ -32,6 +33,12 @@ def test_the_checkpoint_rebuilds_the_model():
     assert isinstance(model.encoder, LSTM)
     assert isinstance(model.decoder, CRF)
     assert (model.encoder.hidden_size, model.encoder.bidirectional) == (2, True)
+
+
+def test_the_shared_model_loads():
+    model, shared = Tagger.load_from_checkpoint("tagger.ckpt"), Tagger.from_pretrained("shared")
+    assert dict(shared.hparams) == dict(model.hparams)
+    assert all(torch.equal(value, shared.state_dict()[name]) for name, value in model.state_dict().items())
 
 
 def test_the_checkpoint_suffices_for_a_test():

@@ -14,8 +14,8 @@ def main(args: Sequence[str] | None = None) -> Any:
         args: The arguments after ``python -m seqkit``, the subcommand first; by default those of the process.
 
     Returns:
-        What ``sweep`` found; the file of ``export``; for all other subcommands the :class:`~seqkit.cli.SequenceCLI`
-        after its run.
+        What ``sweep`` found; the file of ``export``; the model of ``share``; for all other subcommands the
+        :class:`~seqkit.cli.SequenceCLI` after its run.
     """
     arguments = sys.argv[1:] if args is None else list(args)
     subcommand = check_subcommand(arguments)
@@ -31,6 +31,10 @@ def main(args: Sequence[str] | None = None) -> Any:
             from seqkit.cli.commands.export import export_command
 
             return export_command(arguments[1:])
+        if subcommand == "share":
+            from seqkit.cli.commands.share import share_command
+
+            return share_command(arguments[1:])
         from seqkit.cli.sequence_cli import SequenceCLI
 
         return SequenceCLI(None if args is None else arguments)

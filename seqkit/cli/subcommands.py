@@ -20,6 +20,7 @@ SUBCOMMANDS = {
     "find_max_tokens": "find the largest token budget that fits",
     "sweep": "fit with several seeds, for mean and standard deviation of the scores",
     "export": "write a checkpoint as an ONNX file",
+    "share": "write the model of a checkpoint into a folder, or push it to the Hugging Face Hub",
 }
 _HELP = f"""\
 usage: {PROGRAM} SUBCOMMAND [OPTION ...]

@@ -1,6 +1,5 @@
 """Tasks as Lightning modules: the model, its loss, metrics, predictions and report."""
 
-from seqkit.tasks.checkpoints.rebuild import load
 from seqkit.tasks.classifier import Classifier
 from seqkit.tasks.ctc_recognizer import CTCRecognizer
 from seqkit.tasks.forecaster import Forecaster
@@ -9,6 +8,7 @@ from seqkit.tasks.module import SequenceModule
 from seqkit.tasks.multitask import MultiTask
 from seqkit.tasks.outputs import Predictions, RowReport, TaskOutput
 from seqkit.tasks.regressor import Regressor
+from seqkit.tasks.sharing.load import load
 from seqkit.tasks.tagger import Tagger
 from seqkit.tasks.task import Task
 

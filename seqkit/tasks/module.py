@@ -17,9 +17,10 @@ from seqkit.metrics import ReportMetric
 from seqkit.optim import Interval, Monitor, Schedule, build_optimizer, schedule_config
 from seqkit.tasks.checkpoints.config import hide_typed_dicts
 from seqkit.tasks.checkpoints.random_state import rank_random_state, restore_random_state, save_random_state
-from seqkit.tasks.checkpoints.rebuild import RebuildableModule, other_task
+from seqkit.tasks.checkpoints.rebuild import other_task
 from seqkit.tasks.outputs import Predictions, RowReport, TaskOutput
 from seqkit.tasks.prediction import PredictingModule
+from seqkit.tasks.sharing.module import SharedModule
 from seqkit.tasks.stage_metrics import StageMetrics
 from seqkit.upstream.lightning import bar_reads_each_step, logged_batch
 
@@ -37,7 +38,7 @@ Part = Callable[[int], nn.Module]
 """A part that is built once its input size is known: a class, or :func:`functools.partial` of one."""
 
 
-class SequenceModule(StageMetrics, PredictingModule, RebuildableModule, ABC):
+class SequenceModule(StageMetrics, PredictingModule, SharedModule, ABC):
     """A task in Lightning, whatever its model.
 
     A batch's loss is summed over its units and, in training, divided by the plan's *constant* mean number of units

@@ -1,4 +1,5 @@
-"""Make the files that later versions must still load: a config, a spec, and a checkpoint with its test scores.
+"""Make the files that later versions must still load: a config, a spec, a checkpoint with its test scores, and a
+shared model.
 
     python -m tests.saved_files.make
 
@@ -14,6 +15,7 @@ from pathlib import Path
 import datasets
 import yaml
 
+from seqkit import Tagger
 from seqkit.cli import main
 from seqkit.data import (
     Characters,
@@ -96,6 +98,13 @@ def make_checkpoint_and_config():
     (FOLDER / "config.yaml").write_text(yaml.safe_dump(kept, sort_keys=False))
 
 
+def make_shared():
+    """Share the model of the checkpoint, without a card."""
+    folder = FOLDER / "shared"
+    Tagger.load_from_checkpoint(FOLDER / "tagger.ckpt").save_pretrained(folder)
+    (folder / "README.md").unlink()
+
+
 def make_spec():
     """Write a spec with every encoder."""
     columns = {
@@ -125,4 +134,5 @@ def make_spec():
 if __name__ == "__main__":
     make_rows()
     make_checkpoint_and_config()
+    make_shared()
     make_spec()

@@ -79,7 +79,24 @@ def saved_model(
     if saved is None or "spec" not in saved[1]:
         raise ValueError("the checkpoint holds no model of seqkit: its hyper_parameters lack the class or the spec")
     class_path, arguments = saved
-    cls = resolve_class(class_path, base, trust=trust, place="the checkpoint's model")
     spec = arguments.pop("spec")
+    return named_model(class_path, spec, base, trust, place="the checkpoint's model"), spec, arguments
+
+
+def named_model(class_path: Any, spec: Any, base: type, trust: str | Iterable[str], *, place: str) -> type[Any]:
+    """Return the class of a model that a file names, after a check of its spec.
+
+    Args:
+        class_path: What the file says.
+        spec: The spec of its data.
+        base: The class of which the model's must be a subclass.
+        trust: Names of modules whose classes may be used.
+        place: Where the class stands, for errors.
+
+    Raises:
+        TypeError: The spec is no dict of dicts.
+        ValueError: The class, or one in the spec, may not be used, or is not what belongs there.
+    """
+    cls = resolve_class(class_path, base, trust=trust, place=place)
     encoder_classes(spec, trust)
-    return cls, spec, arguments
+    return cls

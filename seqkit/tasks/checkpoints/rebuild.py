@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self, cast
+from typing import IO, Any, Self, cast
 
 from lightning.pytorch import LightningModule
 
@@ -11,9 +11,6 @@ from seqkit.tasks.checkpoints.config import as_config, given_arguments
 from seqkit.tasks.checkpoints.loading import read_checkpoint, saved_model
 from seqkit.tasks.checkpoints.parts import build_arguments
 from seqkit.upstream.lightning import load_model, rebuildable, saved_arguments
-
-if TYPE_CHECKING:
-    from seqkit.tasks.module import SequenceModule
 
 
 class RebuildableModule(LightningModule):
@@ -54,11 +51,37 @@ class RebuildableModule(LightningModule):
         allow(cls)
         checkpoint = read_checkpoint(checkpoint_path, map_location, weights_only=weights_only is not False)
         found, spec, saved = saved_model(checkpoint, RebuildableModule, trust)
+        built = cls.rebuilt_arguments(found, spec, saved, arguments, trust)
+        return cast(Self, load_model(found, checkpoint, built, strict))
+
+    @classmethod
+    def rebuilt_arguments(
+        cls,
+        found: type,
+        spec: dict[str, Any],
+        saved: dict[str, Any],
+        given: dict[str, Any],
+        trust: str | Sequence[str],
+        *,
+        kind: str = "checkpoint",
+    ) -> dict[str, Any]:
+        """Return the arguments that rebuild a saved model, its parts built.
+
+        Args:
+            found: The class of the model, which must be this class or a subclass.
+            spec: Its checked spec.
+            saved: Its other arguments, as the file has them; they are checked before anything is built.
+            given: Arguments that replace them.
+            trust: Names of modules whose classes may be used.
+            kind: What holds the model, for errors.
+
+        Raises:
+            ValueError: The model is of another class, or an argument is not what its place expects.
+        """
         if not issubclass(found, cls):
-            raise ValueError(other_task(public_path(found), public_path(cls)))
-        saved = {name: value for name, value in saved.items() if name not in arguments}
-        built = build_arguments(found, saved, trust=trust, place="model")
-        return load_model(found, checkpoint, {"spec": spec} | built | arguments, strict)
+            raise ValueError(other_task(public_path(found), public_path(cls), kind))
+        saved = {name: value for name, value in saved.items() if name not in given}
+        return build_arguments(found, saved, trust=trust, place="model") | {"spec": spec} | given
 
     def save_plain_hyperparameters(self) -> None:
         """Save the constructor's arguments as plain types, in the form from which Lightning rebuilds nested parts.
@@ -73,22 +96,6 @@ class RebuildableModule(LightningModule):
         self.hparams.update(rebuildable(public_path(type(self)), plain))
 
 
-def other_task(saved: str, own: str) -> str:
-    """Return the error for a checkpoint of another task."""
-    return f"the checkpoint is one of {saved}, but the model is {own}; load it with {saved}"
-
-
-def load(
-    path: str | Path | IO[bytes], *, map_location: Any = None, trust: str | Sequence[str] = ()
-) -> "SequenceModule":
-    """Rebuild a model of any task from a checkpoint; ``load_from_checkpoint`` of a task takes further options.
-
-    Args:
-        path: The path, the URL or the open file.
-        map_location: As in :func:`torch.load`; by default the devices of the checkpoint, where they exist.
-        trust: Names of modules whose classes may be used, such as ``my_project``.
-
-    Raises:
-        ValueError: The file is no checkpoint, or names a class that may not be used.
-    """
-    return cast("SequenceModule", RebuildableModule.load_from_checkpoint(path, map_location, trust=trust))
+def other_task(saved: str, own: str, kind: str = "checkpoint") -> str:
+    """Return the error for a checkpoint, or another kind of saved model, of another task."""
+    return f"the {kind} is one of {saved}, but the model is {own}; load it with {saved}"
