@@ -121,7 +121,14 @@ def _is_test_of(options: Any, checkpoint: Path, source: Any) -> bool:
     trainer, data = options.get("trainer") or {}, options.get("data") or {}
     # 1 is one batch, and 1.0 is all.
     is_complete = str(trainer.get("limit_test_batches")) in ("None", "1.0") and not trainer.get("fast_dev_run")
-    return is_complete and data.get("source") == source
+    return is_complete and _contains(data.get("source"), source)
+
+
+def _contains(value: Any, saved: Any) -> bool:
+    """Whether a value has all that a saved one has; a later version may have added arguments."""
+    if isinstance(value, dict) and isinstance(saved, dict):
+        return all(key in value and _contains(value[key], item) for key, item in saved.items())
+    return bool(value == saved)
 
 
 def _is_score(item: tuple[str, str]) -> bool:
