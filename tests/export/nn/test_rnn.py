@@ -3,6 +3,8 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from seqkit import packed
@@ -29,15 +31,15 @@ def session(module):
     return steps_session(build, module.input_size)
 
 
-def compare(module, lengths=LENGTHS):
+def compare(module, lengths=LENGTHS, own=None):
     """Compare outputs and final states in a batch with those of the module, row by row."""
     module.eval()
     sequences, feeds = packed_and_feeds(lengths, module.input_size)
     with torch.no_grad():
         output, state = module(sequences)
-    found = run(session(module), feeds)
-    for own, row, length in zip(found["output"], packed.unpack(output), lengths, strict=True):
-        np.testing.assert_allclose(own[:length], row, **TOLERANCE)
+    found = run(own or session(module), feeds)
+    for values, row, length in zip(found["output"], packed.unpack(output), lengths, strict=True):
+        np.testing.assert_allclose(values[:length], row, **TOLERANCE)
     for name, values in zip(("h", "c"), state if isinstance(state, tuple) else (state,), strict=False):
         np.testing.assert_allclose(found[name], values, **TOLERANCE)
 
@@ -47,6 +49,18 @@ def compare(module, lengths=LENGTHS):
 def test_equals_the_module(cell, layers_, bidirectional, bias):
     module = CELLS[cell](5, 7, num_layers=layers_, bidirectional=bidirectional, bias=bias, batch_first=True)
     compare(module)
+
+
+@pytest.fixture(scope="module", params=[{}, {"layer_norm": True}], ids=["operator", "loop"])
+def deep(request):
+    module = LSTM(5, 7, num_layers=2, bidirectional=True, **request.param).eval()
+    return module, session(module)
+
+
+@given(lengths=st.lists(st.integers(1, 12), min_size=1, max_size=7))
+def test_batches_of_any_lengths(deep, lengths):
+    module, own = deep
+    compare(module, lengths, own)
 
 
 @pytest.mark.parametrize("cell", CELLS)
