@@ -45,6 +45,7 @@ BENCHMARKS = [
     Benchmark("cost", 0.5, "cost.py"),
     Benchmark("crf", 0.5, "crf.py DIR"),
     Benchmark("stream", 0.5, "stream.py"),
+    Benchmark("latency", 1, "latency.py"),
     Benchmark("batches", 1, "batches.py DIR"),
     Benchmark("predict", 2, "predict.py DIR"),
     Benchmark("collate", 2, "collate.py --large 2"),

@@ -1,5 +1,6 @@
 """From inputs to the encoder's output: the embeddings, the encoder and their checks."""
 
+import inspect
 from typing import Any, NamedTuple, Required, TypedDict, cast
 
 from torch import nn
@@ -61,9 +62,10 @@ class EncoderParts(NamedTuple):
         Raises:
             KeyError: An input column is missing.
         """
-        return [self._encode_side(inputs, columns) for columns in self.sides]
+        return [Encoded(*self.encoder(self.embed(inputs, columns))) for columns in self.sides]
 
-    def _encode_side(self, inputs: dict[str, PackedSequence], columns: list[str]) -> Encoded:
+    def embed(self, inputs: dict[str, PackedSequence], columns: list[str]) -> PackedSequence:
+        """Embed the columns of one side: the input of the encoder, data (N, D)."""
         features: list[PackedSequence] = []
         for column, embedding in zip(columns, self.embeddings, strict=True):
             if column not in inputs:
@@ -72,7 +74,7 @@ class EncoderParts(NamedTuple):
             # A nested input gives one vector for each token, in the order of the main input's data.
             features.append(found if isinstance(found, PackedSequence) else features[0]._replace(data=found))
         embedded = features[0] if len(features) == 1 else packed.cat(features)
-        return Encoded(*self.encoder(self.dropout(embedded)))
+        return cast(PackedSequence, self.dropout(embedded))
 
 
 def build_encoder(
@@ -181,6 +183,11 @@ def check_output_size(encoder: nn.Module) -> None:
 def is_bidirectional(encoder: nn.Module) -> bool:
     """Whether any part of an encoder has a direction that sees later steps."""
     return any(getattr(module, "bidirectional", False) for module in encoder.modules())
+
+
+def takes_state(encoder: nn.Module) -> bool:
+    """Whether an encoder's forward has a second argument, the state from which it continues."""
+    return len(inspect.signature(encoder.forward).parameters) > 1
 
 
 def check_causal(name: str, part: nn.Module, task: str, *, aligned: bool) -> None:

@@ -17,6 +17,7 @@ from seqkit.tasks.inputs import Encoded, EncoderParts, InputOptions, build_encod
 from seqkit.tasks.module import Part, SequenceModule
 from seqkit.tasks.outputs import Predictions, TaskOutput
 from seqkit.tasks.regressor import Regressor
+from seqkit.tasks.stream import TaskStream
 from seqkit.tasks.tagger import Tagger
 from seqkit.tasks.task import Task
 
@@ -179,6 +180,10 @@ class MultiTask(SequenceModule):
             own = (column, f"{column}_scores", f"{column}_spans")
             columns |= {name if name in own else f"{column}_{name}": values for name, values in plain.items()}
         return Predictions(rows.tolist(), columns)
+
+    def stream(self, batch_size: int | None = None, *, scores: bool = False) -> TaskStream:
+        """Open a stream, which reads sequences as their tokens arrive; see :meth:`seqkit.Task.stream`."""
+        return TaskStream(self, batch_size, scores=scores)
 
     def on_train_start(self) -> None:
         """Let each head take the mean number of its units in a step from the training loader's plan."""

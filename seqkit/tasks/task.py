@@ -18,6 +18,7 @@ from seqkit.optim import Interval, Monitor, Schedule
 from seqkit.tasks.inputs import Encoded, EncoderParts, InputOptions, build_encoder
 from seqkit.tasks.module import Part, SequenceModule
 from seqkit.tasks.outputs import Predictions, RowReport, TaskOutput, comparison, select_sequences
+from seqkit.tasks.stream import TaskStream
 
 
 class Task(SequenceModule):
@@ -218,6 +219,18 @@ class Task(SequenceModule):
         pooled = [self.pooling(hidden, state) for hidden, state in encoded]
         features = pooled[0] if len(pooled) == 1 else _compared(*pooled)
         return cast(Tensor, self.head(nn.functional.dropout(features, self.dropout.p, self.training)))
+
+    def stream(self, batch_size: int | None = None, *, scores: bool = False) -> TaskStream:
+        """Open a stream, which reads sequences as their tokens arrive; see :class:`~seqkit.tasks.TaskStream`.
+
+        Args:
+            batch_size: The number of sequences; None for one, whose values and outputs are in no list.
+            scores: Whether outputs contain probabilities.
+
+        Raises:
+            ValueError: A part of the model reads later tokens or whole sequences, or takes no state.
+        """
+        return TaskStream(self, batch_size, scores=scores)
 
     # The step.
 

@@ -98,3 +98,20 @@ def test_predictions_of_raw_rows_are_those_of_the_cpu(kind, splits):
     model, _ = build(kind, splits)
     expected = model.predict(splits["test"], scores=True)
     assert_like(model.to("strict").predict(splits["test"], scores=True), expected)
+
+
+@pytest.mark.parametrize("kind", ["tagger", "language model"])
+def test_a_stream_gives_the_same_outputs(kind, splits):
+    model, _ = build(kind, splits)
+    pushes = [[["w1", "w2"], None], [["w3"], ["w4", "w1"]], [None, ["w5"]]]
+
+    def run():
+        stream = model.stream(batch_size=2)
+        found = [stream.push(push) for push in pushes]
+        stream.reset(rows=[1])
+        more = [stream.next_tokens(3)] if kind == "language model" else []
+        return [*found, stream.push(pushes[1]), *more]
+
+    expected = run()
+    model.to("strict")
+    assert_like(run(), expected)

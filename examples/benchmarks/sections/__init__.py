@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sections import batching, data, fits, layers, quality
+from sections import batching, data, fits, latency, layers, quality
 
 SECTIONS: dict[str, Callable[[], str]] = {
     "quality": quality.quality,
@@ -20,5 +20,6 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "collate": data.collate,
     "sampler": data.sampler,
     "stream": data.stream,
+    "latency": latency.latency,
     "single-parts": data.single_parts,
 }

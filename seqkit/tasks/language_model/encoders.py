@@ -1,12 +1,11 @@
 """What a language model requires of its encoder: one direction and, for continuous text, a state."""
 
-import inspect
 from typing import Any
 
 from torch import Tensor, nn
 
 from seqkit.nn import map_state
-from seqkit.tasks.inputs import check_output_size, check_steps_kept, is_bidirectional
+from seqkit.tasks.inputs import check_output_size, check_steps_kept, is_bidirectional, takes_state
 
 State = Any
 """An encoder's state: a tensor (layers, B, H), or a tuple of states."""
@@ -35,7 +34,7 @@ def check_takes_state(encoder: nn.Module) -> None:
     Raises:
         ValueError: It does not.
     """
-    if len(inspect.signature(encoder.forward).parameters) < 2:
+    if not takes_state(encoder):
         raise ValueError(
             f"encoder {type(encoder).__name__} does not take an initial state, which continuous text and "
             f"generate need; use seqkit.nn.LSTM, GRU or RNN as the encoder"

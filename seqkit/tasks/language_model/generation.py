@@ -37,7 +37,7 @@ def generate(
     # One by one, as a column of empty lists has no type.
     encoded = [model.vocabulary.encode([prompt])[0] if len(prompt) else [] for prompt in prompts]
     with evaluation(model):
-        added = _continue_rows(model, encoded, max_tokens, _excluded_ids(model, may_end=may_end), next_token)
+        added = _continue_rows(model, encoded, max_tokens, excluded_ids(model, may_end=may_end), next_token)
     return model.vocabulary.decode([row + more for row, more in zip(encoded, added, strict=True)])
 
 
@@ -64,7 +64,7 @@ def _continue_rows(
     return [[i for i in column if i != model.boundary] for column in columns]
 
 
-def _excluded_ids(model: "LanguageModel", *, may_end: bool) -> Tensor:
+def excluded_ids(model: "LanguageModel", *, may_end: bool) -> Tensor:
     """Return the ids that have no text: the unknown token and, unless rows may end, the boundary."""
     excluded = [] if may_end else [model.boundary]
     unknown = model.vocabulary.unknown_id

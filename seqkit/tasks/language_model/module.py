@@ -22,6 +22,7 @@ from seqkit.tasks.language_model import generation, scoring
 from seqkit.tasks.language_model.encoders import State, check_takes_state, checked_encoder, first_sequences
 from seqkit.tasks.language_model.scoring import add_boundaries
 from seqkit.tasks.language_model.states import gather_sequences, rank_sequences
+from seqkit.tasks.language_model.stream import LanguageStream
 from seqkit.tasks.module import OptimizerOptions, Part, SequenceModule
 from seqkit.tasks.outputs import Predictions, RowReport, TaskOutput
 
@@ -62,8 +63,7 @@ class LanguageModel(SequenceModule):
         options: ``optimizer``, ``lr_scheduler``, ``lr_interval`` and ``lr_monitor``; see :class:`SequenceModule`.
 
     Raises:
-        ValueError: The data has a target, or not one input of ids; a bidirectional encoder; tied weights that do
-            not fit.
+        ValueError: A target, or not one input of ids; a bidirectional encoder; tied weights that do not fit.
     """
 
     summary_title = "costliest tokens"
@@ -311,6 +311,10 @@ class LanguageModel(SequenceModule):
         return generation.generate(
             self, prompts, max_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, may_end=may_end
         )
+
+    def stream(self, batch_size: int | None = None) -> LanguageStream:
+        """Open a stream, which reads rows as their tokens arrive; see :class:`LanguageStream`."""
+        return LanguageStream(self, batch_size)
 
     # Hooks of Lightning.
 

@@ -85,7 +85,7 @@ def predict_table(
     with evaluation(model):
         for chosen in _batches(counts, max_tokens):
             batch = move_data_to_device(
-                _cast(encoded[chosen.tolist()], cast(torch.dtype, model.dtype)), model.device
+                cast_floats(encoded[chosen.tolist()], cast(torch.dtype, model.dtype)), model.device
             )
             found, columns = model.predict_step(batch, 0, **options)
             for row, *values in zip(found, *columns.values(), strict=True):
@@ -136,7 +136,7 @@ def _batches(counts: Ints, max_tokens: int) -> Iterator[Ints]:
         start = stop
 
 
-def _cast(batch: Batch, dtype: torch.dtype) -> Batch:
+def cast_floats(batch: Batch, dtype: torch.dtype) -> Batch:
     """Give inputs of floating-point numbers the type of the model, as a trainer's precision does."""
     return batch._replace(
         inputs={
