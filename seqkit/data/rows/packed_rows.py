@@ -79,7 +79,10 @@ class RaggedRows(Dataset[Batch]):
         names = [*self._collate.inputs, *self._collate.targets, *self._collate.sequence_targets]
         for name in names:
             table_column(dataset, name)  # raises if it cannot be read
-        self.dataset = dataset.select_columns(list(dict.fromkeys(names))).with_format(None)
+        chosen = list(dict.fromkeys(names))
+        if dataset.column_names != chosen or dataset.format["type"] is not None:  # to select takes milliseconds
+            dataset = dataset.select_columns(chosen).with_format(None)
+        self.dataset = dataset
         self._open_columns()
         with source.name_errors():
             self._check_rows()

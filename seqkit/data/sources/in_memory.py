@@ -40,6 +40,17 @@ def as_dataset(rows: Any, features: datasets.Features | None = None) -> datasets
         return rows if features is None else rows.cast(features)
     if features is not None and isinstance(rows, Sequence) and not len(rows):
         return datasets.Dataset.from_dict({name: [] for name in features}, features=features)
+    dataset = datasets.Dataset(as_table(rows, features))
+    return dataset if features is None else dataset.cast(features)
+
+
+def as_table(rows: Any, features: datasets.Features | None = None) -> pa.Table:
+    """Return rows that are in memory as an Arrow table, without the hash of all values by which a dataset is known.
+
+    Args:
+        rows: What :func:`as_dataset` takes, and no dataset; it raises the same errors.
+        features: The names of the columns; the values are not converted.
+    """
     pairs = _named_columns(rows, features)
     _check_names([name for name, _ in pairs])
     columns = {name: _supported(name, _column(name, values)) for name, values in pairs}
@@ -51,8 +62,7 @@ def as_dataset(rows: Any, features: datasets.Features | None = None) -> datasets
                 f"each row needs one value in each column: correct the columns, or give a list of rows"
             )
     metadata = rows.schema.metadata if isinstance(rows, pa.Table) else None  # features of `datasets`
-    dataset = datasets.Dataset(pa.table(columns, metadata=metadata))
-    return dataset if features is None else dataset.cast(features)
+    return pa.table(columns, metadata=metadata)
 
 
 def as_split(split: str, rows: Any) -> datasets.Dataset:

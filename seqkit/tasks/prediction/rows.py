@@ -14,7 +14,7 @@ from torch import Tensor
 from seqkit.data.encoders import TableEncoder, input_depth
 from seqkit.data.rows.arrow import is_list_type
 from seqkit.data.rows.checks import RowError, SourceRows, check_columns
-from seqkit.data.sources.in_memory import as_dataset, is_frame
+from seqkit.data.sources.in_memory import as_table, is_frame
 from seqkit.options import near
 
 _PART = 10_000  # rows that are encoded together
@@ -81,7 +81,7 @@ class RowReader:
             names = getattr(rows, "column_names", None) or list(rows.columns)
             check_columns(self.columns, names, "rows")
             chosen = rows.select(self.columns) if isinstance(rows, pa.Table) else rows[self.columns]
-            return self._dataset(as_dataset(chosen))
+            return self._table(as_table(chosen))
         if isinstance(rows, Mapping):
             return self._mapping(rows)
         if self._is_row(rows, self._main):
@@ -103,11 +103,15 @@ class RowReader:
         is_empty = self._depths[self._main] > 0 and isinstance(main, list | tuple) and not main
         if is_empty or self._is_row(main, self._main):
             return self._listed([rows], is_single=True)
-        return self._dataset(as_dataset({column: rows[column] for column in self.columns}))
+        return self._table(as_table({column: rows[column] for column in self.columns}))
 
     def _listed(self, rows: Sequence[Any], *, is_single: bool) -> Given:
-        tables = self._tables(as_dataset(self._columns_of(rows))) if rows else iter(())
-        return Given(self._encoded(tables), len(rows), is_single)
+        if not rows:
+            return Given(iter(()), 0, is_single)
+        return self._table(as_table(self._columns_of(rows)), is_single=is_single)
+
+    def _table(self, table: pa.Table, *, is_single: bool = False) -> Given:
+        return Given(self._encoded(_slices(table)), len(table), is_single)
 
     def _dataset(self, dataset: datasets.Dataset) -> Given:
         check_columns(self.columns, dataset.column_names, "rows")
@@ -116,9 +120,9 @@ class RowReader:
                 "rows has a transform (set_transform), but values are read from the table before it; apply it "
                 "with dataset.map"
             )
-        return Given(self._encoded(self._tables(dataset)), len(dataset), False)
+        return Given(self._encoded(self._dataset_tables(dataset)), len(dataset), False)
 
-    def _tables(self, dataset: datasets.Dataset) -> Iterator[_Table]:
+    def _dataset_tables(self, dataset: datasets.Dataset) -> Iterator[_Table]:
         rows = dataset.with_format("arrow", columns=self.columns)
         for first in range(0, len(dataset), _PART):
             yield rows[first : first + _PART], dataset.features
@@ -135,8 +139,8 @@ class RowReader:
         first = 0
         while part := list(islice(rows, _STREAM_PART)):
             with SourceRows(None, partial(add, first)).name_errors():
-                dataset = as_dataset(self._columns_of(part))
-            yield from self._tables(dataset)
+                table = as_table(self._columns_of(part))
+            yield table, None
             first += len(part)
 
     def _encoded(self, tables: Iterator[_Table]) -> Iterator[pa.Table]:
@@ -186,6 +190,11 @@ class RowReader:
                 own = datasets.Features.from_arrow_schema(pa.schema({column: kind}))
                 features = None if features is None else datasets.Features({**features, **own})
         return table, features
+
+
+def _slices(table: pa.Table) -> Iterator[_Table]:
+    for first in range(0, len(table), _PART):
+        yield table.slice(first, _PART), None
 
 
 def _as_list(values: Any) -> list[Any] | None:
