@@ -1,76 +1,15 @@
-"""Interrupted runs continue in Lightning with the same batches, also on another number of processes."""
+"""Interrupted runs continue in Lightning with the same batches."""
 
-import itertools
 import json
-from collections import Counter
 
 import pytest
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import Callback
-from torch.utils.data import DataLoader, Dataset
 
-from seqkit import SequenceDataModule
 from seqkit.data.lightning import finished_epochs
-
-EPOCHS = 3
+from tests.data.lightning.cases import EPOCHS, Recorder, SaveAt, fit, make, path
 
 pytestmark = pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no `val_dataloader`")
-
-
-class Recorder(LightningModule):
-    """Record the rows of each batch; the one weight is what Lightning trains."""
-
-    def __init__(self, counts_steps=False):
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(()))
-        self.counts_steps = counts_steps
-        self.seen = []
-        self.validated = []  # numbers of training batches before each validation
-
-    def training_step(self, batch, batch_idx):
-        rows = batch.rows if hasattr(batch, "rows") else batch
-        self.seen.append((self.current_epoch, batch_idx, rows.tolist()))
-        return self.weight
-
-    def validation_step(self, batch, batch_idx):
-        if batch_idx == 0:
-            self.validated.append(len(self.seen))
-
-    def configure_optimizers(self):
-        if self.counts_steps:  # sets up the training loader before the loops' state is restored
-            assert self.trainer.estimated_stepping_batches > 0
-        return torch.optim.SGD(self.parameters(), lr=0.1)
-
-
-class SaveAt(Callback):
-    """Save a checkpoint after given numbers of batches, and stop if asked to."""
-
-    def __init__(self, cuts, folder, stop=False):
-        self.cuts, self.folder, self.stop = cuts, folder, stop
-        self.states = {}
-
-    def on_train_batch_end(self, trainer, module, *_):
-        if len(module.seen) in self.cuts:
-            trainer.save_checkpoint(path(self.folder, len(module.seen)))
-            if trainer.datamodule is not None:
-                self.states[len(module.seen)] = trainer.datamodule.state_dict()
-            trainer.should_stop = self.stop
-
-
-def path(folder, cut):
-    return folder / f"{cut}.ckpt"
-
-
-def make(splits, **options):
-    return SequenceDataModule(splits, **({"inputs": "words", "targets": "tags", "max_tokens": 32} | options))
-
-
-def fit(trainer, data, *, cuts=(), folder=None, resume=None, counts_steps=False, **options):
-    model, saving = Recorder(counts_steps), SaveAt(cuts, folder)
-    run = trainer(**({"max_epochs": EPOCHS, "limit_val_batches": 0, "callbacks": [saving]} | options))
-    run.fit(model, data, ckpt_path=resume, weights_only=True if resume else None)
-    return model.seen, saving.states
 
 
 @pytest.mark.parametrize("counts_steps", [False, True], ids=["", "estimated_stepping_batches"])
@@ -227,127 +166,6 @@ def test_other_data_or_settings_raise(splits, trainer, tmp_path, change, message
         options.pop("words")
     with pytest.raises(ValueError, match=message):
         fit(trainer, make(rows, **options), resume=path(tmp_path, 5))
-
-
-# Lightning's known faults: each check holds for our loader, and fails for a usual one.
-
-
-class Rows(Dataset):
-    def __getitem__(self, row):
-        return row
-
-    def __len__(self):
-        return 40
-
-
-class BucketedBatches:
-    """A usual batch sampler, which shuffles by the epoch given to ``set_epoch``."""
-
-    def __init__(self):
-        self.epoch = 0
-
-    def set_epoch(self, epoch):
-        self.epoch = epoch
-
-    def __iter__(self):
-        order = torch.randperm(40, generator=torch.Generator().manual_seed(self.epoch)).tolist()
-        yield from (order[start : start + 4] for start in range(0, 40, 4))
-
-    def __len__(self):
-        return 10
-
-
-class Reachable(BucketedBatches):
-    """With the usual workaround: Lightning looks for ``set_epoch`` in ``batch_sampler.sampler``."""
-
-    @property
-    def sampler(self):
-        return self
-
-
-class StatefulLoader(DataLoader):
-    """A usual loader with a state, which skips consumed batches."""
-
-    def __init__(self, workers):
-        super().__init__(Rows(), batch_sampler=Reachable(), num_workers=workers)
-        self.consumed = 0
-        self.skip = 0
-
-    def __iter__(self):
-        skip, self.skip = self.skip, 0
-        self.consumed = skip
-        for batch in itertools.islice(super().__iter__(), skip, None):
-            self.consumed += 1
-            yield batch
-
-    def state_dict(self):
-        return {"epoch": self.batch_sampler.epoch, "consumed": self.consumed}
-
-    def load_state_dict(self, state):
-        self.batch_sampler.set_epoch(state["epoch"])
-        self.skip = state["consumed"]
-
-
-class EagerLoader(DataLoader):
-    """Without a state, but with the workaround for ``set_epoch``; workers prefetch once there is an iterator."""
-
-    def __init__(self, workers):
-        super().__init__(Rows(), batch_sampler=Reachable(), num_workers=workers)
-
-
-def usual(loader):
-    return pytest.param(
-        loader, marks=pytest.mark.xfail(strict=True, raises=AssertionError, reason="breaks in Lightning 2.6")
-    )
-
-
-def ours(splits, workers):
-    return make(splits, num_workers=workers)
-
-
-@pytest.mark.filterwarnings("ignore:.*your dataloader is not resumable:UserWarning")
-@pytest.mark.parametrize("loader", [ours, usual(lambda _, workers: EagerLoader(workers))], ids=["ours", "usual"])
-def test_the_first_resumed_epoch_is_not_epoch_0_again(splits, trainer, tmp_path, loader):
-    """Lightning #21938: it makes the iterator, which starts the workers, before it sets the epoch."""
-    whole, _ = fit(trainer, loader(splits, 0), max_epochs=2)
-    run = trainer(max_epochs=1, limit_val_batches=0)
-    run.fit(Recorder(), loader(splits, 2))
-    run.save_checkpoint(tmp_path / "end.ckpt")
-    tail, _ = fit(trainer, loader(splits, 2), resume=tmp_path / "end.ckpt", max_epochs=2)
-    assert tail == whole[len(whole) // 2 :]
-
-
-@pytest.mark.parametrize("loader", [ours, usual(lambda _, workers: StatefulLoader(workers))], ids=["ours", "usual"])
-def test_the_loaders_state_survives_counting_the_steps(splits, trainer, tmp_path, loader):
-    """Lightning #20550: the loader is set up while optimisers are configured, before there is a state to load."""
-    whole, _ = fit(trainer, loader(splits, 0), cuts=[4], folder=tmp_path, max_epochs=1)
-    tail, _ = fit(trainer, loader(splits, 0), resume=path(tmp_path, 4), counts_steps=True, max_epochs=1)
-    assert tail == whole[4:]
-
-
-def test_the_usual_stateful_loader_works_without_counting_the_steps(trainer, tmp_path):
-    whole, _ = fit(trainer, StatefulLoader(0), cuts=[4], folder=tmp_path, max_epochs=1)
-    tail, _ = fit(trainer, StatefulLoader(0), resume=path(tmp_path, 4), max_epochs=1)
-    assert tail == whole[4:]
-
-
-@pytest.mark.parametrize("form", ["module", "batch_sampler", usual("usual")])
-def test_the_epoch_reaches_the_sampler(splits, trainer, form):
-    """Lightning #13316: a batch sampler's ``set_epoch`` is never called."""
-    data = make(splits)
-    loader = {
-        "module": data,
-        "batch_sampler": DataLoader(range(60), batch_sampler=data.train_dataloader().sampler),
-        "usual": DataLoader(Rows(), batch_sampler=BucketedBatches()),
-    }[form]
-    seen, _ = fit(trainer, loader)
-    epochs = [[rows for epoch, _, rows in seen if epoch == number] for number in range(EPOCHS)]
-    joined = [Counter(itertools.chain.from_iterable(batches)) for batches in epochs]
-    assert joined[0] == joined[1] == joined[2]
-    assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
-
-
-# Resuming on another number of processes.
 
 
 def test_a_checkpoint_says_how_many_epochs_are_finished(splits, trainer, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from seqkit.data import LengthBucketSampler
 from tests import processes
-from tests.data.lightning.test_resume import EPOCHS, make
+from tests.data.lightning.cases import EPOCHS, make
 
 _SCRIPT = """
 import json, sys
@@ -15,7 +15,7 @@ from pathlib import Path
 import datasets
 from lightning.pytorch import Trainer
 
-from tests.data.lightning.test_resume import Recorder, SaveAt, make
+from tests.data.lightning.cases import Recorder, SaveAt, make
 
 folder, devices = Path(sys.argv[1]), int(sys.argv[2])
 splits = datasets.load_from_disk(folder / "splits")
