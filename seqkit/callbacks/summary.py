@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from seqkit.callbacks.report.report import Report
 from seqkit.callbacks.throughput import Throughput
+from seqkit.tasks import SequenceModule
 from seqkit.upstream.lightning import find_callbacks, replace_results_table
 
 
@@ -71,33 +72,33 @@ class Summary(Callback):
                     table.add_row(f"best {checkpoint.monitor}", f"{float(checkpoint.best_model_score):.4f}")
                 table.add_row("checkpoint", checkpoint.best_model_path)
         _print(table)
-        _print_classes(by_class)
+        _print_classes(by_class, _class_counts(pl_module, "val"))
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Take the place of the table that ``validate`` prints."""
         if trainer.state.fn == "validate":
             self._prints = replace_results_table(trainer)
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the results of ``validate``."""
         values = trainer.logged_metrics  # all ranks: Lightning may have to combine values of all
         if trainer.state.fn == "validate" and self._prints and trainer.is_global_zero:
             totals, by_class = _split(values, "val_")
             _print(_table("validation", totals))
-            _print_classes(by_class)
+            _print_classes(by_class, _class_counts(pl_module, "val"))
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Take the place of the table that ``test`` prints."""
         self._prints = replace_results_table(trainer)
 
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the results of ``test``."""
         values = trainer.logged_metrics  # all ranks
         if self._prints and trainer.is_global_zero:
             totals, by_class = _split(values, "test_")
             _print(_table("test", totals))
             if not find_callbacks(trainer, Report):
-                _print_classes(by_class)
+                _print_classes(by_class, _class_counts(pl_module, "test"))
 
 
 def _split(values: Mapping[str, Tensor], stage: str) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
@@ -124,14 +125,21 @@ def _table(title: str, totals: Mapping[str, float]) -> Table:
     return table
 
 
-def _print_classes(by_class: Mapping[str, Mapping[str, float]]) -> None:
-    """Print a table a metric, with a row a class."""
+def _class_counts(module: LightningModule, stage: str) -> dict[str, int]:
+    """Return the number of true units of each class by the name of its F1; a module that is no task has none."""
+    return module.class_counts(stage) if isinstance(module, SequenceModule) else {}
+
+
+def _print_classes(by_class: Mapping[str, Mapping[str, float]], counts: Mapping[str, int]) -> None:
+    """Print a table a metric, with a row a class: its F1 and, where they are known, the number of true units."""
     for metric, values in by_class.items():
         table = Table(title=f"{metric} by class")
         table.add_column("class")
         table.add_column("F1", justify="right")
+        table.add_column("support", justify="right")
         for name, value in values.items():
-            table.add_row(name, f"{value:.4f}")
+            count = counts.get(f"{metric}_{name}")
+            table.add_row(name, f"{value:.4f}", "" if count is None else f"{count:,}")
         _print(table)
 
 

@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 
 from seqkit.batch import Batch
 from seqkit.packed import PackedLayout
@@ -44,6 +45,8 @@ class Throughput(Callback):
     Only the tokens of the data count, without any padding, and only training time, without validation and its
     checkpoints. The waste is 1 - N / (B x T), summed over the batches of a window.
 
+    A fit that resumes continues the counts in the checkpoint, which are those of the first rank.
+
     Args:
         every: Number of batches in a window. Values are logged at the end of each window.
 
@@ -75,6 +78,21 @@ class Throughput(Callback):
         if stage == "fit" and not trainer.global_step:
             self._close_window()
             self.tokens, self.seconds = 0, 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the counts, with those of the current window."""
+        return {"tokens": self.tokens + self._tokens, "seconds": self.seconds + self._watch.seconds}
+
+    def on_load_checkpoint(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,  # noqa: ARG002
+        checkpoint: dict[str, Any],
+    ) -> None:
+        """Continue the counts of a fit; an evaluation has none."""
+        saved = checkpoint["callbacks"].get(self.state_key)
+        if saved is not None and trainer.state.fn == TrainerFn.FITTING:
+            self.tokens, self.seconds = saved["tokens"], saved["seconds"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Start the clock: an epoch that is resumed has no start."""

@@ -1,6 +1,6 @@
 """Metrics as `torchmetrics.Metric`: collections for each kind of target, and metrics that torchmetrics lacks."""
 
-from seqkit.metrics.base import MetricGroup
+from seqkit.metrics.base import ClassCounts, MetricGroup
 from seqkit.metrics.classification import classification_metrics, multilabel_metrics, precision_recall_f1
 from seqkit.metrics.error_rates import ErrorRates
 from seqkit.metrics.loss import Bits, MeanLoss, Perplexity, language_metrics
@@ -21,6 +21,7 @@ from seqkit.metrics.span_f1 import SpanF1
 
 __all__ = [
     "Bits",
+    "ClassCounts",
     "ClassReport",
     "EditReport",
     "ErrorRates",

@@ -1,5 +1,7 @@
 """The base classes of metrics: states keep their type, and sums stay exact over any number of batches."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
@@ -9,6 +11,14 @@ from seqkit.upstream.torch import KeepDtype
 
 class MetricGroup(KeepDtype, nn.ModuleDict):
     """Metrics by name, of any library, whose states keep their type when a model is cast to another precision."""
+
+
+class ClassCounts(ABC):
+    """A metric of each class, or type, that also knows how many true units each has."""
+
+    @abstractmethod
+    def class_counts(self) -> dict[str, int]:
+        """Return the numbers of the last computation, by the name of the class's value; none before it."""
 
 
 class SumMetric(KeepDtype, Metric):

@@ -1,6 +1,7 @@
 """Metrics of classes and of multiple labels."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,7 +12,40 @@ from torchmetrics.classification import (
     MultilabelExactMatch,
     MultilabelF1Score,
 )
-from torchmetrics.wrappers import ClasswiseWrapper
+
+from seqkit.metrics.base import ClassCounts
+
+
+class _ByClass(ClassCounts):
+    """The F1 of each class as ``f1_NAME``, mixed into F1 scores, and the number of its true units.
+
+    Args:
+        names: The C names.
+        options: Further arguments of the score.
+    """
+
+    def __init__(self, names: Sequence[str], **options: Any) -> None:
+        super().__init__(len(names), average="none", **options)  # type: ignore[call-arg]
+        self._names = [f"f1_{name}" for name in names]
+        self._support: Tensor | None = None
+
+    def compute(self) -> dict[str, Tensor]:
+        # The states are those of all ranks here.
+        found: Any = self
+        self._support = found.tp + found.fn
+        values: Any = super().compute()  # type: ignore[misc]
+        return dict(zip(self._names, values, strict=True))
+
+    def class_counts(self) -> dict[str, int]:
+        return {} if self._support is None else dict(zip(self._names, self._support.tolist(), strict=True))
+
+
+class _ClassF1(_ByClass, MulticlassF1Score):  # type: ignore[misc]
+    """The F1 of each class."""
+
+
+class _LabelF1(_ByClass, MultilabelF1Score):  # type: ignore[misc]
+    """The F1 of each label."""
 
 
 def classification_metrics(
@@ -30,10 +64,8 @@ def classification_metrics(
         "f1": MulticlassF1Score(classes, average="macro", ignore_index=ignore_index),
     }
     if per_class:
-        by_class = MulticlassF1Score(classes, average="none", ignore_index=ignore_index)
-        metrics["per_class"] = ClasswiseWrapper(by_class, labels=list(names), prefix="f1_")
-    # Metrics of one compute group share their states, but a wrapped metric cannot.
-    return MetricCollection(metrics, compute_groups=not per_class)
+        metrics["per_class"] = _ClassF1(names, ignore_index=ignore_index)
+    return MetricCollection(metrics)
 
 
 def multilabel_metrics(names: Sequence[str], *, per_class: bool = False) -> MetricCollection:
@@ -53,10 +85,8 @@ def multilabel_metrics(names: Sequence[str], *, per_class: bool = False) -> Metr
         "micro_f1": MultilabelF1Score(labels, average="micro"),
     }
     if per_class:
-        by_class = MultilabelF1Score(labels, average="none")
-        metrics["per_class"] = ClasswiseWrapper(by_class, labels=list(names), prefix="f1_")
-    # Metrics of one compute group share their states, but a wrapped metric cannot.
-    return MetricCollection(metrics, compute_groups=not per_class)
+        metrics["per_class"] = _LabelF1(names)
+    return MetricCollection(metrics)
 
 
 def precision_recall_f1(correct: Tensor, predicted: Tensor, actual: Tensor) -> Tensor:

@@ -8,11 +8,12 @@ from torch.nn.utils.rnn import PackedSequence
 from torchmetrics import Metric
 
 from seqkit.labels import Scheme, parse_tags
+from seqkit.metrics.base import ClassCounts
 from seqkit.metrics.classification import precision_recall_f1
 from seqkit.packed import PackedLayout, to_device
 
 
-class SpanF1(Metric):
+class SpanF1(Metric, ClassCounts):
     """Precision, recall and F1 of spans: a span is correct if its first token, last token and type are.
 
     By default, tags of all schemes are read as by the script conlleval and the default mode of seqeval: every token
@@ -65,6 +66,7 @@ class SpanF1(Metric):
         tags = [*parse_tags(names[:known], scheme), *map(_parse_any, names[known:])]
         self.types = sorted({kind for _, kind in tags if kind})
         self.per_type = per_type
+        self._support: Tensor | None = None
         kinds = [self.types.index(kind) if kind else -1 for _, kind in tags]
         # No buffers: Lightning's averages of weights swap those of two models, which may have other names.
         # C is outside.
@@ -116,6 +118,7 @@ class SpanF1(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """Compute all scores, in [0, 1]."""
+        self._support = self.actual.clone()  # of all ranks
         precision, recall, f1 = precision_recall_f1(self.correct.sum(), self.predicted.sum(), self.actual.sum())
         f1_by_type = precision_recall_f1(self.correct, self.predicted, self.actual)[:, 2]
         occurs = (self.predicted + self.actual) > 0
@@ -128,6 +131,13 @@ class SpanF1(Metric):
         if self.per_type:
             values |= {f"span_f1_{name}": f1_by_type[i] for i, name in enumerate(self.types)}
         return values
+
+    def class_counts(self) -> dict[str, int]:
+        """Return the number of true spans of each type by the name of its F1; none without ``per_type``."""
+        if not self.per_type or self._support is None:
+            return {}
+        names = (f"span_f1_{name}" for name in self.types)
+        return dict(zip(names, self._support.tolist(), strict=True))
 
     def _move_tables(self, device: torch.device) -> None:
         if self._kinds.device != device:

@@ -204,6 +204,14 @@ class MultiTask(SequenceModule):
         losses = [values[f"{stage}_{column}_loss"] for column in self.columns]
         return {f"{stage}_loss": self._weighted(losses)} | values
 
+    def class_counts(self, stage: str) -> dict[str, int]:
+        """Return how many units have each class of each head, by the name of its logged F1."""
+        return {
+            _with_column(name, column): count
+            for column, head in self.heads.items()
+            for name, count in head.class_counts(stage).items()
+        }
+
     def _weighted(self, losses: list[Tensor]) -> Tensor:
         return torch.stack([weight * loss for weight, loss in zip(self.weights, losses, strict=True)]).sum()
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from seqkit.losses import Values, mean_over_units
-from seqkit.metrics import MeanLoss, MetricGroup
+from seqkit.metrics import ClassCounts, MeanLoss, MetricGroup
 from seqkit.tasks.outputs import TaskOutput
 
 
@@ -103,6 +103,16 @@ class StageMetrics(LightningModule, ABC):
             values |= metrics.compute()
             metrics.reset()
         return values
+
+    def class_counts(self, stage: str) -> dict[str, int]:
+        """Return how many units of a stage's last evaluation have each class, by the name of its logged F1."""
+        return {
+            f"{stage}_{name}": count
+            for metrics in self._metrics_of(stage)
+            for metric in metrics.values(copy_state=False)
+            if isinstance(metric, ClassCounts)
+            for name, count in metric.class_counts().items()
+        }
 
     def _build_stage(self, stage: str) -> nn.ModuleList:
         return nn.ModuleList([collection.clone(prefix=f"{stage}_") for collection in self.build_metrics()])

@@ -1,9 +1,10 @@
 from functools import partial
 
+import datasets
 import pytest
 import torch
 
-from seqkit import SequenceDataModule, Tagger
+from seqkit import Classifier, MultiTask, SequenceDataModule, Tagger
 from seqkit.callbacks import Parts, Report, Summary, Throughput
 from seqkit.nn import LSTM, Embedding
 
@@ -34,6 +35,34 @@ def test_values_of_classes_have_a_table_below(splits, trainer, capsys):
     for name in ("odd", "even"):
         assert f"{name} " in by_class
         assert f"{float(run.callback_metrics[f'val_f1_{name}']):.4f}" in by_class
+
+
+def test_each_class_has_its_count_beside_it(splits, trainer, capsys):
+    model, data = tagger(splits, per_class=True)
+    run = trainer(callbacks=[Summary()])
+    for evaluate, split in ((run.validate, "validation"), (run.test, "test")):
+        evaluate(model, data)
+        by_class = capsys.readouterr().out.partition("by class")[2].splitlines()
+        tags = [tag for row in splits[split]["tags"] for tag in row]
+        for name in ("odd", "even"):
+            (line,) = (line for line in by_class if f" {name} " in line)
+            assert f" {tags.count(name)} " in line
+
+
+def test_spans_and_heads_have_counts(trainer, capsys):
+    rows = {"words": [list("abcd")[: 3 + i % 2] for i in range(8)], "label": ["u", "v"] * 4}
+    rows["tags"] = [["B-x", "I-x", "B-y", "O"][: len(row)] for row in rows["words"]]
+    splits = dict.fromkeys(("train", "validation", "test"), datasets.Dataset.from_dict(rows))
+    data = SequenceDataModule(splits, inputs="words", targets=["tags", "label"], max_tokens=12)
+    heads = {"tags": partial(Tagger, per_class=True), "label": partial(Classifier, per_class=True)}
+    parts = {"encoder": partial(LSTM, hidden_size=4), "embedding": partial(Embedding, embedding_dim=4)}
+    model = MultiTask(data.spec, heads=heads, **parts)
+    trainer(callbacks=[Summary()]).test(model, data)
+    capsys.readouterr()
+    counts = model.class_counts("test")
+    assert {name: counts[f"test_tags_span_f1_{name}"] for name in "xy"} == {"x": 8, "y": 8}
+    assert [counts[f"test_tags_f1_{name}"] for name in ("B-x", "I-x", "B-y")] == [8, 8, 8]
+    assert {name: counts[f"test_label_f1_{name}"] for name in "uv"} == {"u": 4, "v": 4}
 
 
 @pytest.mark.parametrize("reports", [False, True])

@@ -64,6 +64,23 @@ def test_an_epoch_that_is_resumed_is_measured_from_its_first_batch(splits, train
     assert run.logged_metrics["tokens/s"] == pytest.approx(clock.epochs[0][-1].sum() / 2)
 
 
+def test_a_resumed_fit_continues_the_counts(splits, trainer, tmp_path):
+    data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
+    parts = {"encoder": partial(LSTM, hidden_size=4), "embedding": partial(Embedding, embedding_dim=4)}
+    first, second = Throughput(every=2), Throughput(every=2)
+    run = trainer(max_steps=3, limit_val_batches=0, callbacks=[first])
+    run.fit(Tagger(data.spec, **parts), data)
+    run.save_checkpoint(tmp_path / "middle.ckpt")
+    resume = {"ckpt_path": tmp_path / "middle.ckpt", "weights_only": True}
+    run = trainer(max_epochs=1, limit_val_batches=0, callbacks=[second])
+    run.fit(Tagger(data.spec, **parts), data, **resume)
+    assert second.tokens == data.rows("train").lengths.sum() > first.tokens > 0
+    assert second.seconds > first.seconds > 0
+    before = second.tokens
+    run.test(Tagger(data.spec, **parts), data, **resume, verbose=False)
+    assert second.tokens == before
+
+
 def test_a_new_fit_resets_the_counters(splits, trainer):
     data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
     throughput = Throughput()

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqkit.metrics import classification_metrics, multilabel_metrics, precision_recall_f1
+from seqkit.metrics import ClassCounts, classification_metrics, multilabel_metrics, precision_recall_f1
 
 
 def test_accuracy_counts_units_except_ignored_ones():
@@ -93,3 +93,22 @@ def test_multilabel_metrics():
 def test_precision_recall_f1():
     scores = precision_recall_f1(torch.tensor([2, 0]), torch.tensor([4, 0]), torch.tensor([5, 0]))
     torch.testing.assert_close(scores, torch.tensor([[1 / 2, 2 / 5, 4 / 9], [0.0, 0.0, 0.0]]))
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_the_support_of_each_class_is_that_of_the_last_computation(multilabel):
+    names = ["a", "b", "c"]
+    predicted, target = torch.tensor([0, 1, 1, 2]), torch.tensor([0, 2, 1, 2])
+    if multilabel:
+        metrics = multilabel_metrics(names, per_class=True)
+        predicted, target = torch.eye(3)[predicted], torch.eye(3, dtype=torch.long)[target]
+    else:
+        metrics = classification_metrics(names, per_class=True)
+    (counts,) = (each for each in metrics.values() if isinstance(each, ClassCounts))
+    assert counts.class_counts() == {}
+    for times in (1, 2):
+        for _ in range(times):
+            metrics.update(predicted, target)
+        metrics.compute()
+        metrics.reset()
+        assert counts.class_counts() == {"f1_a": times, "f1_b": times, "f1_c": 2 * times}
