@@ -31,6 +31,7 @@ from seqkit.data.lightning.resume import ResumableDataModule, current_epoch, sta
 from seqkit.data.lightning.splits import load_splits, needed_splits, read_weights
 from seqkit.data.lightning.unseen import UNSEEN_LABELS, counted_labels
 from seqkit.data.rows.packed_rows import RaggedRows
+from seqkit.data.unseen import UnseenLabel
 from seqkit.options import MAX_SEED, choice, flag, instance, integer, names, optional_integer
 from seqkit.packed import pins_memory
 
@@ -188,6 +189,10 @@ class SequenceDataModule(ResumableDataModule):
             source=self._encoded.sources[split],
         )
 
+    def unseen(self, split: str) -> dict[str, list[UnseenLabel]]:
+        """Return, by input and target, the labels of a split that training lacks; those of a stream are unknown."""
+        return self._encoded.unseen(split)
+
     def sampler(
         self, rows: RaggedRows, *, training: bool = False, single_rank: bool = False
     ) -> LengthBucketSampler:
@@ -200,17 +205,13 @@ class SequenceDataModule(ResumableDataModule):
             single_rank: Whether this process gets all batches, even if there are several ranks.
         """
         with rows.source.name_errors():
-            weights = (
-                read_weights(self._encoded.split("train"), self.weights) if training and self.weights else None
-            )
+            weights = read_weights(self.splits["train"], self.weights) if training and self.weights else None
             sampler = LengthBucketSampler(
                 row_lengths(rows, self.spec),
-                **self._batch_options(training=training),
+                **self._batch_options(training=training) | ({"num_replicas": 1, "rank": 0} if single_rank else {}),
                 weights=weights,
                 batch_multiple=self.batch_multiple if training else 1,
                 longest_first=self.longest_first and training,
-                num_replicas=1 if single_rank else None,
-                rank=0 if single_rank else None,
             )
         for reason, count in sampler.dropped.items():
             if count:
@@ -275,7 +276,7 @@ class SequenceDataModule(ResumableDataModule):
 
     @cached_property
     def _encoded(self) -> EncodedSplits:
-        splits, sources = load_splits(
+        splits, sources, held_out = load_splits(
             self.source,
             streaming=self.streaming,
             fractions={"test": self.test_fraction, "validation": self.validation_fraction},
@@ -283,7 +284,7 @@ class SequenceDataModule(ResumableDataModule):
             seed=self.seed,
         )
         learned = self.inputs or {}, self.targets or {}, self.unaligned, self.pool, self._spec
-        return EncodedSplits(splits, sources, *learned)
+        return EncodedSplits(splits, sources, held_out, *learned)
 
     def _batch_options(self, *, training: bool) -> dict[str, Any]:
         """Return the arguments that samplers and streams share."""

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from datasets import Dataset, IterableDataset
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from seqkit.data.continuous import Continuous, ContinuousText, concatenate_rows
 from seqkit.data.cut_spans import add_cut
@@ -32,6 +32,7 @@ class EncodedSplits:
     Args:
         splits: The rows, or the stream of rows, of each split.
         sources: Which rows of the source each split has, for errors.
+        held_out: For each split that is held out of the training rows, a message that says so.
         inputs: The encoder of each input, or None for the default encoder of the column's type.
         targets: The encoder of each target, likewise.
         unaligned: The inputs whose sequences have lengths of their own.
@@ -43,6 +44,7 @@ class EncodedSplits:
         self,
         splits: dict[str, Any],
         sources: Mapping[str, SourceRows],
+        held_out: Mapping[str, str],
         inputs: Mapping[str, Encoder | None],
         targets: Mapping[str, Encoder | None],
         unaligned: Collection[str],
@@ -51,6 +53,7 @@ class EncodedSplits:
     ) -> None:
         self.splits = splits
         self.sources = sources
+        self.held_out = held_out
         self.inputs = inputs
         self.targets = targets
         self.unaligned = unaligned
@@ -75,7 +78,7 @@ class EncodedSplits:
             return learn_spec_once(train, self.inputs, self.targets, self.unaligned)
 
     def split(self, split: str) -> Any:
-        """Return the rows of a split, as the source gives them.
+        """Return the rows of a split, as the source gives them; log once if they, or some of them, are held out.
 
         Raises:
             ValueError: There is no such split.
@@ -85,6 +88,10 @@ class EncodedSplits:
                 f"the source has no split {split!r}, only {list(self.splits)}{near(split, self.splits)}; name its "
                 f"file, or hold rows out of the training split with validation_fraction or test_fraction"
             )
+        for name in self.held_out if split == "train" else {split} & self.held_out.keys():
+            if (name, "held out") not in self.reported:
+                self.reported.add((name, "held out"))
+                rank_zero_info(self.held_out[name])
         return self.splits[split]
 
     def is_stream(self, split: str) -> bool:

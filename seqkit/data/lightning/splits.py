@@ -10,7 +10,6 @@ import numpy.typing as npt
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 from lightning.pytorch import Trainer
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities import rank_zero_info
 
 from seqkit.data.rows.checks import SourceRows, check_columns
 from seqkit.data.sources import Files, Frames, Source, to_streams
@@ -23,10 +22,11 @@ def load_splits(
     fractions: dict[str, float],
     shuffle: bool,
     seed: int,
-) -> tuple[dict[str, Any], dict[str, SourceRows]]:
-    """Return the source's splits, and hold missing ones out of the training split, which is logged.
+) -> tuple[dict[str, Any], dict[str, SourceRows], dict[str, str]]:
+    """Return the source's splits, and hold missing ones out of the training split.
 
-    By split also return which rows of the source it has, for errors.
+    By split also return which rows of the source it has, for errors; and for each one that is held out a message
+    that says so.
 
     Args:
         source: A source, or the rows themselves; a single dataset is a training split.
@@ -47,7 +47,7 @@ def load_splits(
             split: SourceRows(split, place=_place(rows), locate_file=_locate_file(source, split, rows))
             for split, rows in splits.items()
         }
-        return splits, sources
+        return splits, sources, {}
     hold_out = partial(_hold_out, fractions=held_out, shuffle=shuffle, seed=seed)
     sources = {
         split: SourceRows(split, locate_file=_locate_file(source, split, rows)) for split, rows in splits.items()
@@ -58,12 +58,14 @@ def load_splits(
         locate = partial(held_out_row, split, len(train), hold_out)
         sources[split] = SourceRows("train", locate, place, locate_file)
     parts = hold_out(train)
-    for split, fraction in held_out.items():
-        rank_zero_info(
+    messages = {
+        split: (
             f"the source has no {split} split: {len(parts[split]):,} of its {len(train):,} training rows are held "
             f"out as {split} ({split}_fraction={fraction})"
         )
-    return splits | parts, sources
+        for split, fraction in held_out.items()
+    }
+    return splits | parts, sources, messages
 
 
 def held_out_row(split: str, count: int, hold_out: Callable[[Dataset], dict[str, Dataset]], row: int) -> int:

@@ -24,15 +24,23 @@ def test_a_missing_validation_split_is_held_out_the_same_each_time(splits):
 
 def test_held_out_rows_are_logged(splits, caplog):
     caplog.set_level("INFO", "lightning.pytorch")
-    assert len(make(splits["train"]).splits) == 2
+    data = make(splits["train"])
+    assert len(data.splits) == 2
+    assert not caplog.records  # nothing is read yet
+    for split in ("train", "validation", "train"):
+        data.rows(split)
     message = (
         "the source has no validation split: 6 of its 60 training rows are held out as validation "
         "(validation_fraction=0.1)"
     )
     assert [record.message for record in caplog.records] == [message]
     caplog.clear()
-    assert len(make(splits).splits) == 3
+    make(splits).rows("train")
     assert not caplog.records
+    data = make(splits["train"], test_fraction=0.2, spec=data.spec)
+    data.rows("test")  # the validation split is not read
+    (record,) = caplog.records
+    assert "12 of its 60 training rows are held out as test" in record.message
 
 
 def test_no_row_is_in_two_splits(splits):
