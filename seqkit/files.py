@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from glob import iglob
 from pathlib import Path
@@ -46,6 +46,18 @@ def private_folder(path: Path) -> Path:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
         return Path(tempfile.mkdtemp(prefix=f".{path.stem[:80]}.", suffix=".partial", dir=path.parent))
+
+
+def new_folders(folder: Path) -> list[Path]:
+    """Return those of a folder and the folders above it that do not exist, the innermost first."""
+    return [each for each in (folder, *folder.parents) if not each.exists()]
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders, the innermost first, up to one that is not empty."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -13,7 +15,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from seqkit.batch import Batch
 from seqkit.data import CoNLL
-from seqkit.files import atomic_write, check_not_read, clear_write_errors, private_folder
+from seqkit.files import atomic_write, check_not_read, clear_write_errors, new_folders, private_folder, remove_empty
 from seqkit.tasks import Predictions
 
 T = TypeVar("T")
@@ -31,29 +33,34 @@ class PredictionWriter(Callback):
     sorts all rows and renames the result, so a file of the given name is always complete, even if two runs write
     it. A row that the data module dropped has no line.
 
+    A line has the number of a row as ``row``, and the columns that the task's ``predict`` gives for it.
+
     Args:
         path: The file; its suffix (``.jsonl``, ``.json``, ``.parquet``, ``.conll`` or ``.conllu``) is the format.
             By default ``predictions.jsonl``, on the command line in the run of the checkpoint.
+        scores: Whether to add the probabilities of labels.
 
     Raises:
         ValueError: The suffix is another one.
     """
 
-    def __init__(self, path: str | None = None) -> None:
+    def __init__(self, path: str | None = None, scores: bool = False) -> None:
         self.path = Path("predictions.jsonl" if path is None else path)
+        self.scores = scores
         self._parts: Path | None = None
+        self._new_folders: list[Path] = []
         if self.path.suffix not in (".jsonl", ".json", ".parquet", *_CONLL):
             raise ValueError(
                 f"PredictionWriter got path={path!r}; let it end in .jsonl, .json or .parquet, or, where a CoNLL "
                 f"file is read, in .conll or .conllu"
             )
 
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Create the folder of the temporary files.
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Create the folder of the temporary files, and ask the model for scores.
 
         Raises:
             ValueError: The format is CoNLL, but the data's source is not, or a target is not one label per token;
-                or the file is one that the source reads.
+                or the file is one that the source reads; or the model has no scores.
             OSError: The file cannot be written there.
         """
         source = getattr(trainer.datamodule, "source", None)  # type: ignore[attr-defined]
@@ -76,6 +83,9 @@ class PredictionWriter(Callback):
                     f"and a CoNLL file has one label for each token; let it end in .jsonl, .json or .parquet"
                 )
         check_not_read(self.path, source)
+        if self.scores:
+            _ask_for_scores(pl_module)
+        self._new_folders = new_folders(self.path.parent)
         self._parts = _on_first_rank(trainer, lambda: private_folder(self.path))
 
     def on_predict_batch_end(
@@ -94,17 +104,22 @@ class PredictionWriter(Callback):
         with clear_write_errors(self.path), part.open("a", encoding="utf-8") as file:
             file.writelines(_json_lines(lines))
 
-    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Sort the rows of all ranks and write the file."""
         trainer.strategy.barrier("predictions written")
         _on_first_rank(trainer, lambda: self._join(trainer.datamodule))  # type: ignore[attr-defined]
-        self._remove_parts()
+        self._end(pl_module)
+        self._new_folders = []
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002
-        """Remove the temporary files of an interrupted run."""
-        self._remove_parts()
+        """Remove the temporary files of an interrupted run, and the folders that it created for the file."""
+        self._end(pl_module)
+        remove_empty(self._new_folders)
+        self._new_folders = []
 
-    def _remove_parts(self) -> None:
+    def _end(self, pl_module: LightningModule) -> None:
+        if self.scores:
+            vars(pl_module).pop("predict_step", None)
         if self._parts is not None:
             shutil.rmtree(self._parts, ignore_errors=True)
             self._parts = None
@@ -126,6 +141,17 @@ class PredictionWriter(Callback):
         else:
             with path.open("w", encoding="utf-8") as file:
                 file.writelines(_json_lines(lines))
+
+
+def _ask_for_scores(module: LightningModule) -> None:
+    """Let Lightning, which knows no such argument, call the step with it, until the step is removed again."""
+    step: Any = module.predict_step
+    if "scores" not in signature(step).parameters:
+        raise ValueError(
+            f"PredictionWriter got scores=True, but predict_step of {type(module).__name__} has no argument "
+            f"`scores`; give it one, or leave the scores out"
+        )
+    vars(module)["predict_step"] = partial(step, scores=True)
 
 
 def _on_first_rank(trainer: Trainer, action: Callable[[], T]) -> T:

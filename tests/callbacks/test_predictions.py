@@ -64,7 +64,39 @@ def test_a_run_that_fails_leaves_no_part(failing, splits, trainer, tmp_path, mon
 
     monkeypatch.setattr(f"seqkit.{failing}", full)
     with pytest.raises(OSError, match="No space left on device"):
-        predict(Tagger, "tags", splits, trainer, tmp_path / "out.jsonl")
+        predict(Tagger, "tags", splits, trainer, tmp_path / "new" / "folder" / "out.jsonl")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_scores_are_those_of_predict(suffix, splits, trainer, tmp_path):
+    path = tmp_path / f"out.{suffix}"
+    data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
+    parts = {"encoder": partial(LSTM, hidden_size=4), "embedding": partial(Embedding, embedding_dim=4)}
+    model = Tagger(data.spec, **parts)
+    trainer(callbacks=[PredictionWriter(str(path), scores=True)]).predict(model, data)
+    written = (
+        pq.read_table(path).to_pylist()
+        if suffix == "parquet"
+        else [json.loads(line) for line in path.read_text().splitlines()]
+    )
+    for row, line, expected in zip(range(20), written, model.predict(splits["test"], scores=True), strict=True):
+        assert line["row"] == row
+        assert line["tags"] == expected["tags"]
+        assert line["tags_scores"] == pytest.approx(expected["tags_scores"], abs=1e-6)
+    assert "predict_step" not in vars(model)  # the next prediction has no scores
+
+
+def test_a_model_without_scores(splits, trainer, tmp_path):
+    class Own(Tagger):
+        def predict_step(self, batch, batch_idx):
+            return super().predict_step(batch, batch_idx)
+
+    data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
+    parts = {"encoder": partial(LSTM, hidden_size=4), "embedding": partial(Embedding, embedding_dim=4)}
+    writer = PredictionWriter(str(tmp_path / "new" / "out.jsonl"), scores=True)
+    with pytest.raises(ValueError, match="predict_step of Own has no argument `scores`; give it one, or leave"):
+        trainer(callbacks=[writer]).predict(Own(data.spec, **parts), data)
     assert not list(tmp_path.iterdir())
 
 
