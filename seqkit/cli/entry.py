@@ -14,8 +14,8 @@ def main(args: Sequence[str] | None = None) -> Any:
         args: The arguments after ``python -m seqkit``, the subcommand first; by default those of the process.
 
     Returns:
-        What ``sweep`` found; the file of ``export``; the model of ``share``; for all other subcommands the
-        :class:`~seqkit.cli.SequenceCLI` after its run.
+        What ``sweep`` found; the file of ``export``; the model of ``share``; None for ``predict --text``; for all
+        other subcommands the :class:`~seqkit.cli.SequenceCLI` after its run.
     """
     arguments = sys.argv[1:] if args is None else list(args)
     subcommand = check_subcommand(arguments)
@@ -23,6 +23,11 @@ def main(args: Sequence[str] | None = None) -> Any:
     from seqkit.cli.noise import without_noise
 
     with without_noise(resumes=subcommand == "fit"):
+        if subcommand == "predict" and any(each.partition("=")[0] == "--text" for each in arguments):
+            from seqkit.cli.commands.predict import predict_command
+
+            predict_command(arguments[1:])
+            return None
         if subcommand == "sweep":
             from seqkit.cli.commands.sweep import sweep_command
 

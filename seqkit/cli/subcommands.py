@@ -14,7 +14,7 @@ SUBCOMMANDS = {
     "fit": "train a model",
     "validate": "score a checkpoint on the validation split",
     "test": "score a checkpoint on the test split, and write a report",
-    "predict": "write the predictions of a checkpoint for the test split",
+    "predict": "write the predictions of a checkpoint for the test split, or for texts",
     "inspect": "print and draw the lengths of the data and the plan of its batches",
     "find_lr": "find a learning rate",
     "find_max_tokens": "find the largest token budget that fits",

@@ -1,0 +1,120 @@
+"""``python -m seqkit predict --text``: predict texts, or the lines of the standard input, as JSON lines."""
+
+import argparse
+import codecs
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from operator import add
+from typing import Any
+
+import seqkit
+from seqkit.cli.arguments import check_files
+from seqkit.cli.subcommands import PROGRAM
+from seqkit.data.rows.checks import RowError, SourceRows
+from seqkit.data.text_rows import text_reader
+
+_STDIN = "-"
+_AT_ONCE = 1 << 20  # bytes of the standard input
+_CLOSED_PIPE = 141  # the exit status of other programs
+_OPTIONS = "--ckpt_path, --text, --scores, --empty, --max_tokens, --device and --trust"
+
+
+def predict_command(arguments: Sequence[str]) -> None:
+    """Parse the command line, predict its texts, and write a JSON line for each to the standard output.
+
+    Args:
+        arguments: The arguments after ``python -m seqkit predict``.
+
+    Raises:
+        ValueError: An option is wrong, or a text cannot be read or predicted; the message names it.
+        SystemExit: The reader of the standard output has closed it.
+    """
+    given = _parse_arguments(arguments)
+    check_files(["--ckpt_path", given.ckpt_path])
+    model = seqkit.load(given.ckpt_path, map_location=given.device, trust=given.trust)
+    read = text_reader(model.spec)
+    options = {"max_tokens": given.max_tokens, "scores": given.scores, "empty": given.empty}
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # JSON is UTF-8 on any system
+    first = 0
+    try:
+        for texts in _lines(sys.stdin.buffer) if given.text == [_STDIN] else [given.text]:
+            rows = [_read_row(read, text, number) for number, text in enumerate(texts, first)]
+            with SourceRows(locate=partial(add, first)).name_errors():
+                results = model.predict(rows, **options)
+            sys.stdout.writelines(json.dumps(result, ensure_ascii=False) + "\n" for result in results)
+            sys.stdout.flush()
+            first += len(texts)
+    except BrokenPipeError:
+        # Whoever reads the output wants no more of it. Python would fail again when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(_CLOSED_PIPE) from None
+
+
+def _parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog=f"{PROGRAM} predict",
+        description="Predict texts, or the lines of the standard input, and write a JSON line for each. Without "
+        "--text, predict reads a split of the data.",
+        allow_abbrev=False,
+        exit_on_error=False,
+    )
+    parser.add_argument("--ckpt_path", help="the checkpoint of the model")
+    parser.add_argument(
+        "--text",
+        action="append",
+        help="a text; may be repeated; - reads the lines of the standard input. Blanks separate words. A model of "
+        "series or of several inputs takes JSON: the value, or an object with the inputs",
+    )
+    parser.add_argument("--scores", action="store_true", help="add the probabilities of labels")
+    parser.add_argument(
+        "--empty", choices=["raise", "none"], default="raise", help="what an empty text gives: an error, or null"
+    )
+    parser.add_argument("--max_tokens", type=int, default=16384, help="the largest number of tokens in a batch")
+    parser.add_argument("--device", help="where the model runs, such as cpu or cuda")
+    parser.add_argument("--trust", nargs="*", default=[], help="modules whose classes the checkpoint may name")
+    try:
+        given, others = parser.parse_known_args(list(arguments))
+    except argparse.ArgumentError as error:
+        raise ValueError(f"{error}") from error
+    if others:
+        raise ValueError(f"with --text, predict takes {_OPTIONS}, not {others[0]}")
+    if given.ckpt_path is None:
+        raise ValueError("predict --text needs a trained model; add --ckpt_path FILE")
+    if _STDIN in given.text and len(given.text) > 1:
+        raise ValueError("--text - reads the standard input; give it without another --text")
+    return given
+
+
+def _read_row(read: Callable[[str], dict[str, Any]], text: str, number: int) -> dict[str, Any]:
+    try:
+        return read(text)
+    except ValueError as error:
+        raise RowError(number, str(error)) from None
+
+
+def _lines(file: Any) -> Iterator[list[str]]:
+    r"""Yield the lines of a binary file, as many together as are there, without their ends (``\n`` or ``\r\n``).
+
+    So a line that somebody types, or that another program writes, is answered at once.
+    """
+    rest, number = b"", 0
+    while part := file.read1(_AT_ONCE):
+        *lines, rest = (rest + part).split(b"\n")
+        if lines:
+            yield [_decode(line, row) for row, line in enumerate(lines, number)]
+        number += len(lines)
+    if rest:
+        yield [_decode(rest, number)]
+
+
+def _decode(line: bytes, row: int) -> str:
+    try:
+        return (line.removeprefix(codecs.BOM_UTF8) if not row else line).removesuffix(b"\r").decode()
+    except UnicodeDecodeError as error:
+        message = f"not UTF-8: byte 0x{line[error.start]:02x} at position {error.start}; convert the text to UTF-8"
+        raise RowError(row, message) from None
