@@ -51,6 +51,8 @@ class Parser(LightningArgumentParser):
         super().__init__(*args, **kwargs, allow_abbrev=False)
         self.family: list[Parser] = [self]
         """The parsers whose options a message may suggest."""
+        self.other_options: Sequence[str] = ()
+        """Names of further options that it may suggest, without dashes."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print a message and exit with status 2."""
@@ -58,7 +60,7 @@ class Parser(LightningArgumentParser):
             super().error(message, ex)
         usages = (parser.format_usage() for parser in self.family)
         found = [option for usage in usages for option in re.findall(r"--([\w.]+)", usage)]
-        options = list(dict.fromkeys([*found, "config", "help", "print_config"]))
+        options = list(dict.fromkeys([*self.family[0].other_options, *found, "config", "help", "print_config"]))
         explained = sentence(message, options, str(self.family[-1].prog))
         sys.stderr.write(f"error: {printable(explained)}\n")
         self.exit(2)

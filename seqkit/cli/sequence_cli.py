@@ -3,12 +3,13 @@
 import os
 import re
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
-from jsonargparse import Namespace
+from jsonargparse import ActionYesNo, Namespace
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelSummary, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -18,76 +19,26 @@ from lightning.pytorch.utilities import rank_zero_warn
 from seqkit.callbacks import BestCheckpoint, Parts, PredictionWriter, Progress, Report, Summary, Throughput
 from seqkit.class_paths import class_at, public_path
 from seqkit.cli.arguments import check_files, check_seed
-from seqkit.cli.commands.inspect import inspect
-from seqkit.cli.commands.learning_rate import find_lr
-from seqkit.cli.commands.tuning import find_max_tokens
 from seqkit.cli.messages import unwrapped
 from seqkit.cli.parser import Parser
 from seqkit.cli.run.finished import check_steps_left
-from seqkit.cli.run.folder import check_writable, name_option, next_version, run_folder
+from seqkit.cli.run.folder import check_writable, name_option, next_version, remove_unused, run_folder
 from seqkit.cli.run.interruption import command_to_continue, exit_status, last_checkpoint
 from seqkit.cli.saved_config import SavedConfig, read_saved_config, texts
 from seqkit.cli.subcommands import PROGRAM
+from seqkit.cli.trainer import SequenceTrainer
 from seqkit.data.lightning import SequenceDataModule
+from seqkit.files import new_folders
 from seqkit.tasks import SequenceModule
 from seqkit.upstream.lightning import dump_config
 
 _WITH_LOGS = ("fit", "validate", "test")
 _ROOT = "runs"  # the default of default_root_dir
 _EVALUATION = ("validate", "test", "predict")
-
-
-class SequenceTrainer(Trainer):
-    """A Trainer with a method for each subcommand that Lightning does not have."""
-
-    def inspect(
-        self,
-        model: LightningModule,  # noqa: ARG002
-        datamodule: SequenceDataModule,
-        picture: str = "inspect.png",
-    ) -> None:
-        """Print and draw the lengths of a config's data and the padding that bucketing saves.
-
-        Args:
-            model: The config's model; not used.
-            datamodule: The config's data.
-            picture: The image file to draw; its suffix is the format.
-        """
-        inspect(datamodule, Path(picture))
-
-    def find_lr(
-        self,
-        model: SequenceModule,
-        datamodule: SequenceDataModule,
-        picture: str = "find_lr.png",
-        steps: int = 150,
-        lowest: float = 1e-6,
-        highest: float = 10.0,
-    ) -> None:
-        """Find a learning rate by raising it at each step, and draw the loss; see `seqkit.cli.find_lr`.
-
-        Args:
-            model: The config's model.
-            datamodule: The config's data.
-            picture: The image file to draw; its suffix is the format.
-            steps: The number of steps.
-            lowest: The rate of the first step, at which the model does not learn yet.
-            highest: The rate of the last step.
-        """
-        find_lr(self, model, datamodule, Path(picture), steps=steps, lowest=lowest, highest=highest)
-
-    def find_max_tokens(
-        self, model: SequenceModule, datamodule: SequenceDataModule, seconds: float = 10.0, most: int = 1 << 22
-    ) -> None:
-        """Find the largest token budget by doubling it; see `seqkit.cli.find_max_tokens`.
-
-        Args:
-            model: The config's model.
-            datamodule: The config's data; its max_tokens is the first budget.
-            seconds: The longest time that a step may take.
-            most: The largest budget to try.
-        """
-        find_max_tokens(self, model, datamodule, seconds, most)
+_PREDICT = (
+    "Predict a split of the data, or texts: --text TEXT, any number of times, or --text - for the lines of the "
+    f"standard input; `{PROGRAM} predict --text - --help` lists the options for texts."
+)
 
 
 class SaveConfig(SaveConfigCallback):
@@ -114,20 +65,29 @@ class SequenceCLI(LightningCLI):
     """Run a subcommand on the model and the data of a config or of a checkpoint.
 
     Differs from the LightningCLI: ``data.spec`` is linked to the model; a checkpoint suffices for ``test`` and
-    ``predict``; some callbacks and loggers are on by default; saved configs name classes by their public paths.
+    ``predict``; some callbacks and loggers are on by default; saved configs name classes by their public paths; a
+    run that fails before its first values leaves no folder.
 
     Args:
         args: The arguments after ``python -m seqkit``; by default those of the process.
     """
+
+    prints_tables = True
+    """Whether the default callbacks print tables: the model's parts, a summary, a report."""
+
+    other_options: Sequence[str] = ()
+    """Names of options that are read before these, without dashes; a message about an unknown one suggests them."""
 
     def __init__(self, args: ArgsType = None) -> None:
         self._saved: SavedConfig | None = None
         self._parsers: list[Parser] = []
         self._args = sys.argv[1:] if args is None else args
         self._ckpt_path: str | None = None
+        self._new_folders: list[Path] = []  # of this run
         try:
             self._run(args)
         except BaseException as error:
+            self._remove_unused_folders()
             status = exit_status(error)
             self._say_how_to_continue(status)
             if status is not None:
@@ -138,6 +98,7 @@ class SequenceCLI(LightningCLI):
             raise explained from error
 
     def _run(self, args: ArgsType) -> None:
+        descriptions = {"predict": {"description": _PREDICT}} if "predict" in self.subcommands() else {}
         super().__init__(
             SequenceModule,
             SequenceDataModule,
@@ -148,7 +109,7 @@ class SequenceCLI(LightningCLI):
             seed_everything_default=0,
             auto_configure_optimizers=False,
             parser_class=Parser,
-            parser_kwargs={"prog": PROGRAM},
+            parser_kwargs={"prog": PROGRAM} | descriptions,
             args=args,
         )
 
@@ -160,6 +121,12 @@ class SequenceCLI(LightningCLI):
         source = source.as_dict() if isinstance(source, Namespace) else source
         options = [(re.sub(r"(\.\d+)+$", "", name), value) for name, value in texts("data.source", source)]
         return name_option(error, options, self._saved and self._saved.trained_in)
+
+    def _remove_unused_folders(self) -> None:
+        """Remove the folder of a run that has ended before its first values."""
+        trainer: Trainer | None = vars(self).get("trainer")
+        if trainer is not None and trainer.is_global_zero and self._new_folders:
+            remove_unused(self._new_folders)
 
     def _say_how_to_continue(self, status: int | None) -> None:
         """Print the last checkpoint of a fit that a signal or an error has stopped, and the command to continue."""
@@ -191,6 +158,8 @@ class SequenceCLI(LightningCLI):
         parser = super().init_parser(**kwargs)
         self._parsers.append(cast(Parser, parser))
         cast(Parser, parser).family = self._parsers
+        of_texts = ["text"] if [*self.subcommands()] == ["predict"] else []
+        cast(Parser, parser).other_options = [*self.other_options, *of_texts]
         return parser
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -204,6 +173,10 @@ class SequenceCLI(LightningCLI):
         )
         parser.link_arguments("trust", "data.trust")
         parser.add_lightning_class_args(PredictionWriter, "predictions")
+        parser.add_argument(
+            "--scores", action=ActionYesNo, default=False, help="Whether predict adds the probabilities of labels."
+        )
+        parser.link_arguments("scores", "predictions.scores")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse the arguments. If they name a checkpoint, they override its model and data.
@@ -294,14 +267,14 @@ class SequenceCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the default callbacks and loggers to those of the config, except those that it turns off."""
         config = self.config[self.subcommand]["trainer"]
-        callbacks: list[Callback] = [Throughput(), Summary(), Report()]
+        callbacks: list[Callback] = [Throughput(), *([Summary(), Report()] if self.prints_tables else [])]
         own = self.config_init[self.subcommand]["trainer"]["callbacks"] or []
         own = [own] if isinstance(own, Callback) else own
         if config["enable_progress_bar"] is not False and not any(isinstance(part, ProgressBar) for part in own):
             callbacks.insert(0, Progress())
         if config["enable_model_summary"] is not False:
             kwargs["enable_model_summary"] = False  # Lightning would say that it adds no other
-            if not any(isinstance(part, ModelSummary) for part in own):
+            if self.prints_tables and not any(isinstance(part, ModelSummary) for part in own):
                 callbacks.insert(0, Parts())
         if config["enable_checkpointing"] is not False:
             callbacks.append(BestCheckpoint())
@@ -315,6 +288,8 @@ class SequenceCLI(LightningCLI):
         if self.subcommand not in _WITH_LOGS:
             return False
         csv = CSVLogger(folder, name=None)
+        if "://" not in folder:
+            self._new_folders = new_folders(Path(csv.log_dir))
         return [csv, TensorBoardLogger(folder, name=None, version=csv.version)]
 
 

@@ -40,10 +40,14 @@ def sweep(
         speed in tokens per second.
 
     Raises:
-        ValueError: ``output`` is a file that a fit reads.
+        ValueError: ``output`` is a file that a fit reads, or an option names a seed.
     """
+    for option in options:
+        if option.partition("=")[0] in ("--seed", "--seed_everything"):
+            raise ValueError(f"sweep gives each fit its seed; instead of {option}, name the seeds: --seeds 0,1,2")
     monitor, parameters, runs = "", 0, []
     for seed in seeds:
+        _print(f"seed {seed}")
         monitor, parameters, scores = _run(options, seed, test=test, output=output)
         runs.append(scores)
     result = {
@@ -83,13 +87,13 @@ def sweep_command(arguments: Sequence[str]) -> dict[str, Any]:
     except argparse.ArgumentError as error:
         raise ValueError(f"{error}") from error
     result = sweep(options, given.seeds, test=given.test, output=given.output)
-    _print(result)
+    _print(_table(result))
     return result
 
 
 @rank_zero_only
-def _print(result: dict[str, Any]) -> None:
-    Console().print(_table(result))
+def _print(what: str | Table) -> None:
+    Console(markup=False, emoji=False, highlight=False).print(what)
 
 
 @rank_zero_only
@@ -103,13 +107,22 @@ def _table(result: dict[str, Any]) -> Table:
     """Create the table of the scores; the first row is the monitor, which selects the best checkpoint."""
     seeds, scores = result["seeds"], result["scores"]
     table = Table(title=f"seeds {', '.join(map(str, seeds))}; {result['parameters']:,} parameters")
-    for name in ("", "mean", "standard deviation", *(f"seed {seed}" for seed in seeds)):
-        table.add_column(name, justify="right" if name else "left")
+    # Names and means are never cut. The values of the seeds take the rest, in several lines if they must.
+    table.add_column("", no_wrap=True)
+    for name in ("mean", "sd"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("each seed", overflow="fold")
     for name in sorted(scores, key=lambda name: name != result["monitor"]):
-        deviation = f"{statistics.stdev(scores[name]):.4f}" if len(seeds) > 1 else "-"
-        values = (f"{value:.4f}" for value in scores[name])
-        table.add_row(name, f"{statistics.mean(scores[name]):.4f}", deviation, *values)
+        values = [_number(value) for value in scores[name]]
+        width = max(map(len, values))
+        deviation = _number(statistics.stdev(scores[name])) if len(seeds) > 1 else "-"
+        each = " ".join(value.rjust(width) for value in values)
+        table.add_row(name, _number(statistics.mean(scores[name])), deviation, each)
     return table
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4f}"
 
 
 def _run(
@@ -118,6 +131,9 @@ def _run(
     """Fit with one seed; return the monitor's name, the number of parameters and the scores."""
 
     class Fit(SequenceCLI):
+        prints_tables = False
+        other_options = ("seeds", "test", "output")
+
         def before_fit(self) -> None:
             if output is not None:
                 check_not_read(output, self.config.as_dict())
@@ -130,12 +146,12 @@ def _run(
         raise ValueError("sweep scores the best checkpoint; leave out --trainer.enable_checkpointing=false")
     # It would replace the checkpoint's weights by those of the last step.
     remove_callbacks(trainer, WeightAveraging)
-    options_of_both: dict[str, Any] = {"ckpt_path": "best", "verbose": False, "weights_only": True}
+    evaluations = [*([trainer.validate] if has_validation(trainer) else []), *([trainer.test] if test else [])]
+    load: dict[str, Any] = {"ckpt_path": "best", "weights_only": True}
     scores: dict[str, float] = {}
-    if has_validation(trainer):
-        scores |= trainer.validate(cli.model, cli.datamodule, **options_of_both)[0]
-    if test:
-        scores |= trainer.test(cli.model, cli.datamodule, **options_of_both)[0]
+    for evaluate in evaluations:
+        scores |= evaluate(cli.model, cli.datamodule, verbose=False, **load)[0]
+        load = {}  # the model has these weights now
     scores |= {"fit_seconds": seconds, "epochs": float(trainer.current_epoch)}
     for throughput in find_callbacks(trainer, Throughput):
         if throughput.seconds:

@@ -3,12 +3,17 @@
 import os
 import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from lightning.pytorch.loggers import CSVLogger
 
 from seqkit.cli.run.interruption import shell_text
+from seqkit.data.sources import SPLITS
+from seqkit.files import remove_empty
+
+_AT_START = ("config.yaml", "hparams.yaml", "events.out.tfevents.*")
 
 
 def run_folder(checkpoint: str | Path) -> Path | None:
@@ -26,6 +31,20 @@ def run_folder(checkpoint: str | Path) -> Path | None:
 def next_version(folder: str | Path) -> Path:
     """Return the ``version_N`` that follows those in a folder, as Lightning's loggers number them."""
     return Path(CSVLogger(folder, name=None).log_dir)
+
+
+def remove_unused(folders: Sequence[Path]) -> None:
+    """Remove the folder of a run that has written no values and no checkpoint, only what it writes at its start.
+
+    Args:
+        folders: The folder, and those above it that the run has created, the innermost first.
+    """
+    files = list(folders[0].iterdir()) if folders[0].is_dir() else []
+    if all(any(file.match(pattern) for pattern in _AT_START) for file in files):
+        with suppress(OSError):  # such as one that is open on Windows
+            for file in files:
+                file.unlink()
+        remove_empty(folders)
 
 
 def check_writable(folder: str | Path) -> None:
@@ -49,10 +68,10 @@ def check_writable(folder: str | Path) -> None:
 def name_option(
     error: FileNotFoundError, options: Iterable[tuple[str, str]], trained_in: str | None
 ) -> FileNotFoundError:
-    """Say which option names a missing file, where it was looked for, and where the training ran.
+    """Say which option names a missing file, which other splits' files are missing, and where the training ran.
 
     Args:
-        error: The error of a source.
+        error: The error of a source about the first file that it does not find.
         options: The options of the source, each with its value.
         trained_in: The working directory of the training, if a checkpoint tells it.
 
@@ -60,22 +79,37 @@ def name_option(
         An error with a longer message, or the same error if no option names the file.
     """
     text = str(error.filename or error)
-    found = [(name, value) for name, value in options if value and _names(text, value)]
-    if not found:
+    given = [(name, value) for name, value in options if value]
+    first = next((value for _, value in given if _names(text, value)), None)
+    if first is None:
         return error
-    value = found[0][1]
-    names = [f"--{name}" for name, other in found if other == value]
+    others = [value for name, value in given if name.rpartition(".")[2] in SPLITS and _is_missing(value)]
+    missing = {
+        value: [f"--{name}" for name, other in given if other == value] for value in dict.fromkeys([first, *others])
+    }
     message = f"{error.filename}: {error.strerror}" if error.filename else f"{error}"
-    message += f"; it is the value of {' and '.join(names)}"
-    if not os.path.isabs(value):
+    message += f"; it is the value of {' and '.join(missing[first])}"
+    for value in [*missing][1:]:
+        message += f"; nor is there {value}, the value of {' and '.join(missing[value])}"
+    relative = [value for value in missing if not os.path.isabs(value)]
+    if relative:
         message += f", relative to {Path.cwd()}"
     if trained_in is not None and trained_in != os.getcwd():
         message += f". The training ran in {trained_in}"
-        there = os.path.join(trained_in, value)
-        if not os.path.isabs(value) and os.path.exists(there):
-            added = shell_text([arg for name in names for arg in (name, there)])
-            message += f", where it exists: run the command there, or add {added}"
+        there = {value: os.path.join(trained_in, value) for value in relative}
+        there = {value: path for value, path in there.items() if os.path.exists(path)}
+        if there:
+            added = shell_text(
+                [arg for value, path in there.items() for name in missing[value] for arg in (name, path)]
+            )
+            which = "it exists" if len(missing) == 1 else f"{len(there)} of these exist"
+            message += f", where {which}: run the command there, or add {added}"
     return FileNotFoundError(message)
+
+
+def _is_missing(value: str) -> bool:
+    """Whether a file of this machine does not exist; a pattern may name any."""
+    return not ("://" in value or "*" in value or os.path.exists(value))
 
 
 def _names(text: str, value: str) -> bool:

@@ -1,11 +1,14 @@
+import io
 import json
 from pathlib import Path
 
 import pytest
 import torch
 from lightning.pytorch.utilities import rank_zero_only
+from rich.console import Console
 
 from seqkit.cli import main
+from seqkit.cli.commands.sweep import _table
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:(?s).*(add_instantiator|skip_none).*was deprecated:DeprecationWarning"),
@@ -23,14 +26,19 @@ def test_scores_every_seed_but_not_the_test_split(folder, capsys):
     assert result["scores"]["val_loss"][0] != result["scores"]["val_loss"][1]
     assert json.loads(Path("out.json").read_text()) == result
     printed = capsys.readouterr().out
+    for of_one_fit in ("Tagger after", "LSTM", "checkpoint"):  # the tables of a fit
+        assert of_one_fit not in printed
     first, second = result["scores"]["val_accuracy"]
     assert f"{(first + second) / 2:.4f}" in printed
     assert f"{abs(first - second) / 2**0.5:.4f}" in printed
 
 
-def test_scores_the_best_checkpoint(folder):
+def test_scores_the_best_checkpoint(folder, caplog, capsys):
     options = ["--config", "config.yaml", *QUIET]
-    result = main(["sweep", "--seeds", "5", "--test", *options])
+    with caplog.at_level("INFO"):
+        result = main(["sweep", "--seeds", "5", "--test", *options])
+    assert len([message for message in caplog.messages if message.startswith("Loaded model weights")]) == 1
+    assert "precision" not in capsys.readouterr().out  # a report of the test
     (checkpoint,) = Path("runs").rglob("best.ckpt")
     weights = torch.load(checkpoint, weights_only=True)["state_dict"]
     assert result["parameters"] == sum(weight.numel() for weight in weights.values())
@@ -63,6 +71,37 @@ def test_a_file_that_is_read_is_not_overwritten(folder):
             main(["sweep", "--seeds", "5", "--output", output, "--config", "config.yaml", *QUIET])
     assert Path("config.yaml").read_text() == before
     assert not Path("runs").exists()
+
+
+def test_the_table_cuts_no_name_and_no_value():
+    seeds = list(range(12))
+    names = ["val_upos_accuracy", "val_span_f1_macro", "fit_seconds", "tokens/s"]
+    scores = {name: [10.0 ** (2 * number) + seed for seed in seeds] for number, name in enumerate(names)}
+    result = {"seeds": seeds, "scores": scores, "monitor": names[1], "parameters": 1234567}
+    console = Console(width=80, file=io.StringIO())
+    console.print(_table(result))
+    printed = console.file.getvalue()
+    assert "…" not in printed
+    assert max(map(len, printed.splitlines())) <= 80
+    words = printed.split()
+    assert {*names, "1,000,005", "10,011", "6.5000"} <= set(words)
+    assert [words.count(f"{seed + 1}.0000") for seed in seeds] == [1] * 12
+
+
+@pytest.mark.parametrize(
+    ("option", "near"), [("--sead=3", "--seeds"), ("--tst", "--test"), ("--max_epoch=3", "--trainer.max_epochs")]
+)
+def test_a_misspelt_option_is_named_with_the_near_one(option, near, folder, capsys):
+    with pytest.raises(SystemExit):
+        main(["sweep", option, "--config", "config.yaml", *QUIET])
+    name = option.partition("=")[0]
+    assert capsys.readouterr().err == f"error: there is no option {name}; did you mean {near}?\n"
+
+
+@pytest.mark.parametrize("option", ["--seed=3", "--seed_everything=3"])
+def test_an_option_for_one_seed_is_refused(option, folder):
+    with pytest.raises(ValueError, match=rf"sweep gives each fit its seed; instead of {option}, name the seeds: "):
+        main(["sweep", option, "--config", "config.yaml", *QUIET])
 
 
 def test_seeds_that_are_no_integers():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from seqkit.cli import main
-from seqkit.cli.run.folder import check_writable, name_option, next_version, run_folder
+from seqkit.cli.run.folder import check_writable, name_option, next_version, remove_unused, run_folder
 from tests.cli.cases import one_parser
 
 __all__ = ["one_parser"]
@@ -128,6 +128,66 @@ def test_a_missing_file_names_the_option_and_the_place_of_the_training(project, 
     assert message.startswith("rows.jsonl: no such file; it is the value of --data.source.init_args.train and ")
     assert f"relative to {elsewhere}. The training ran in {project}, where it exists" in message
     main(["test", *options, *shlex.split(message.partition("or add ")[2])])
+
+
+def test_all_missing_files_are_named_at_once(project, elsewhere):
+    for name in ("train", "dev"):
+        shutil.copy(project / "rows.jsonl", project / f"{name}.jsonl")
+    files = {"train": "train.jsonl", "validation": "dev.jsonl", "test": "gone.jsonl"}
+    options = [f"--data.source.init_args.{split}={file}" for split, file in files.items()]
+    options = [f"--ckpt_path={project}/runs/version_3/checkpoints/best.ckpt", *QUICK, *options]
+    with pytest.raises(FileNotFoundError) as raised:
+        main(["test", *options])
+    message = str(raised.value)
+    assert message.startswith(
+        "train.jsonl: no such file; it is the value of --data.source.init_args.train; nor is there "
+    )
+    assert "nor is there dev.jsonl, the value of --data.source.init_args.validation" in message
+    assert f"nor is there gone.jsonl, the value of --data.source.init_args.test, relative to {elsewhere}" in message
+    assert f"The training ran in {project}, where 2 of these exist: run the command there, or add " in message
+    added = shlex.split(message.partition("or add ")[2])
+    assert added == [
+        *("--data.source.init_args.train", str(project / "train.jsonl")),
+        *("--data.source.init_args.validation", str(project / "dev.jsonl")),
+    ]
+
+
+@pytest.mark.parametrize("subcommand", ["fit", "validate", "test"])
+def test_data_that_are_refused_leave_no_folder(subcommand, project, elsewhere):
+    rows = [json.loads(line) for line in (project / "rows.jsonl").read_text().splitlines()]
+    rows[1]["tags"][0] = "B-NEW"
+    Path("new.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    files = {"train": f"{project}/rows.jsonl", "validation": "new.jsonl", "test": "new.jsonl"}
+    options = [f"--data.source.init_args.{split}={file}" for split, file in files.items()]
+    options += [f"--ckpt_path={project}/runs/version_3/checkpoints/best.ckpt", "--trainer.max_epochs=2", *QUICK]
+    with pytest.raises(ValueError, match="the training split has no label 'B-NEW'"):
+        main([subcommand, *options, "--data.unseen_labels=error"])
+    assert names(project / "runs" / "version_3") == {"checkpoints"}
+    assert names(elsewhere) == {"new.jsonl"}
+
+
+def test_a_prediction_that_fails_leaves_no_folder(project, monkeypatch):
+    monkeypatch.chdir(project)
+    Path("rows.jsonl").write_text('{"words": ["Ann"]}\n{"words": []}\n')
+    options = ["--ckpt_path=runs/version_3/checkpoints/best.ckpt", *QUICK]
+    with pytest.raises(ValueError, match="row 1"):
+        main(["predict", *options, "--predictions.path=new/out.jsonl"])
+    assert names(Path("runs", "version_3")) == {"checkpoints"}
+    assert names(project) == {"runs", "rows.jsonl"}
+
+
+def test_a_run_with_values_is_kept(tmp_path):
+    run = tmp_path / "runs" / "version_0"
+    for name in ("metrics.csv", "checkpoints"):
+        run.mkdir(parents=True)
+        (run / "config.yaml").touch()
+        (run / name).touch()
+        remove_unused([run, tmp_path / "runs"])
+        assert names(run) == {"config.yaml", name}
+        (run / name).unlink()
+        (run / "events.out.tfevents.1.2.3").touch()
+        remove_unused([run, tmp_path / "runs"])
+        assert not names(tmp_path)
 
 
 def test_a_file_is_scored_where_those_of_the_training_are_not(project, elsewhere, recwarn):
