@@ -29,6 +29,7 @@ from sections.data import rates_table
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 from seqkit import Regressor, SequenceDataModule
+from seqkit.cli import without_noise
 from seqkit.data import PackCollate, RaggedRows
 from seqkit.nn import GRU
 
@@ -201,6 +202,7 @@ def write_large(file: Path, lengths: np.ndarray) -> None:
             writer.write_table(part)
 
 
+@without_noise()
 def large(gigabytes: float, folder: Path) -> dict[str, float]:
     """Train a small GRU on each row of a large dataset once; return the growth of memory in MB, and more."""
     lengths = lengths_of(int(gigabytes * 1e9 / 4 / 80 / 25.5))

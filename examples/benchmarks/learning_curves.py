@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from seqkit import Classifier, SequenceDataModule, Tagger
 from seqkit.batch import Batch
+from seqkit.cli import without_noise
 from seqkit.data import CoNLL, LengthBucketSampler, TimeSeries, Words
 from seqkit.nn import GRU, LSTM, Embedding, MeanPool
 
@@ -133,6 +134,7 @@ def vowels(folder: Path, seed: int) -> tuple[Data, LightningModule]:
 TASKS = {"ewt": ewt, "vowels": vowels}
 
 
+@without_noise()
 def fit(task: str, folder: Path, contender: str, seed: int, epochs: int) -> dict[str, list[float]]:
     """Return one learning curve."""
     seed_everything(seed, verbose=False)

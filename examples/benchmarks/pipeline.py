@@ -31,6 +31,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_se
 from torch.utils.data import DataLoader, Sampler
 
 from seqkit import SequenceDataModule, Tagger, packed
+from seqkit.cli import without_noise
 from seqkit.data import CoNLL, Words
 from seqkit.nn import LSTM, Embedding
 
@@ -198,6 +199,7 @@ class Contenders:
                 gaps += [(logits - alone).abs().max(), (together[row, : int(length)] - alone).abs().max()]
         return float(torch.stack(gaps).max())
 
+    @without_noise()
     def fit(self, name: str, seed: int, epochs: int, *, validate: bool) -> tuple[float, dict[str, float]]:
         """Fit, and return the seconds of training and the last logged values."""
         seed_everything(seed, verbose=False)

@@ -33,3 +33,13 @@ def test_all_contenders_compute_the_same_and_are_timed(folder, pipeline, capsys)
 def test_accuracy_over_seeds(folder, pipeline):
     report = pipeline.main([str(folder), "--accuracy", "--epochs", "2", "--seeds", "0", "1"])
     assert all(len(values) == 2 and values[0] > 50 for values in report["results"].values())
+
+
+def test_the_parts_of_a_fit_are_printed_alone(folder, load, capsys, caplog):
+    with caplog.at_level("INFO"):
+        report = load("benchmarks/parts").main([str(folder), "--rounds", "1"])
+    assert sum(report["seconds"].values()) > 0
+    printed = capsys.readouterr()
+    lines = printed.out.splitlines()
+    assert [line[:22].strip() for line in lines[1:-1]] == list(report["seconds"])
+    assert (printed.err, caplog.messages) == ("", [])  # nothing of Lightning's
