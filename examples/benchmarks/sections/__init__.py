@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sections import batching, data, fits, latency, layers, quality
+from sections import batching, data, fits, latency, layers, predict, quality
 
 SECTIONS: dict[str, Callable[[], str]] = {
     "quality": quality.quality,
@@ -21,5 +21,6 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "sampler": data.sampler,
     "stream": data.stream,
     "latency": latency.latency,
+    "predict": predict.predict,
     "single-parts": data.single_parts,
 }

@@ -1,6 +1,7 @@
-"""The table of predictions of raw rows."""
+"""The speed of predictions of raw rows."""
 
-from sections.markdown import table
+from sections.markdown import blocks, paragraph, table
+from sections.results import FOLDER, load, measured_on
 
 BARE = "bare model, packed batches"
 
@@ -12,4 +13,13 @@ def predict_table(results: dict[str, dict[str, float]]) -> str:
         for model, rates in results.items()
         for name, rate in rates.items()
     ]
-    return table(["", "tokens/s", "relative to the bare model"], rows)
+    return table(["model: what", "tokens/s", "relative to the bare model"], rows)
+
+
+def predict() -> str:
+    """Return the table of predictions of raw rows."""
+    if not (FOLDER / "predict.json").exists():
+        return "Not measured yet."
+    found = load("predict")
+    counted = f"{found['rows']:,} sentences of the dev and test splits of English-EWT; medians."
+    return blocks(predict_table(found["results"]), paragraph(counted, measured_on(found)))

@@ -177,3 +177,18 @@ def test_wrong_widths_of_arrays(model):
         model("series").predict([arrays()[0], arrays(width=3)[1]])
     with pytest.raises(ValueError, match=r"row 0 .*3 channels.*expected 2"):
         model("series").predict(arrays(width=3))
+
+
+def test_values_are_not_hashed(model, monkeypatch):
+    """A dataset has a hash of all its values, which takes longer than the prediction of a row."""
+    monkeypatch.setattr(
+        "datasets.arrow_dataset.generate_fingerprint", lambda *_: pytest.fail("the values were hashed")
+    )
+    for rows in (
+        WORDS,
+        {"words": WORDS},
+        [{"words": row} for row in WORDS],
+        iter(WORDS),
+        pd.DataFrame({"words": WORDS}),
+    ):
+        assert len(list(model("tagger").predict(rows))) == 3
