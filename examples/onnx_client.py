@@ -25,7 +25,7 @@ Array = NDArray[Any]
 Encode = Callable[[Any], Array]
 
 CACHED = 100_000  # words whose ids are kept
-MAX_TOKENS = 16384  # of a batch, with its padding
+MAX_TOKENS = 2048  # of a batch, with its padding: larger batches have more of it, and are not faster on a CPU
 
 
 # From values to numbers: one function for each encoder of seqkit.data.

@@ -48,6 +48,7 @@ BENCHMARKS = [
     Benchmark("latency", 1, "latency.py"),
     Benchmark("batches", 1, "batches.py DIR"),
     Benchmark("predict", 2, "predict.py DIR"),
+    Benchmark("onnx_inference", 6, "onnx_inference.py DIR"),
     Benchmark("collate", 2, "collate.py --large 2"),
     Benchmark("sampler", 3, "sampler.py --large 10000000 100000000"),
     Benchmark("recurrent", 4, "recurrent.py"),

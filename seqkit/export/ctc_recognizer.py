@@ -33,8 +33,8 @@ def ctc_recognizer_head(graph: Graph, task: CTCRecognizer, encoded: list[Encoded
     column = task.target_column
     about = {"column": column, "per": "unaligned", "names": task.names}
     labels = graph.squeeze(graph.node("Where", emits, best, np.int64(-1)), 2)
-    graph.output(labels, column, np.int64, ["batch", None], holds="labels", **about)
+    graph.output(labels, column, np.int64, ["batch", "steps"], holds="labels", **about)
     if graph.scores:
         probabilities = graph.node("GatherElements", graph.node("Softmax", steps.values, axis=2), best, axis=2)
         scores = graph.squeeze(graph.node("Where", emits, probabilities, np.float32(-1)), 2)
-        graph.output(scores, f"{column}_scores", np.float32, ["batch", None], holds="scores", **about)
+        graph.output(scores, f"{column}_scores", np.float32, ["batch", "steps"], holds="scores", **about)
