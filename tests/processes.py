@@ -61,6 +61,10 @@ class Process:
     def is_running(self) -> bool:
         return self._process.is_alive()
 
+    def stop(self) -> None:
+        """Ask the process to end (SIGTERM)."""
+        self._process.terminate()
+
     def kill(self) -> None:
         """End the process and those that it started at once."""
         if FORKS:

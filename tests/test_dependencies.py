@@ -13,7 +13,7 @@ from tests.test_readme import PARTS
 
 ROOT = Path(seqkit.__file__).parents[1]
 NAMES = {"pyyaml": "yaml"}  # by distribution, the name to import if it differs
-OPTIONAL = {"matplotlib"}  # for figures; the extra `plots`
+OPTIONAL = {"matplotlib", "onnx", "litserve", "fastapi"}  # for the extras `plots`, `onnx` and `serve`
 NOT_IMPORTED = {"tensorboard"}  # Lightning's TensorBoardLogger imports it
 COMMAND_LINE = (
     "lightning",

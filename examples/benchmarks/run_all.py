@@ -51,6 +51,7 @@ BENCHMARKS = [
     Benchmark("onnx_inference", 6, "onnx_inference.py DIR"),
     Benchmark("collate", 2, "collate.py --large 2"),
     Benchmark("sampler", 3, "sampler.py --large 10000000 100000000"),
+    Benchmark("serve", 3, "serve.py"),
     Benchmark("recurrent", 4, "recurrent.py"),
     Benchmark("parts", 1.5, "parts.py DIR"),
     Benchmark("pipeline-speed", 5, "pipeline.py DIR --rounds 3"),

@@ -40,6 +40,10 @@ def main(args: Sequence[str] | None = None) -> Any:
             from seqkit.cli.commands.share import share_command
 
             return share_command(arguments[1:])
+        if subcommand == "serve":
+            from seqkit.cli.commands.serve import serve_command
+
+            return serve_command(arguments[1:])
         from seqkit.cli.sequence_cli import SequenceCLI
 
         return SequenceCLI(None if args is None else arguments)

@@ -21,6 +21,7 @@ SUBCOMMANDS = {
     "sweep": "fit with several seeds, for mean and standard deviation of the scores",
     "export": "write a checkpoint as an ONNX file",
     "share": "write the model of a checkpoint into a folder, or push it to the Hugging Face Hub",
+    "serve": "serve a checkpoint over HTTP, with a page to try it",
 }
 _HELP = f"""\
 usage: {PROGRAM} SUBCOMMAND [OPTION ...]

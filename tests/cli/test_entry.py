@@ -51,7 +51,7 @@ def test_help_names_every_subcommand_of_the_parser(capsys):
     with pytest.raises(SystemExit):
         SequenceCLI(["--help"])
     names = re.search(r"\{(fit,[\w,]+)\}", capsys.readouterr().out)[1].split(",")
-    assert list(SUBCOMMANDS) == [*names, "sweep", "export", "share"]
+    assert list(SUBCOMMANDS) == [*names, "sweep", "export", "share", "serve"]
     with pytest.raises(SystemExit):
         main(["--help"])
     printed = capsys.readouterr().out
@@ -60,14 +60,15 @@ def test_help_names_every_subcommand_of_the_parser(capsys):
     assert max(map(len, printed.splitlines())) <= 100
 
 
-@pytest.mark.parametrize("name", ["fit", "find_lr", "sweep", "export"])
+@pytest.mark.parametrize("name", ["fit", "find_lr", "sweep", "export", "serve"])
 def test_help_of_a_subcommand_says_how_to_call_it(name, capsys):
     with pytest.raises(SystemExit) as exit_:
         main([name, "--help"])
     assert not exit_.value.code
     printed = capsys.readouterr().out
     assert printed.startswith(f"usage: python -m seqkit {name} [-")
-    assert {"sweep": "--seeds", "export": "--output"}.get(name, "--trainer.max_epochs") in printed
+    own = {"sweep": "--seeds", "export": "--output", "serve": "--port"}
+    assert own.get(name, "--trainer.max_epochs") in printed
 
 
 def test_only_the_parser_of_the_given_subcommand_is_built(monkeypatch):
