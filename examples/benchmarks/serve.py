@@ -58,7 +58,7 @@ def save_tagger(path: Path, hidden_size: int) -> Tagger:
     """Save the checkpoint of a tagger with random weights, and return the tagger."""
     words = [f"word{i}" for i in range(WORDS)]
     rows = Dataset.from_dict({"words": [words], "tags": [[f"tag{i % TAGS}" for i in range(WORDS)]]})
-    data = SequenceDataModule(rows, inputs="words", targets="tags", max_tokens=WORDS)
+    data = SequenceDataModule(rows, inputs="words", targets="tags", max_tokens=WORDS, validation_fraction=0)
     torch.manual_seed(0)
     model = Tagger(
         data.spec,
