@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import seqkit
 from seqkit import Tagger
 from seqkit.cli import main
 from seqkit.data.encoders import input_encoder, target_encoder
@@ -52,6 +53,14 @@ def test_the_checkpoint_suffices_for_predictions():
     rows = [json.loads(line) for line in Path("rows.jsonl").read_text().splitlines()]
     predicted = [json.loads(line) for line in Path("predictions.jsonl").read_text().splitlines()]
     assert [len(line["tags"]) for line in predicted] == [len(row["tags"]) for row in rows]
+
+
+def test_the_checkpoint_predicts_raw_rows():
+    model = seqkit.load("tagger.ckpt")
+    rows = [json.loads(line) for line in Path("rows.jsonl").read_text().splitlines()]
+    predicted = model.predict(rows, scores=True)
+    assert [len(line["tags"]) for line in predicted] == [len(row["tags"]) for row in rows]
+    assert model.predict(rows[0], scores=True)["tags"] == predicted[0]["tags"]
 
 
 @pytest.mark.filterwarnings("ignore:WarmupCosine")  # this fit has more epochs

@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 from torch import Tensor
 
-from seqkit.data.encoders import TableEncoder, input_depth
+from seqkit.data.encoders import UNSEEN, TableEncoder, input_depth
 from seqkit.data.rows.arrow import is_list_type
 from seqkit.data.rows.checks import RowError, SourceRows, check_columns
 from seqkit.data.sources.in_memory import as_table, is_frame
+from seqkit.data.unseen import add_unseen
 from seqkit.options import near
 
 _PART = 10_000  # rows that are encoded together
@@ -48,7 +49,9 @@ class RowReader:
     """
 
     def __init__(self, spec: dict[str, Any]) -> None:
-        self._encode = TableEncoder(spec, with_targets=False)
+        # A label that training lacks is left out of an input, as the data module does.
+        sets = {name: [UNSEEN] for name, entry in spec["inputs"].items() if entry["kind"] == "multilabel"}
+        self._encode = TableEncoder(add_unseen(spec, sets), with_targets=False)
         self.columns = self._encode.columns
         self._main = self.columns[0]
         self._depths: dict[str, int] = {}

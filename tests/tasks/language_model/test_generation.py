@@ -60,3 +60,11 @@ def test_no_tokens_and_no_prompts(rows):
     with pytest.raises(ValueError, match="top_k=0"):
         model.generate(["abc"], top_k=0)
     assert model.training
+
+
+def test_each_part_has_its_own_mode_again(rows):
+    model, _ = build(rows)
+    model.encoder.eval()
+    model.generate(["a"], 2)
+    assert model.training
+    assert not model.encoder.training

@@ -67,6 +67,10 @@ CASES = KINDS | {
         {"inputs": {"text": Characters()}, "targets": "label"},
     ),
     "words of a text": (partial(Classifier, **PARTS), {"inputs": {"text": Words()}, "targets": "label"}),
+    "sets of labels as input": (
+        partial(Classifier, **PARTS),
+        {"inputs": {"flags": MultiLabels()}, "targets": "label"},
+    ),
     "series": (partial(Classifier, encoder=BOTH), {"inputs": {"series": Features()}, "targets": "label"}),
     "wave": (partial(Regressor, encoder=partial(GRU, hidden_size=6)), {"inputs": "values", "targets": "value"}),
     "quantiles": (partial(Regressor, **PARTS, loss=Quantile), WORDS | {"targets": "values"}),

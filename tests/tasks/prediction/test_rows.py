@@ -192,3 +192,11 @@ def test_values_are_not_hashed(model, monkeypatch):
         pd.DataFrame({"words": WORDS}),
     ):
         assert len(list(model("tagger").predict(rows))) == 3
+
+
+def test_labels_that_training_lacks_are_left_out_of_an_input(model):
+    task = model("sets of labels as input")
+    known = task.predict([[["odd"], [], ["high", "odd"]]])
+    assert task.predict([[["odd", "new"], ["other"], ["high", "odd"]]]) == known
+    assert task.predict([["odd"], [], ["high", "odd"]]) == known[0]
+    assert len(task.predict([[[]], [[], []]])) == 2
