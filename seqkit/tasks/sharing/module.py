@@ -7,6 +7,7 @@ from typing import Any, Self, Unpack, cast
 
 import torch
 from huggingface_hub import HfApi, ModelCard, ModelHubMixin
+from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # that of httpx, or of its successor
 from lightning.pytorch.utilities import rank_zero_warn
 
 from seqkit.class_paths import allow
@@ -116,6 +117,10 @@ class SharedModule(RebuildableModule, ModelHubMixin):
                     create_pr=create_pr,
                     ignore_patterns=ignore_patterns,
                 )
+            except OSError:  # the answers of the Hub, which say what to do
+                raise
+            except HTTPError as error:
+                raise OSError(f"cannot reach the Hub to push {repo_id}: {error}") from error
             except ValueError as error:  # such as no id, or an unknown license in the card
                 raise ValueError(f"the Hub cannot take the model as {repo_id}: {error}") from error
         return str(commit.commit_url)

@@ -456,3 +456,19 @@ def test_a_model_that_cannot_be_saved_creates_no_repository(tagger, hub, monkeyp
     with pytest.raises(OSError, match="No space left"):
         tagger.push_to_hub("me/tagger")
     assert hub.calls == []
+
+
+def test_a_hub_that_does_not_answer_or_refuses_the_card(tagger, hub, monkeypatch):
+    def unreachable(request):
+        raise hub.http.ConnectError("no route to host", request=request)
+
+    def refuse(request):
+        return hub.http.Response(400, json={"errors": [{"message": "license is unknown"}], "warnings": []})
+
+    monkeypatch.setattr(hub, "_validate", refuse)
+    with pytest.raises(ValueError, match=r"the Hub cannot take the model as me/tagger: (?s:.*)license is unknown"):
+        tagger.push_to_hub("me/tagger", license="mine")
+    assert "commit" not in hub.calls
+    monkeypatch.setattr(hub, "_create", unreachable)
+    with pytest.raises(OSError, match=r"cannot reach the Hub to push me/tagger: no route to host"):
+        tagger.push_to_hub("me/tagger")
