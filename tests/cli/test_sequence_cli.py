@@ -188,3 +188,22 @@ class TestBadInput:
         checkpoint = fit().trainer.checkpoint_callback.last_model_path
         with pytest.raises(ValueError, match=r"checkpoint is one of .*Tagger, but the model is .*Classifier"):
             fit(f"--ckpt_path={checkpoint}", "--model=seqkit.Classifier", "--data.targets=label")
+
+
+def test_a_csv_file_with_one_row_a_step(folder):
+    steps = [(step, group) for step in range(7) for group in "abcdef"[max(step - 1, 0) :]]  # of 2 to 7 steps
+    lines = [f"{group},{step},{step % 3},{step % 2}\n" for step, group in steps]
+    Path("steps.csv").write_text("".join(["group,step,size,odd\n", *lines]))
+    config = yaml.safe_load(Path("config.yaml").read_text())
+    files = {"train": "steps.csv", "group": "group", "order": "step", "vectors": {"sizes": ["size"]}}
+    config["data"]["source"] = {"class_path": "seqkit.data.Files", "init_args": files}
+    config["data"] |= {"inputs": "sizes", "targets": "odd"}
+    del config["model"]["init_args"]["embedding"]
+    Path("config.yaml").write_text(yaml.safe_dump(config))
+    cli = fit("--trainer.max_epochs=1")
+    assert cli.datamodule.spec["inputs"]["sizes"]["size"] == 1
+    assert sum(len(rows) for rows in cli.datamodule.splits.values()) == 6
+    with pytest.raises(
+        ValueError, match=r"train row 17 \(line 19 of steps\.csv\) \(column 'size'\): group='c' has 0"
+    ):
+        fit("--data.source.group=[group]", "--data.source.order=size", "--data.source.vectors=null")
