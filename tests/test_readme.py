@@ -1,5 +1,6 @@
 """The README and the pages in docs: their code runs, their commands are accepted, their links lead somewhere."""
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -56,13 +57,15 @@ def name_of(words: list[str]) -> str:
 
 def test_ten_lines(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    script = fenced(README, "python")[0]
-    assert "trainer.test" in script
-    names = run(README, [script])
+    lines, prediction = fenced(README, "python")[:2]
+    assert "trainer.test" in lines
+    names = run(README, [lines])
     assert float(names["trainer"].logged_metrics["test_accuracy"]) > 0.9
+    call, _, expected = prediction.strip().partition("  # ")
+    assert eval(call, names) == ast.literal_eval(expected)
 
 
-PARTS = fenced(README, "python")[1:]
+PARTS = fenced(README, "python")[2:]
 
 
 @pytest.mark.parametrize("script", PARTS, ids=["batches", "layers"])
@@ -208,4 +211,4 @@ def anchors(page: Path) -> set[str]:
 
 
 def test_the_readme_is_short():
-    assert README.read_text(encoding="utf-8").count("\n") <= 180
+    assert README.read_text(encoding="utf-8").count("\n") <= 205

@@ -43,7 +43,7 @@ def test_the_suggestion_is_close_to_the_best_of_a_grid(name, data_dir, tmp_path,
     sources = [f"--data.source.init_args.{split}={data_dir / path}" for split, path in files.items()]
     arguments = ["--config", str(CONFIGS / f"{name}.yaml"), *sources, *options, *QUIET]
     main(["find_lr", *arguments])
-    rate = float(re.search(r"learning rate (\S+)", capsys.readouterr().out)[1])
+    rate = float(re.search(r"learning rate ([\d.e+-]+)", capsys.readouterr().out)[1])
 
     def dev_loss(lr):
         limits = [f"--trainer.max_steps={steps}", "--trainer.max_epochs=1000", "--trainer.limit_val_batches=20"]
