@@ -49,8 +49,9 @@ def _tokenizer(content: str) -> tokenizers.Tokenizer:
     return model
 
 
-def _words(*, tokenizer: str, **_: Any) -> Encode:
+def _words(*, tokenizer: str, depth: int = 0, **_: Any) -> Encode:
     model = _tokenizer(tokenizer)
+    reads = "a list of words" if depth else "a text or a list of words"
     split = tokenizers.pre_tokenizers.BertPreTokenizer().pre_tokenize_str
 
     @lru_cache(CACHED)
@@ -59,7 +60,7 @@ def _words(*, tokenizer: str, **_: Any) -> Encode:
         return model.token_to_id(normal) or 0
 
     def encode(value: Any) -> Array:
-        _expect(isinstance(value, str) or _is_list_of(str, value), "a text or a list of words", value)
+        _expect(_is_list_of(str, value) or (not depth and isinstance(value, str)), reads, value)
         words = [word for word, _ in split(value)] if isinstance(value, str) else value
         return np.array([word_id(word) for word in words], dtype=np.int64)
 
@@ -135,15 +136,21 @@ def _ids(*, size: int, **_: Any) -> Encode:
     return encode
 
 
-def _features(*, mean: list[float], **_: Any) -> Encode:
+def _features(*, mean: list[float], std: list[float], **_: Any) -> Encode:
+    largest = np.finfo(np.float32).max
+
     def encode(value: Any) -> Array:
         try:
-            series = np.asarray(value, dtype=np.float64)
-        except (TypeError, ValueError):
+            series = np.asarray(value)
+        except ValueError:  # steps of different lengths
             series = np.empty(0)
         series = series[:, None] if series.ndim == 1 and len(mean) == 1 else series
         _expect(series.ndim == 2 and series.shape[1] == len(mean), f"steps of {len(mean)} channels each", value)
+        _expect(series.dtype.kind in "iuf", "numbers", value)
+        series = series.astype(np.float64)
         _expect(bool(np.isfinite(series).all()), "finite numbers", value)
+        for numbers in (series, (series - mean) / std):
+            _expect(bool((np.abs(numbers) <= largest).all()), "numbers that float32 can hold", value)
         return series
 
     return encode
@@ -216,15 +223,15 @@ class Model:
                     f"input {name!r} of {path} is encoded by {entry['class_path']}, which this client does not "
                     f"know; add a function for it to ENCODERS"
                 )
-            arguments = entry["init_args"] | {"size": entry["size"]}
+            arguments = entry["init_args"] | {"size": entry["size"], "depth": entry.get("depth", 0)}
             self._encoders[name] = ENCODERS[entry["class_path"]](**arguments)
 
     def predict(self, rows: Any, *, max_tokens: int = MAX_TOKENS, scores: bool = False) -> Any:
         """Predict rows, in batches of similar length.
 
         Args:
-            rows: A list of values of the model's only input column, or of dicts with the value of each column. A
-                text or a dict alone is one row.
+            rows: A list of values of the model's only input column, or of dicts with the value of each column; or
+                one row alone, such as the list of words of a model that reads lists of words.
             max_tokens: The largest number of tokens of a batch, with its padding; a longer row is alone in one.
             scores: Whether to add probabilities.
 
@@ -234,8 +241,8 @@ class Model:
         Raises:
             ValueError: A row cannot be read, and the message names it; or the file has no scores.
         """
-        if isinstance(rows, str | Mapping):
-            return self.predict([rows], max_tokens=max_tokens, scores=scores)[0]
+        if self._is_row(rows):
+            return self.predict([self.row_of(rows)], max_tokens=max_tokens, scores=scores)[0]
         held = {about["holds"] for about in self.info["outputs"].values()}
         if scores and held & {"labels", "sets"} and "scores" not in held:
             raise ValueError("the file has no scores; export it with `--scores`")
@@ -247,12 +254,28 @@ class Model:
                 found[place] = result
         return found
 
+    def row_of(self, value: Any) -> Any:
+        """Return a row as a dict, if it is the value of the only column."""
+        return value if isinstance(value, Mapping) or len(self.columns) > 1 else {self.columns[0]: value}
+
+    def row_of_text(self, text: str) -> Any:
+        """Return the row of a text, which white space splits into words if the model reads lists of words."""
+        entry = next(iter(self.entries.values()))
+        is_split = entry.get("depth", 0) and entry["class_path"].endswith(("Words", "WordCharacters", "WordShapes"))
+        return self.row_of(text.split() if is_split else text)
+
+    def _is_row(self, rows: Any) -> bool:
+        """Whether an object is one row alone, not a container of rows."""
+        if isinstance(rows, str | Mapping):
+            return True
+        depth = next(iter(self.entries.values())).get("depth", 0)
+        return len(self.columns) == 1 and len(rows) > 0 and _depth(rows) <= depth
+
     def _encode(self, number: int, row: Any) -> dict[str, Array]:
         """Encode a row: by input, an array with an element for each token."""
+        row = self.row_of(row)
         if not isinstance(row, Mapping):
-            if len(self.columns) > 1:
-                raise ValueError(f"row {number}: the model reads the columns {self.columns}; give a dict with them")
-            row = {self.columns[0]: row}
+            raise ValueError(f"row {number}: the model reads the columns {self.columns}; give a dict with them")
         encoded: dict[str, Array] = {}
         main, *_ = self.entries
         for name, entry in self.entries.items():
@@ -341,6 +364,15 @@ KNOWN = {
 """What this program knows that inputs and outputs may hold."""
 
 
+def _depth(value: Any) -> float:
+    """Return how many lists or axes of arrays enclose the first value in them; infinity for what holds no value."""
+    if hasattr(value, "ndim"):
+        return int(value.ndim)
+    if isinstance(value, list | tuple):
+        return 1 + _depth(value[0]) if value else np.inf
+    return np.inf if value is None or isinstance(value, Mapping) else 0
+
+
 def _batches(lengths: Sequence[int], max_tokens: int) -> Iterator[list[int]]:
     """Yield the places of rows of similar length, the longest first, with at most so many tokens when padded."""
     places: list[int] = []
@@ -417,7 +449,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     try:
         model = Model(given.model, threads=given.threads)
-        rows = given.text or [json.loads(line) for line in sys.stdin]
+        if given.text:
+            rows = [model.row_of_text(text) for text in given.text]
+        else:
+            rows = [model.row_of(json.loads(line)) for line in sys.stdin]
         for result in model.predict(rows, scores=given.scores):
             print(json.dumps(result, ensure_ascii=False))
     except (OSError, ValueError) as error:

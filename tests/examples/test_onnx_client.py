@@ -288,10 +288,10 @@ def tagger(client, tmp_path_factory):
     ("row", "message"),
     [
         ("the cat", r"row 1, column 'form': expected a list of words, not \"the cat\""),
-        ([1, 2], r"row 1, column 'form': expected a text or a list of words, not \[1, 2\]"),
+        ([1, 2], r"row 1, column 'form': expected a list of words, not \[1, 2\]"),
         ([], "row 1, column 'form': there is no token; drop the row"),
         ({"words": ["the"]}, r"row 1 lacks the column 'form'; it has \['words'\]"),
-        (None, "row 1, column 'form': expected a text or a list of words, not null"),
+        (None, "row 1, column 'form': expected a list of words, not null"),
     ],
 )
 def test_a_row_that_cannot_be_read_is_named(client, tagger, row, message):
@@ -309,6 +309,9 @@ def test_a_row_that_cannot_be_read_is_named(client, tagger, row, message):
             r"column 'raw': expected steps of 2 channels each, not \[\[1.0\]\]",
         ),
         ("ids, series and sets", {"raw": [[1.0, float("nan")]]}, "column 'raw': expected finite numbers"),
+        ("ids, series and sets", {"raw": [[1.0, 1e300]]}, "'raw': expected numbers that float32 can hold"),
+        ("ids, series and sets", {"raw": [["1", "2"]]}, "column 'raw': expected numbers, not"),
+        ("ids, series and sets", {"raw": [[True, False]]}, "column 'raw': expected numbers, not"),
         ("ids, series and sets", {"notes": [["h"]]}, "column 'notes': expected labels among c, e, g"),
         ("ids, series and sets", {"series": [1.0, 2.0]}, "row 0: 2 tokens in 'series', but 1 in 'ids'"),
         ("highlight", {"text": 3}, "column 'text': expected a text or a list of characters, not 3"),
@@ -373,9 +376,21 @@ def test_command_line(client, tagger, monkeypatch, capsys):
     client.main([str(tagger), "--threads", "1"])
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert found == client.Model(tagger).predict([["the", "cat"], ["sat"]])
+    client.main([str(tagger), "--text", "the cat", "--text", "sat"])
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == found
+    monkeypatch.setattr(sys, "stdin", io.StringIO('"the cat"\n'))
     with pytest.raises(SystemExit):
-        client.main([str(tagger), "--text", "the cat"])
+        client.main([str(tagger)])
     assert "row 0, column 'form': expected a list of words" in capsys.readouterr().err
+
+
+def test_one_row_alone(client, tagger):
+    read = client.Model(tagger)
+    (expected,) = read.predict([["the", "cat"]])
+    assert read.predict(["the", "cat"]) == expected
+    assert read.predict(np.array(["the", "cat"])) == expected
+    assert read.predict([["the", "cat"], ["the", "cat"]]) == [expected] * 2
+    assert read.predict([]) == []
 
 
 def test_texts_of_the_command_line(client, tmp_path, capsys):
