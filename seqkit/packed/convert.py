@@ -62,6 +62,8 @@ def pack(
 
 def unpack(packed: PackedSequence) -> list[Tensor]:
     """Return the B sequences (L_i, ...) in their original order, as views of one new tensor (N, ...)."""
+    if len(packed.batch_sizes) == 1 and packed.unsorted_indices is None:  # one step of a stream
+        return list(torch.split(packed.data.clone(), 1))
     index = PackedLayout.of(packed).by_sequence(packed.unsorted_indices)
     return list(torch.split(packed.data.index_select(0, index), sequence_lengths(packed).tolist()))
 

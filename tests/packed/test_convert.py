@@ -316,3 +316,12 @@ class TestNested:
     def test_errors(self, call: Callable[[], object], message: str) -> None:
         with pytest.raises(ValueError, match=re.escape(message)):
             call()
+
+
+@pytest.mark.parametrize("lengths", [[1, 1, 1], [2, 1]])
+def test_unpacked_sequences_share_no_memory_with_the_pack(lengths):
+    packed = pack([torch.zeros(length, 2) for length in lengths], enforce_sorted=True)
+    for sequence, length in zip(unpack(packed), lengths, strict=True):
+        assert sequence.shape == (length, 2)
+        sequence += 1
+    assert not packed.data.any()

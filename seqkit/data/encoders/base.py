@@ -3,6 +3,7 @@
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Literal, Self, TypeVar
 
 import datasets
@@ -72,12 +73,17 @@ class Encoder(ABC):
     def encode(self, values: Sequence[Any]) -> list[Any]:
         """Encode Python objects, numpy arrays or tensors, one per row."""
         column = to_arrow([value.tolist() if hasattr(value, "tolist") else value for value in values])
-        feature = datasets.Features.from_arrow_schema(pa.schema({"value": column.type}))["value"]
-        return list(self.encode_array(column, feature).to_pylist())
+        return list(self.encode_array(column, _feature_of(column.type)).to_pylist())
 
     def decode(self, values: Sequence[Any]) -> list[Any]:
         """Return what the encoded values mean, one per row; by default the values themselves."""
         return list(values)
+
+
+@lru_cache(maxsize=64)
+def _feature_of(kind: pa.DataType) -> Any:
+    """Return the `datasets` feature of a column's Arrow type."""
+    return datasets.Features.from_arrow_schema(pa.schema({"value": kind}))["value"]
 
 
 def require_fitted(learned: T | None, encoder: Encoder, what: str) -> T:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from lightning.fabric.utilities import move_data_to_device
+from torch.nn.utils.rnn import PackedSequence
 
 from seqkit.batch import Batch
 from seqkit.data import PackCollate, TokenizerFile, Words
@@ -52,6 +53,7 @@ class Reader:
                 )
         nested = [name for name, entry in inputs.items() if entry["kind"] == "nested"]
         self._collate = PackCollate(list(inputs), nested=nested)
+        self._sizes: dict[int, torch.Tensor] = {}  # by number of sequences, the batch sizes of one token each
 
     def encode(self, values: Sequence[Any]) -> NewTokens:
         """Encode the new values of all sequences.
@@ -89,14 +91,29 @@ class Reader:
         place_of = {row: place for place, row in enumerate(new.rows)}
         places = [place_of[row] for row in rows]
         columns = {name: [encoded[place] for place in places] for name, encoded in new.columns.items()}
-        try:
-            batch = self._collate.collate(columns, np.array(rows, dtype=np.int64))
-        except RowError as error:
-            raise error.replace(place=PLACE) from error
-        batch = cast_floats(batch, dtype)
+        batch = self._one_token_each(columns, rows, dtype)
+        if batch is None:
+            try:
+                batch = cast_floats(self._collate.collate(columns, np.array(rows, dtype=np.int64)), dtype)
+            except RowError as error:
+                raise error.replace(place=PLACE) from error
         if device.type == "cpu":
             return batch
         return batch._replace(inputs=move_data_to_device(batch.inputs, device))
+
+    def _one_token_each(
+        self, columns: Mapping[str, list[Any]], rows: Sequence[int], dtype: torch.dtype
+    ) -> Batch | None:
+        """Pack a push of one token each, the most frequent one, without the checks of others; None for others."""
+        if self._collate.nested or any(len(tokens) != 1 for encoded in columns.values() for tokens in encoded):
+            return None
+        # The batch sizes are kept, and with them the layout that is computed of them.
+        sizes = self._sizes.setdefault(len(rows), torch.tensor([len(rows)]))
+        inputs = {}
+        for name, encoded in columns.items():
+            kind = torch.int64 if self.inputs[name]["kind"] == "ids" else dtype
+            inputs[name] = PackedSequence(torch.tensor([tokens[0] for tokens in encoded], dtype=kind), sizes)
+        return Batch(torch.tensor(rows), inputs, {})
 
     def _columns_of(self, row: int, value: Any) -> dict[str, Any] | None:
         """Return the values of a sequence's columns, or None if it has no new token."""
