@@ -318,10 +318,10 @@ class TestNested:
             call()
 
 
-@pytest.mark.parametrize("lengths", [[1, 1, 1], [2, 1]])
-def test_unpacked_sequences_share_no_memory_with_the_pack(lengths):
-    packed = pack([torch.zeros(length, 2) for length in lengths], enforce_sorted=True)
-    for sequence, length in zip(unpack(packed), lengths, strict=True):
-        assert sequence.shape == (length, 2)
+@pytest.mark.parametrize("sizes", [[1, 1, 1], [2, 1]])
+def test_unpacked_sequences_share_no_memory_with_the_pack(sizes):
+    made = packed.pack([torch.zeros(size, 2) for size in sizes], enforce_sorted=True)
+    for sequence, size in zip(packed.unpack(made), sizes, strict=True):
+        assert sequence.shape == (size, 2)
         sequence += 1
-    assert not packed.data.any()
+    assert not made.data.any()
