@@ -87,7 +87,7 @@ class RowReader:
             return self._table(as_table(chosen))
         if isinstance(rows, Mapping):
             return self._mapping(rows)
-        if self._is_row(rows, self._main):
+        if self._is_row(rows):
             return self._listed([rows], is_single=True)
         listed = _as_list(rows)
         if listed is not None:
@@ -102,9 +102,7 @@ class RowReader:
     def _mapping(self, rows: Mapping[Any, Any]) -> Given:
         check_columns(self.columns, rows, "rows")
         main = rows[self._main]
-        # An empty list could be a column without rows, too; but then nothing would say that this row has no result.
-        is_empty = self._depths[self._main] > 0 and isinstance(main, list | tuple) and not main
-        if is_empty or self._is_row(main, self._main):
+        if self._is_row(main) or self._is_empty_row(main):
             return self._listed([rows], is_single=True)
         return self._table(as_table({column: rows[column] for column in self.columns}))
 
@@ -174,10 +172,26 @@ class RowReader:
             )
         return {self._main: list(rows)}
 
-    def _is_row(self, value: Any, column: str) -> bool:
-        """Whether a value is that of one row, not a container of the values of several."""
+    def _is_row(self, value: Any) -> bool:
+        """Whether a value of the main column is that of one row, not a container of the values of several."""
         depth = _depth(value)
-        return depth is not None and depth <= self._depths[column]
+        return depth is not None and depth <= self._depths[self._main]
+
+    def _is_empty_row(self, value: Any) -> bool:
+        """Whether lists without any value are those of one row.
+
+        They could be a column without rows, or with empty ones, too; but then nothing would say that this row has
+        no result.
+        """
+        if _depth(value) is not None or _as_list(value) is None:
+            return False
+        # A step of a series has channels, so the lists in an empty series are no steps.
+        most = (
+            min(self._depths[self._main], 1)
+            if self._leaves[self._main] == pa.float64()
+            else self._depths[self._main]
+        )
+        return _levels(value) <= most
 
     def _with_types(self, table: pa.Table, features: datasets.Features | None) -> _Table:
         """Give columns without any value the type that their encoder reads: Arrow cannot infer it from them."""
@@ -223,3 +237,9 @@ def _depth(value: Any) -> int | None:
         return None if isinstance(value, Iterable) and not isinstance(value, str | bytes) else 0
     found = next((depth for each in inner if (depth := _depth(each)) is not None), None)
     return None if found is None else 1 + found
+
+
+def _levels(value: Any) -> int:
+    """Return how many lists are nested in lists without any value."""
+    inner = _as_list(value)
+    return 0 if inner is None else 1 + max(map(_levels, inner), default=0)

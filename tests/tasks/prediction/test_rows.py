@@ -200,3 +200,14 @@ def test_labels_that_training_lacks_are_left_out_of_an_input(model):
     assert task.predict([[["odd", "new"], ["other"], ["high", "odd"]]]) == known
     assert task.predict([["odd"], [], ["high", "odd"]]) == known[0]
     assert len(task.predict([[[]], [[], []]])) == 2
+    assert task.predict({"flags": [[]]}) == task.predict([[[]]])[0]
+
+
+def test_lists_without_a_value_in_a_dict(model):
+    """They are one row, where they can be one."""
+    for kind, row, rows in (("tagger", [], [[], []]), ("wave", [], [[]]), ("series", [], [[], []])):
+        task = model(kind)
+        column = task.row_reader.columns[0]
+        assert task.predict({column: row}, empty="none") is None
+        assert task.predict({column: rows}, empty="none") == [None] * len(rows)
+    assert model("words of a text").predict({"text": []}) == []
