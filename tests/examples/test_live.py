@@ -1,8 +1,13 @@
 """The examples of streams run, learn, and give what whole rows give."""
 
 import re
+from functools import partial
 
 import pytest
+
+from seqkit import Regressor, SequenceDataModule
+from seqkit.data import CMAPSS
+from seqkit.nn import GRU
 
 
 def test_live_engine(load, capsys):
@@ -26,6 +31,28 @@ def test_an_engine_that_takes_the_place_of_another_has_its_own_state(load):
             assert len(found[engine]) == cycle
     for engine, channels in enumerate(rows["channels"]):
         assert found[engine] == pytest.approx(model.stream().push(channels)["rul"], rel=1e-5, abs=1e-4)
+
+
+def test_live_engine_reads_a_checkpoint_and_engines_of_cmapss(load, tmp_path, trainer, capsys):
+    file, checkpoint = tmp_path / "engines.txt", tmp_path / "best.ckpt"
+    lines = [
+        f"{unit} {cycle} " + " ".join(f"{unit * cycle * k % 7 + k}" for k in range(24))
+        for unit in range(1, 7)
+        for cycle in range(1, 24 + unit)
+    ]
+    file.write_text("\n".join(lines) + "\n")
+    data = SequenceDataModule(
+        CMAPSS(train=str(file)), inputs="channels", targets="rul", max_tokens=64, validation_fraction=0
+    )
+    fit = trainer(max_epochs=1, limit_val_batches=0)
+    fit.fit(Regressor(data.spec, encoder=partial(GRU, hidden_size=4), causal=True), data)
+    fit.save_checkpoint(checkpoint)
+    load("live_engine").main(["--checkpoint", str(checkpoint), "--engines", str(file)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("engine 1, cycle 1: ")
+    assert "engine 1, cycle 21: " in lines[1]
+    assert any("engine 6" in line for line in lines)
+    assert not any("error" in line for line in lines)  # test engines have no remaining life in the file
 
 
 def test_live_engine_needs_both_files(load, capsys):
