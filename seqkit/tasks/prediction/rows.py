@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 from torch import Tensor
 
-from seqkit.data.encoders import UNSEEN, TableEncoder, input_depth
-from seqkit.data.rows.arrow import is_list_type
+from seqkit.data.encoders import UNSEEN, TableEncoder, Words, input_depth, input_encoder
+from seqkit.data.rows.arrow import is_list_type, is_text_type
 from seqkit.data.rows.checks import RowError, SourceRows, check_columns
 from seqkit.data.sources.in_memory import as_table, is_frame
 from seqkit.data.unseen import add_unseen
@@ -56,10 +56,13 @@ class RowReader:
         self._main = self.columns[0]
         self._depths: dict[str, int] = {}
         self._leaves: dict[str, pa.DataType] = {}
+        self._word_lists: set[str] = set()
         for name, entry in spec["inputs"].items():
             column = entry.get("column", name)
             self._depths.setdefault(column, input_depth(spec, name))
             self._leaves[column] = pa.float64() if entry["kind"] == "features" else pa.string()
+            if entry.get("depth") and isinstance(input_encoder(spec, name), Words):
+                self._word_lists.add(column)
 
     def read(self, rows: Any) -> Given:
         """Read rows.
@@ -147,8 +150,22 @@ class RowReader:
     def _encoded(self, tables: Iterator[_Table]) -> Iterator[pa.Table]:
         first = 0
         for table, features in tables:
+            self._check_lists(table, first)
             yield self._encode(*self._with_types(table, features), first)
             first += len(table)
+
+    def _check_lists(self, table: pa.Table, first: int) -> None:
+        """Check that a column of lists of words in training is one now: texts would be split into other words."""
+        for column in self._word_lists:
+            values = table.column(column)
+            if is_text_type(values.type) and len(values) > values.null_count:
+                row = next(row for row, value in enumerate(values) if value.is_valid)
+                raise RowError(
+                    first + row,
+                    f"{values[row].as_py()!r:.60} is a text, but rows were lists of words in training; split it as "
+                    f"those were, for example by text.split()",
+                    column,
+                )
 
     def _columns_of(self, rows: Sequence[Any]) -> dict[str, list[Any]]:
         """Return the columns of rows that are dicts, or values of the only column.

@@ -211,3 +211,10 @@ def test_lists_without_a_value_in_a_dict(model):
         assert task.predict({column: row}, empty="none") is None
         assert task.predict({column: rows}, empty="none") == [None] * len(rows)
     assert model("words of a text").predict({"text": []}) == []
+
+
+def test_a_text_is_refused_where_rows_were_lists_of_words(model):
+    for rows in ("a b", {"words": "a b"}, iter(["a b"]), [{"words": "a b"}]):
+        with pytest.raises(ValueError, match=r"row 0 \(column .words.\): .a b. is a text, but rows were lists"):
+            list(model("tagger").predict(rows))
+    assert len(model("words of a text").predict(["a b", "c"])) == 2
