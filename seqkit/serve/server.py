@@ -53,7 +53,7 @@ def serve(
     The server starts further processes, so a script calls it under ``if __name__ == "__main__":``.
 
     Args:
-        checkpoint: The checkpoint of a task.
+        checkpoint: The checkpoint of a task, or a folder of its ``save_pretrained``.
         host: The address: ``127.0.0.1`` for this machine only, ``0.0.0.0`` (or ``::``) for all networks.
         port: The port, from 1024.
         max_tokens: The token budget of a batch, before encoding; a longer row is a batch of its own.

@@ -35,7 +35,8 @@ def serve_command(arguments: Sequence[str]) -> None:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--ckpt_path", required=True, metavar="FILE", help="the checkpoint of the model", default=argparse.SUPPRESS)
+    checkpoint = "the checkpoint of the model, or a folder of save_pretrained"
+    add("--ckpt_path", required=True, metavar="PATH", help=checkpoint, default=argparse.SUPPRESS)
     add("--host", default="127.0.0.1", help="0.0.0.0 (or ::) serves all networks, 127.0.0.1 this machine only")
     add("--port", type=int, default=8000, help="from 1024 on")
     add("--max_tokens", type=int, default=16384, help="token budget of a batch")
