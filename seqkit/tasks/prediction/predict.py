@@ -36,7 +36,10 @@ def predict(
     if progress is not None:
         flag("progress", progress)
     run = partial(predict_table, model, max_tokens=max_tokens, scores=flag("scores", scores), empty=empty)
-    given = model.row_reader.read(rows)
+    try:
+        given = model.row_reader.read(rows)
+    except RecursionError as error:
+        raise ValueError("rows has hundreds of lists within lists; give each row as it was in training") from error
     if given.num_rows is None:
         return _predict_stream(run, given.parts, progress)
     with PredictionBar(progress, given.num_rows) as bar:

@@ -218,3 +218,12 @@ def test_a_text_is_refused_where_rows_were_lists_of_words(model):
         with pytest.raises(ValueError, match=r"row 0 \(column .words.\): .a b. is a text, but rows were lists"):
             list(model("tagger").predict(rows))
     assert len(model("words of a text").predict(["a b", "c"])) == 2
+
+
+def test_lists_that_are_nested_too_deeply(model):
+    row = ["a"]
+    for _ in range(2000):
+        row = [row]
+    for rows in (row, [{"words": row}], {"words": row}):
+        with pytest.raises(ValueError, match="hundreds of lists within lists"):
+            model("tagger").predict(rows)
