@@ -1,6 +1,7 @@
 """Predict raw rows: encoded, in batches of similar lengths, with results in the order of the rows."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from operator import add
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -36,14 +37,13 @@ def predict(
     if progress is not None:
         flag("progress", progress)
     run = partial(predict_table, model, max_tokens=max_tokens, scores=flag("scores", scores), empty=empty)
-    try:
+    with _refuse_deep_lists():
         given = model.row_reader.read(rows)
-    except RecursionError as error:
-        raise ValueError("rows has hundreds of lists within lists; give each row as it was in training") from error
     if given.num_rows is None:
         return _predict_stream(run, given.parts, progress)
     with PredictionBar(progress, given.num_rows) as bar:
-        parts = list(given.parts)  # all rows before the first batch, so that an error in one comes at once
+        with _refuse_deep_lists():
+            parts = list(given.parts)  # all rows before the first batch, so that an error in one comes at once
         results = run(pa.concat_tables(parts), advance=bar.advance) if parts else []
     return results[0] if given.is_single else results
 
@@ -96,6 +96,14 @@ def predict_table(
             if advance is not None:
                 advance(len(chosen))
     return results
+
+
+@contextmanager
+def _refuse_deep_lists() -> Iterator[None]:
+    try:
+        yield
+    except RecursionError as error:
+        raise ValueError("rows has hundreds of lists within lists; give each row as it was in training") from error
 
 
 def _predict_stream(

@@ -220,9 +220,10 @@ def test_a_text_is_refused_where_rows_were_lists_of_words(model):
     assert len(model("words of a text").predict(["a b", "c"])) == 2
 
 
-def test_lists_that_are_nested_too_deeply(model):
+@pytest.mark.parametrize("depth", [400, 2000])
+def test_lists_that_are_nested_too_deeply(model, depth):
     row = ["a"]
-    for _ in range(2000):
+    for _ in range(depth):
         row = [row]
     for rows in (row, [{"words": row}], {"words": row}):
         with pytest.raises(ValueError, match="hundreds of lists within lists"):
