@@ -220,21 +220,29 @@ def load_test(port: int, rows: Sequence[Row], expected: Sequence[list[str]], cli
 
 
 def measure(given: argparse.Namespace, folder: Path) -> dict[str, dict[str, dict[str, float]]]:
-    """Return the figures by number of clients and contender."""
+    """Return the figures by number of clients and contender: medians of the rounds."""
     checkpoint = folder / "tagger.ckpt"
     model = save_tagger(checkpoint, given.hidden_size)
     rows = sentences(given.requests)
     expected = [found["tags"] for found in model.predict(rows)]
-    found: dict[str, dict[str, dict[str, float]]] = {str(clients): {} for clients in given.clients}
-    for name, contender in CONTENDERS.items():
-        with running(contender, checkpoint) as port:
+    rounds: dict[tuple[int, str], list[dict[str, float]]] = {
+        each: [] for each in itertools.product(given.clients, CONTENDERS)
+    }
+    for _, (name, contender) in itertools.product(range(given.rounds), CONTENDERS.items()):
+        with running(contender, checkpoint) as port:  # one server at a time, the contenders in turn
             load_test(port, rows[:50], expected[:50], 1)  # not counted
-            for clients, _ in itertools.product(given.clients, range(given.rounds)):
-                figures = load_test(port, rows, expected, clients)
-                best = found[str(clients)].get(name)
-                if best is None or figures["requests/s"] > best["requests/s"]:
-                    found[str(clients)][name] = figures
-    return found
+            for clients in given.clients:
+                rounds[clients, name].append(load_test(port, rows, expected, clients))
+    return {
+        str(clients): {name: summary(rounds[clients, name]) for name in CONTENDERS} for clients in given.clients
+    }
+
+
+def summary(figures: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Return the median of each figure, and the slowest and the fastest round."""
+    rates = [one["requests/s"] for one in figures]
+    medians = {name: float(np.median([one[name] for one in figures])) for name in figures[0]}
+    return medians | {"slowest": min(rates), "fastest": max(rates)}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -242,7 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = options(__doc__)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 16, 64])
     parser.add_argument("--requests", type=int, default=2000, help="of each measurement")
-    parser.add_argument("--rounds", type=int, default=3, help="measurements, of which the fastest counts")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of each server, in turn")
     parser.add_argument("--hidden_size", type=int, default=256)
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:

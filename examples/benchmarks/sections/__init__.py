@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sections import batching, data, fits, latency, layers, predict, quality
+from sections import batching, data, exported, fits, latency, layers, predict, quality, serving
 
 SECTIONS: dict[str, Callable[[], str]] = {
     "quality": quality.quality,
@@ -22,5 +22,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "stream": data.stream,
     "latency": latency.latency,
     "predict": predict.predict,
+    "onnx": exported.onnx,
+    "serve": serving.serve,
     "single-parts": data.single_parts,
 }

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sections.markdown import blocks, paragraph, table
-from sections.results import FOLDER, load, measured_on
+from sections.results import load, measured_on
 
 
 def latency_table(rows: Sequence[dict[str, Any]]) -> str:
@@ -20,7 +20,5 @@ def latency_table(rows: Sequence[dict[str, Any]]) -> str:
 
 def latency() -> str:
     """Return the table of the time of a step."""
-    if not (FOLDER / "latency.json").exists():
-        return "Not measured yet."
     found = load("latency")
     return blocks(latency_table(found["rows"]), paragraph(measured_on(found)))

@@ -1,7 +1,7 @@
 """The speed of predictions of raw rows."""
 
 from sections.markdown import blocks, paragraph, table
-from sections.results import FOLDER, load, measured_on
+from sections.results import load, measured_on
 
 BARE = "bare model, packed batches"
 
@@ -18,8 +18,6 @@ def predict_table(results: dict[str, dict[str, float]]) -> str:
 
 def predict() -> str:
     """Return the table of predictions of raw rows."""
-    if not (FOLDER / "predict.json").exists():
-        return "Not measured yet."
     found = load("predict")
     counted = f"{found['rows']:,} sentences of the dev and test splits of English-EWT; medians."
     return blocks(predict_table(found["results"]), paragraph(counted, measured_on(found)))
