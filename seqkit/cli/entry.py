@@ -2,9 +2,12 @@
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 from seqkit.cli.subcommands import check_subcommand
+
+_COMMANDS = ("sweep", "export", "share", "serve", "predict")  # with a parser of their own; predict only of texts
 
 
 def main(args: Sequence[str] | None = None) -> Any:
@@ -23,27 +26,10 @@ def main(args: Sequence[str] | None = None) -> Any:
     from seqkit.cli.noise import without_noise
 
     with without_noise(resumes=subcommand == "fit"):
-        if subcommand == "predict" and any(each.partition("=")[0] == "--text" for each in arguments):
-            from seqkit.cli.commands.predict import predict_command
-
-            predict_command(arguments[1:])
-            return None
-        if subcommand == "sweep":
-            from seqkit.cli.commands.sweep import sweep_command
-
-            return sweep_command(arguments[1:])
-        if subcommand == "export":
-            from seqkit.cli.commands.export import export_command
-
-            return export_command(arguments[1:])
-        if subcommand == "share":
-            from seqkit.cli.commands.share import share_command
-
-            return share_command(arguments[1:])
-        if subcommand == "serve":
-            from seqkit.cli.commands.serve import serve_command
-
-            return serve_command(arguments[1:])
+        texts = any(argument.partition("=")[0] == "--text" for argument in arguments)
+        if subcommand in _COMMANDS and (subcommand != "predict" or texts):
+            command = getattr(import_module(f"seqkit.cli.commands.{subcommand}"), f"{subcommand}_command")
+            return command(arguments[1:])
         from seqkit.cli.sequence_cli import SequenceCLI
 
         return SequenceCLI(None if args is None else arguments)

@@ -1,15 +1,14 @@
 """``python -m seqkit export``: write the model of a checkpoint as an ONNX file."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from seqkit.cli.arguments import check_files
+from seqkit.cli.commands.options import CommandParser
 from seqkit.cli.messages import printable
 from seqkit.export import Graph, build_graph, write_onnx
 from seqkit.files import check_not_read
-from seqkit.options import nearest
 from seqkit.tasks import SequenceModule
 
 
@@ -25,7 +24,13 @@ def export_command(arguments: Sequence[str]) -> Path:
     Raises:
         ValueError: An argument is missing, unknown or wrong, or the model cannot be exported.
     """
-    given = _parse(arguments)
+    parser = CommandParser(
+        "export", "Write the model of a checkpoint as an ONNX file, which runs without torch and seqkit."
+    )
+    parser.add_checkpoint()
+    parser.add_argument("--output", type=Path, required=True, help="the file to write, such as model.onnx")
+    parser.add_argument("--scores", action="store_true", help="add outputs with probabilities, NAME_scores")
+    given = parser.read(arguments)
     check_files(arguments)
     check_not_read(given.output, given.ckpt_path)
     model = SequenceModule.load_from_checkpoint(given.ckpt_path, map_location="cpu", trust=given.trust)
@@ -33,36 +38,6 @@ def export_command(arguments: Sequence[str]) -> Path:
     write_onnx(graph, model, given.output)
     sys.stdout.write(printable(_summary(graph, given.output)))
     return Path(given.output)
-
-
-def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m seqkit export",
-        description="Write the model of a checkpoint as an ONNX file, which runs without torch and seqkit.",
-        allow_abbrev=False,
-        exit_on_error=False,
-    )
-    parser.add_argument("--ckpt_path", help="the checkpoint")
-    parser.add_argument("--output", type=Path, help="the file to write, such as model.onnx")
-    parser.add_argument("--scores", action="store_true", help="add outputs with probabilities, NAME_scores")
-    parser.add_argument(
-        "--trust", nargs="*", default=[], help="modules whose classes the checkpoint may name, such as my_project"
-    )
-    try:
-        given, unknown = parser.parse_known_args(list(arguments))
-    except argparse.ArgumentError as error:
-        raise ValueError(f"{error}") from error
-    options = ["--ckpt_path", "--output", "--scores", "--trust"]
-    if unknown:
-        near = nearest(unknown[0].partition("=")[0], options)
-        remedy = f"did you mean {near}?" if near else f"its options are {', '.join(options)}"
-        raise ValueError(f"export has no option {unknown[0]!r}; {remedy}")
-    for name in ("ckpt_path", "output"):
-        if getattr(given, name) is None:
-            raise ValueError(
-                f"export needs --{name}: python -m seqkit export --ckpt_path best.ckpt --output model.onnx"
-            )
-    return given
 
 
 def _summary(graph: Graph, path: Path) -> str:

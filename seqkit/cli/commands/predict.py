@@ -13,14 +13,13 @@ from typing import Any
 
 import seqkit
 from seqkit.cli.arguments import check_files
-from seqkit.cli.subcommands import PROGRAM
+from seqkit.cli.commands.options import CommandParser
 from seqkit.data.rows.checks import RowError, SourceRows
 from seqkit.data.text_rows import text_reader
 
 _STDIN = "-"
 _AT_ONCE = 1 << 20  # bytes of the standard input
 _CLOSED_PIPE = 141  # the exit status of other programs
-_OPTIONS = "--ckpt_path, --text, --scores, --empty, --max_tokens, --device and --trust"
 
 
 def predict_command(arguments: Sequence[str]) -> None:
@@ -56,14 +55,12 @@ def predict_command(arguments: Sequence[str]) -> None:
 
 
 def _parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog=f"{PROGRAM} predict",
-        description="Predict texts, or the lines of the standard input, and write a JSON line for each. Without "
-        "--text, predict reads a split of the data.",
-        allow_abbrev=False,
-        exit_on_error=False,
+    parser = CommandParser(
+        "predict --text",
+        "Predict texts, or the lines of the standard input, and write a JSON line for each. Without --text, "
+        "predict reads a split of the data.",
     )
-    parser.add_argument("--ckpt_path", help="the checkpoint of the model")
+    parser.add_checkpoint()
     parser.add_argument(
         "--text",
         action="append",
@@ -76,15 +73,7 @@ def _parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--max_tokens", type=int, default=16384, help="the largest number of tokens in a batch")
     parser.add_argument("--device", help="where the model runs, such as cpu or cuda")
-    parser.add_argument("--trust", nargs="*", default=[], help="modules whose classes the checkpoint may name")
-    try:
-        given, others = parser.parse_known_args(list(arguments))
-    except argparse.ArgumentError as error:
-        raise ValueError(f"{error}") from error
-    if others:
-        raise ValueError(f"with --text, predict takes {_OPTIONS}, not {others[0]}")
-    if given.ckpt_path is None:
-        raise ValueError("predict --text needs a trained model; add --ckpt_path FILE")
+    given = parser.read(arguments)
     if _STDIN in given.text and len(given.text) > 1:
         raise ValueError("--text - reads the standard input; give it without another --text")
     return given

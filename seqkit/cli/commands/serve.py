@@ -1,21 +1,14 @@
 """``python -m seqkit serve``: a model behind HTTP."""
 
 import argparse
-import re
 from collections.abc import Sequence
-from typing import NoReturn
 
-from seqkit.options import near
+from seqkit.cli.commands.options import CommandParser
 
 _DESCRIPTION = """\
 Serve a checkpoint: POST /predict takes rows as JSON and answers with their predictions, GET / is a page to try the
 model, GET /info describes it and GET /health says whether it is ready. SIGTERM and Ctrl-C stop the server after the
 requests that wait."""
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(f"{message}; python -m seqkit serve --help lists all options")
 
 
 def serve_command(arguments: Sequence[str]) -> None:
@@ -28,15 +21,10 @@ def serve_command(arguments: Sequence[str]) -> None:
         ImportError: LitServe is not installed.
         ValueError: An argument is wrong.
     """
-    parser = _Parser(
-        prog="python -m seqkit serve",
-        description=_DESCRIPTION,
-        allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = CommandParser("serve", _DESCRIPTION)
+    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
+    parser.add_checkpoint("the checkpoint of the model, or a folder of save_pretrained")
     add = parser.add_argument
-    checkpoint = "the checkpoint of the model, or a folder of save_pretrained"
-    add("--ckpt_path", required=True, metavar="PATH", help=checkpoint, default=argparse.SUPPRESS)
     add("--host", default="127.0.0.1", help="0.0.0.0 (or ::) serves all networks, 127.0.0.1 this machine only")
     add("--port", type=int, default=8000, help="from 1024 on")
     add("--max_tokens", type=int, default=16384, help="token budget of a batch")
@@ -47,11 +35,7 @@ def serve_command(arguments: Sequence[str]) -> None:
     add("--accelerator", default="auto", help="cpu, cuda, mps, or auto for the best that exists")
     add("--devices", type=int, default=1, help="the number of GPUs")
     add("--workers", type=int, default=1, help="the number of processes with a model, on each device")
-    add("--trust", nargs="*", default=[], help="modules whose classes the checkpoint may name")
-    given, rest = parser.parse_known_args(list(arguments))
-    if rest:
-        known = re.findall(r"--\w+", parser.format_help())
-        parser.error(f"there is no option {rest[0].partition('=')[0]}{near(rest[0].partition('=')[0], known)}")
+    given = parser.read(arguments)
     from seqkit.serve import serve  # here, so that a wrong argument or --help answers at once
 
     options = vars(given)

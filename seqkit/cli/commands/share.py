@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from seqkit.cli.arguments import check_files
+from seqkit.cli.commands.options import CommandParser
 from seqkit.cli.run.folder import run_folder
 from seqkit.cli.saved_config import texts
 from seqkit.tasks import SequenceModule
@@ -81,13 +82,10 @@ def described(source: Any) -> str | None:
 
 
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m seqkit share",
-        description="Write the model of a checkpoint into a folder, or push it to the Hugging Face Hub.",
-        allow_abbrev=False,
-        exit_on_error=False,
+    parser = CommandParser(
+        "share", "Write the model of a checkpoint into a folder, or push it to the Hugging Face Hub."
     )
-    parser.add_argument("--ckpt_path", required=True, help="the checkpoint")
+    parser.add_checkpoint()
     parser.add_argument("--folder", type=Path, help="the folder to write")
     parser.add_argument("--push", metavar="ID", help="the id on the Hub, such as me/my-tagger")
     parser.add_argument("--private", action="store_true", help="create a private repository")
@@ -95,15 +93,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--license", help="the license for the model card, such as apache-2.0")
     parser.add_argument("--language", help="the language of the data, such as en")
     parser.add_argument("--data_name", help="what the model was trained on; default: the source of the checkpoint")
-    parser.add_argument(
-        "--trust", nargs="*", default=[], help="modules whose classes a checkpoint may name, such as my_project"
-    )
-    try:
-        given, others = parser.parse_known_args(list(arguments))
-    except argparse.ArgumentError as error:
-        raise ValueError(f"{error}") from error
-    if others:
-        raise ValueError(f"there is no option {others[0]}; python -m seqkit share --help lists all options")
+    given = parser.read(arguments)
     if given.folder is None and given.push is None:
         raise ValueError("share writes nowhere; give a folder by --folder DIR, or an id on the Hub by --push ID")
     return given

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from seqkit.callbacks import Throughput
 from seqkit.callbacks.monitor import has_validation
+from seqkit.cli.commands.options import CommandParser
 from seqkit.cli.sequence_cli import SequenceCLI
 from seqkit.files import atomic_write, check_not_read
 from seqkit.upstream.lightning import find_callbacks, remove_callbacks
@@ -71,21 +72,13 @@ def sweep_command(arguments: Sequence[str]) -> dict[str, Any]:
     Args:
         arguments: The arguments after ``python -m seqkit sweep``.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m seqkit sweep",
-        description="Fit with several seeds. All other options are those of `fit`.",
-        allow_abbrev=False,
-        exit_on_error=False,
-    )
+    parser = CommandParser("sweep", "Fit with several seeds. All other options are those of `fit`.")
     parser.add_argument("--seeds", type=_numbers, default=[0, 1, 2], help="separated by commas; default: 0,1,2")
     parser.add_argument(
         "--test", action="store_true", help="score the test split as well; use it once, after all decisions"
     )
     parser.add_argument("--output", type=Path, help="a JSON file for all values")
-    try:
-        given, options = parser.parse_known_args(list(arguments))
-    except argparse.ArgumentError as error:
-        raise ValueError(f"{error}") from error
+    given, options = parser.parse_known_args(list(arguments))
     result = sweep(options, given.seeds, test=given.test, output=given.output)
     _print(_table(result))
     return result

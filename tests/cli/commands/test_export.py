@@ -45,17 +45,17 @@ def test_scores(checkpoint, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ["--output", "m.onnx"],
-            "export needs --ckpt_path: python -m seqkit export --ckpt_path best.ckpt --output",
-        ),
-        (["--ckpt_path", "best.ckpt"], "export needs --output"),
+        (["--output", "m.onnx"], "required: --ckpt_path; python -m seqkit export --help lists all options"),
+        (["--ckpt_path", "best.ckpt"], "required: --output"),
         (["--ckpt_path", "missing.ckpt", "--output", "m.onnx"], "--ckpt_path=missing.ckpt does not exist"),
         (
             ["--ckpt_path", "best.ckpt", "--output", "m.onnx", "--score"],
-            "no option '--score'; did you mean --scores",
+            "export has no option --score; did you mean --scores",
         ),
-        (["--ckpt_path", "best.ckpt", "--output", "m.onnx", "x"], "no option 'x'; its options are --ckpt_path, "),
+        (
+            ["--ckpt_path", "best.ckpt", "--output", "m.onnx", "x"],
+            "export has no option x; ",
+        ),
         (["--ckpt_path", "best.ckpt", "--output", "best.ckpt"], "best.ckpt would be overwritten"),
         (["--ckpt_path"], "expected one argument"),
     ],

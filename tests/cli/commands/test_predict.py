@@ -99,9 +99,12 @@ def test_a_line_that_is_not_utf_8(typed):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--text", "Ann"], "predict --text needs a trained model; add --ckpt_path FILE"),
+        (["--text", "Ann"], "required: --ckpt_path; python -m seqkit predict --text --help lists all options"),
         (["--ckpt_path", "gone.ckpt", "--text", "Ann"], "--ckpt_path=gone.ckpt does not exist"),
-        ([*START[1:], "--text", "Ann", "--config=x"], "with --text, predict takes --ckpt_path, .*, not --config=x"),
+        (
+            [*START[1:], "--text", "Ann", "--config=x"],
+            "predict --text has no option --config; ",
+        ),
         (
             [*START[1:], "--text", "Ann", "--text", "-"],
             "--text - reads the standard input; give it without another",
@@ -147,7 +150,7 @@ def test_the_help_names_texts(capsys):
     assert "--scores" in printed
     with pytest.raises(SystemExit):
         main(["predict", "--text", "-", "--help"])
-    assert "usage: python -m seqkit predict [-h] [--ckpt_path" in capsys.readouterr().out
+    assert "usage: python -m seqkit predict --text [-h] --ckpt_path FILE" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("scores", [False, True])

@@ -35,7 +35,7 @@ def test_defaults_are_those_of_the_function(monkeypatch, served):
     ("arguments", "message"),
     [
         ([], "--ckpt_path"),
-        (["--ckpt_path", "best.ckpt", "--prot", "1"], r"there is no option --prot; did you mean '--port'\?"),
+        (["--ckpt_path", "best.ckpt", "--prot", "1"], r"serve has no option --prot; did you mean --port\?"),
         (["--ckpt_path", "best.ckpt", "--port", "x"], "argument --port: invalid int value: 'x'"),
     ],
 )

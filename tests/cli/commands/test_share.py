@@ -64,7 +64,7 @@ def test_the_scores_are_those_of_the_last_complete_test(run):
     [
         ([f"--ckpt_path={CHECKPOINT}"], "share writes nowhere; give a folder by --folder DIR, or an id"),
         (["--ckpt_path=gone.ckpt", "--folder=x"], "--ckpt_path=gone.ckpt does not exist"),
-        ([f"--ckpt_path={CHECKPOINT}", "--foldr=x"], "there is no option --foldr=x"),
+        ([f"--ckpt_path={CHECKPOINT}", "--foldr=x"], "share has no option --foldr; did you mean --folder"),
         ([f"--ckpt_path={CHECKPOINT}", "--push=a/b/c"], "a/b/c"),
     ],
 )
