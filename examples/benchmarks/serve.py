@@ -116,6 +116,7 @@ class Padded(LitAPI):
 
 def serve_padded(checkpoint: str, *, port: int) -> None:
     """Serve the padded contender."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a command in the background ignores it
     server = LitServer(Padded(checkpoint), accelerator="cpu", disable_openapi_url=True)
     server.run(host="127.0.0.1", port=port, num_api_servers=1, log_level="error", generate_client_file=False)
 
