@@ -1,6 +1,7 @@
 """The options of subcommands that the LightningCLI does not have."""
 
 import argparse
+import re
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -40,8 +41,7 @@ class CommandParser(argparse.ArgumentParser):
         given, others = self.parse_known_args(list(arguments))
         if others:
             name = others[0].partition("=")[0]
-            known = [option for action in self._actions for option in action.option_strings if option[:2] == "--"]
-            near = nearest(name, known)
+            near = nearest(name, re.findall(r"--\w+", self.format_usage()))
             self.error(f"{self._name} has no option {name}" + (f"; did you mean {near}?" if near else ""))
         return given
 
