@@ -1,0 +1,58 @@
+"""The documentation site: ``python -m sphinx -W --keep-going -b html docs docs/_build``. It needs no network."""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parent), str(HERE / "_ext")]
+
+import seqkit
+
+project = "seqkit"
+author = "the seqkit authors"
+copyright = "the seqkit authors; Apache-2.0"  # noqa: A001 - Sphinx gives it this name
+release = version = seqkit.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+]
+exclude_patterns = ["_build"]
+smartquotes = False  # it would change the dashes of options
+templates_path = ["_templates"]
+
+# Markdown
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 4  # the anchors of GitHub
+suppress_warnings = ["toc.empty_glob"]  # sections whose pages are still to come
+
+# The API, from the docstrings
+default_role = "py:obj"  # single backticks: code, and a link if the name is documented
+autosummary_generate = False
+autodoc_default_options = {"members": True, "member-order": "bysource", "show-inheritance": True}
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented_params"
+autodoc_typehints_format = "short"
+python_maximum_signature_line_length = 80
+napoleon_numpy_docstring = False
+viewcode_follow_imported_members = True
+toc_object_entries_show_parents = "hide"
+
+# The look
+html_theme = "pydata_sphinx_theme"
+html_title = "seqkit"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+html_theme_options = {
+    "logo": {"text": "seqkit"},
+    "header_links_before_dropdown": 7,
+    "navbar_end": ["theme-switcher"],
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "show_toc_level": 2,
+}
