@@ -19,10 +19,11 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
+    "seqkit_api",
+    "seqkit_options",
 ]
 exclude_patterns = ["_build"]
 smartquotes = False  # it would change the dashes of options
-templates_path = ["_templates"]
 
 # Markdown
 myst_enable_extensions = ["colon_fence", "deflist"]
@@ -30,14 +31,16 @@ myst_heading_anchors = 4  # the anchors of GitHub
 suppress_warnings = ["toc.empty_glob"]  # sections whose pages are still to come
 
 # The API, from the docstrings
-default_role = "py:obj"  # single backticks: code, and a link if the name is documented
+default_role = "py:obj"  # single backticks: code, and a link to what is documented
 autosummary_generate = False
-autodoc_default_options = {"members": True, "member-order": "bysource", "show-inheritance": True}
+autodoc_default_options = {"members": True, "member-order": "bysource"}
+autodoc_inherit_docstrings = False
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
 autodoc_typehints_format = "short"
 python_maximum_signature_line_length = 80
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True
 viewcode_follow_imported_members = True
 toc_object_entries_show_parents = "hide"
 
@@ -46,6 +49,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "seqkit"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_sidebars = {"index": []}
 html_show_sourcelink = False
 html_theme_options = {
     "logo": {"text": "seqkit"},

@@ -4,7 +4,7 @@
 
 Isolates nothing: fits are measured as ``python -m seqkit sweep --test`` runs them, one after the other in one
 process. The time of a fit includes reading and encoding the data; the speed counts training steps only. ``DIR`` or
-its subfolders hold the config's files (docs/command_line.md), which may be gzipped.
+its subfolders hold the config's files (docs/guide/command_line.md), which may be gzipped.
 """
 
 import tempfile

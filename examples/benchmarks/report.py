@@ -4,8 +4,8 @@
 
 The pages are the README, those in docs/, and RESULTS.md. Figures are between the lines ``<!-- figures: NAME -->``
 and ``<!-- end -->``; the names are those of ``SECTIONS`` in sections/. What is between them is replaced. The
-pictures in docs/ are drawn from the same files. A speed, a share of time or a table of measurements must not be
-elsewhere on a page, in a docstring or in a comment of a config.
+pictures in docs/reference/ are drawn from the same files. A speed, a share of time or a table of measurements must
+not be elsewhere on a page, in a docstring or in a comment of a config.
 """
 
 import argparse
@@ -19,7 +19,9 @@ from sections.pictures import PICTURES, draw, is_current
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), HERE / "RESULTS.md"]
+DOCS = [page for page in sorted((ROOT / "docs").rglob("*.md")) if "_build" not in page.parts]
+PAGES = [ROOT / "README.md", *DOCS, HERE / "RESULTS.md"]
+FIGURES = ROOT / "docs" / "reference"
 SOURCES = [*sorted((ROOT / "seqkit").rglob("*.py")), *sorted((ROOT / "configs").glob("*.yaml"))]
 
 MARKER = re.compile(r"^<!-- figures: (\S+) -->$", re.MULTILINE)
@@ -73,8 +75,8 @@ def problems() -> Iterator[str]:
         yield from (f"{name}: no marker around the measurements in {line!r}" for line in unbacked(text))
     yield from (f"no page uses the section {name!r}" for name in SECTIONS if name not in used)
     for name in PICTURES:
-        if not is_current(name, ROOT / "docs" / f"{name}.png"):
-            yield f"docs/{name}.png differs from results/; run python examples/benchmarks/report.py"
+        if not is_current(name, FIGURES / f"{name}.png"):
+            yield f"docs/reference/{name}.png differs from results/; run python examples/benchmarks/report.py"
     for source in SOURCES:
         for line in source.read_text(encoding="utf-8").splitlines():
             if CLAIM.search(line):
@@ -90,7 +92,7 @@ def write() -> None:
             page.write_text(filled, encoding="utf-8")
             print(f"written: {title(page)}")
     for name in PICTURES:
-        picture = ROOT / "docs" / f"{name}.png"
+        picture = FIGURES / f"{name}.png"
         if not picture.exists() or not is_current(name, picture):
             draw(name, picture)
             print(f"drawn: {title(picture)}")

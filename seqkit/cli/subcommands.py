@@ -40,7 +40,7 @@ example:
   {PROGRAM} test --ckpt_path runs/version_0/checkpoints/best.ckpt
   {PROGRAM} fit --help
 
-The documentation is in README.md and docs/; docs/command_line.md describes all subcommands.
+The documentation is in README.md and docs/; docs/guide/command_line.md describes all subcommands.
 """
 
 

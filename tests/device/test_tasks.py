@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from tests.device.accelerator import trainer
 from tests.device.waits import CASES, build, line, measure, rows
 
-PAGE = Path(__file__).parents[2] / "docs" / "development.md"
+PAGE = Path(__file__).parents[2] / "docs" / "guide" / "development.md"
 FAST = ("tagger", "crf", "ctc", "multitask", "characters of words, LSTM")
 
 

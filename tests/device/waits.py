@@ -1,6 +1,6 @@
 """Count how often the host waits for the device in each step of each task.
 
-``python -m tests.device.waits`` prints the table of docs/development.md.
+``python -m tests.device.waits`` prints the table of docs/guide/development.md.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""A loss of the user's own: the classes of docs/tasks.md, in a script and in YAML, and what is refused."""
+"""A loss of the user's own: the classes of docs/guide/tasks.md, in a script and in YAML, and what is refused."""
 
 import re
 from functools import partial
@@ -16,7 +16,7 @@ from seqkit.losses import CrossEntropy, Loss
 from seqkit.nn import LSTM, Embedding
 
 PARTS = {"encoder": partial(LSTM, hidden_size=4), "embedding": partial(Embedding, embedding_dim=4)}
-PAGE = Path(__file__).parents[2] / "docs" / "tasks.md"
+PAGE = Path(__file__).parents[2] / "docs" / "guide" / "tasks.md"
 
 
 @pytest.fixture(scope="module")
