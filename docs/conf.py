@@ -6,11 +6,11 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE / "_ext")]
 
-import seqkit
+import seqkit  # noqa: E402 - found by the path above
 
 project = "seqkit"
 author = "the seqkit authors"
-copyright = "the seqkit authors; Apache-2.0"  # noqa: A001 - Sphinx gives it this name
+copyright = "the seqkit authors; Apache-2.0"
 release = version = seqkit.__version__
 
 extensions = [
@@ -28,7 +28,6 @@ smartquotes = False  # it would change the dashes of options
 # Markdown
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4  # the anchors of GitHub
-suppress_warnings = ["toc.empty_glob"]  # sections whose pages are still to come
 
 # The API, from the docstrings
 default_role = "py:obj"  # single backticks: code, and a link to what is documented

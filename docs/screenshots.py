@@ -1,9 +1,10 @@
-"""Photograph every page of the built site, wide and narrow, light and dark; fail on errors in the browser's console.
+"""Photograph every page of the built site, wide and narrow, light and dark; fail on errors in the console.
 
     python -m sphinx -b html docs docs/_build
     python docs/screenshots.py OUTPUT [--pages 'guide/*'] [--browser chromium]
 
-It writes ``PAGE-1280-light.png`` and so on into the folder OUTPUT. A page that is wider than the window is a problem, too.
+It writes ``PAGE-1280-light.png`` and so on into the folder OUTPUT. A page that is wider than the window is a
+problem, too.
 """
 
 import argparse

@@ -8,8 +8,8 @@ A block names a package and the names to document::
     ```
 
 It becomes a table of the names and an entry for each. A class shows its own members and those of bases that no page
-documents. What a docstring or a page writes as code is a link if it is a documented name, in full or, if there is only
-one of that name, alone.
+documents. What a docstring or a page writes as code is a link if it is a documented name, in full or, if there is
+only one of that name, alone.
 """
 
 import inspect

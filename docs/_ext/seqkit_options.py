@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 BLOCK = re.compile(r"^```\{options\} (.+)\n(?:(only|without) (.+)\n)?```$", re.MULTILINE)
 ENTRY = re.compile(r"  (-\S.*?)(?:  +(.*))?")
-KIND = re.compile(r" ?\(((?:required|type: |default: ).*)\)$")
+KIND = re.compile(r" ?\(((?:required|type: |default: ).*?)(?:, known subclasses: .*)?\)$")
+CODE = re.compile(r":\w+:`~?([^`]+)`|``([^`]+)``|`([^`]+)`")
 
 
 @dataclass
@@ -68,15 +69,15 @@ def read_options(words: str) -> list[Option]:
     found: list[Option] = []
     for line in help_of(words).partition("\n\n")[2].splitlines():
         if entry := ENTRY.fullmatch(line):
-            shown = re.split(r", (?=-)", entry[1])[-1]
-            name, _, value = shown.partition(" ")
+            long = (shown for shown in re.split(r", (?=-)", entry[1]) if shown.startswith("--"))
+            name, _, value = next(long).partition(" ")
             found.append(Option(name, value, entry[2] or "", ""))
         elif found and line.startswith("        ") and not found[-1].text:
             found[-1].text = line.strip()
     for option in found:
         if kind := KIND.search(option.text):
             option.text, option.kind = option.text[: kind.start()], kind[1]
-    return found
+    return [option for option in found if not option.name.endswith(".help")]
 
 
 def definition_list(options: Sequence[Option], prefix: str = "") -> str:
@@ -92,7 +93,12 @@ def definition_list(options: Sequence[Option], prefix: str = "") -> str:
 
 
 def _escaped(text: str) -> str:
-    return re.sub(r"([\\*_<>\[\]`|])", r"\\\1", text.strip())
+    """Return Markdown for the text of a help, which may have code in reStructuredText."""
+    parts = CODE.split(text.strip())
+    for number, part in enumerate(parts):
+        is_code = number % (CODE.groups + 1)
+        parts[number] = (part and f"`{part}`") if is_code else re.sub(r"([\\*_<>\[\]`|])", r"\\\1", part)
+    return "".join(part or "" for part in parts)
 
 
 def expanded(block: re.Match[str]) -> str:

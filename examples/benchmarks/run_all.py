@@ -3,11 +3,11 @@
     python examples/benchmarks/run_all.py DIR
     python examples/benchmarks/run_all.py DIR --only 'quality-*' stream --minutes 30
 
-``DIR`` or its subfolders hold the data files that docs/guide/command_line.md names; they may be gzipped. Each benchmark
-runs in a process of its own with two threads; leave the machine alone meanwhile. A benchmark whose result in
-results/ is of the same commit, on this machine, is left out, so the same command continues after an interruption.
-A failed one is reported at the end and does not stop the others. ``--list`` prints the order, the expected minutes
-on two cores, and the commands.
+``DIR`` or its subfolders hold the data files that docs/guide/command_line.md names; they may be gzipped. Each
+benchmark runs in a process of its own with two threads; leave the machine alone meanwhile. A benchmark whose result
+in results/ is of the same commit, on this machine, is left out, so the same command continues after an
+interruption. A failed one is reported at the end and does not stop the others. ``--list`` prints the order, the
+expected minutes on two cores, and the commands.
 """
 
 import argparse

@@ -4,12 +4,12 @@
 - ``yaml``: a whole config, or some of its sections, or options of a task, which the parser of ``fit`` must accept.
 - ``sh``: what follows ``python -m seqkit`` is run if the files that it names are there. Otherwise its options must
   exist; `test_commands.py` has more. A ``python FILE.py`` is run if the page has saved the file.
-- A ``python`` or ``yaml`` block is also saved as a file if its first line is a comment with the file's name, such as
-  ``# train.py``, or if the sentence before it ends in "as `train.py`:". Such a ``yaml`` may be something other than a
-  config if a later command reads it.
+- A ``python`` or ``yaml`` block is also saved as a file if its first line is a comment with the file's name, such
+  as ``# train.py``, or if the sentence before it ends in "as `train.py`:". Such a ``yaml`` may be something other
+  than a config if a later command reads it.
 - ``py``: Python that needs a network or a server; it is compiled only.
-- ``text``, ``console`` and blocks without a language are output. Directives, such as ``{code-block} python``, are not
-  run here.
+- ``text``, ``console`` and blocks without a language are output. Directives, such as ``{code-block} python``, are
+  not run here.
 """
 
 import runpy

@@ -13,7 +13,18 @@ import yaml
 from seqkit.cli import main
 from seqkit.cli.subcommands import SUBCOMMANDS
 from tests import processes
-from tests.docs.pages import DEPRECATED, PAGES, README, ROOT, blocks, calls, commands, fenced, name_of, write_readme_files
+from tests.docs.pages import (
+    DEPRECATED,
+    PAGES,
+    README,
+    ROOT,
+    blocks,
+    calls,
+    commands,
+    fenced,
+    name_of,
+    write_readme_files,
+)
 
 PLACEHOLDERS = {"CONFIG": "tagger.yaml", "CHECKPOINT": "checkpoints/best.ckpt", "FILE": "rows.parquet"}
 SEQKIT = calls(["python", "-m", "seqkit"])
@@ -29,7 +40,7 @@ def title(words):
 
 @pytest.mark.parametrize("page", [page for page in PAGES if fenced(page, "sh")], ids=name_of)
 def test_every_command_is_known(page):
-    """A command is seqkit's, a script, or a tool; the options of seqkit's exist, and so do the extras that are named."""
+    """A command is seqkit's, a script or a tool; the options and extras that it names exist."""
     for code in fenced(page, "sh"):
         for words in commands(code):
             if words[:3] == ["python", "-m", "seqkit"]:
@@ -39,7 +50,8 @@ def test_every_command_is_known(page):
             elif words[0] == "pip":
                 check_extras(words)
             elif words[0] == "python":
-                assert words[1] in {block.file for block in blocks(page)} or (ROOT / words[1]).is_file(), f"there is no {words[1]}"
+                saved = {block.file for block in blocks(page)}
+                assert words[1] in saved or (ROOT / words[1]).is_file(), f"there is no {words[1]}"
             else:
                 assert words[0] in TOOLS, f"cannot check {words}"
 

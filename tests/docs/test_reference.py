@@ -42,9 +42,7 @@ def test_all_packages_are_known():
 def test_every_public_name_is_on_a_page(package):
     documented = [getattr(import_module(module), name) for module, name in ENTRIES]
     module = import_module(package)
-    missing = [
-        name for name in module.__all__ if not any(getattr(module, name) is each for each in documented)
-    ]
+    missing = [name for name in module.__all__ if not any(getattr(module, name) is each for each in documented)]
     assert not missing
 
 
@@ -59,7 +57,8 @@ def test_every_subcommand_is_on_the_page():
 
 def test_every_task_has_its_options():
     tasks = {name for module, name in ENTRIES if module == "seqkit"} & set(import_module("seqkit.tasks").__all__)
-    assert set(re.findall(r"^## (\w+)$", read(REFERENCE / "config_model.md"), re.MULTILINE)) == tasks - {"Task", "load"}
+    headings = re.findall(r"^## (\w+)$", read(REFERENCE / "config_model.md"), re.MULTILINE)
+    assert {*headings} == tasks - {"Task", "load"}
 
 
 def test_every_config_is_shown():
@@ -70,8 +69,8 @@ def test_every_config_is_shown():
 @pytest.mark.parametrize("words", ["fit", "serve", "predict --text -", "fit --model.help seqkit.Tagger"])
 def test_options_are_read_from_the_help(options, words):
     found = options.read_options(words)
-    listed = re.findall(r"^  (?:-\w, )?(--[\w.]+)", options.help_of(words), re.MULTILINE)
-    assert [option.name for option in found] == listed
+    listed = re.findall(r"^  (?:-\w(?: \w+)?, )?(--[\w.]+)", options.help_of(words), re.MULTILINE)
+    assert [option.name for option in found] == [name for name in listed if not name.endswith(".help")]
     assert len(listed) > 3
     assert all("\n" not in option.text for option in found)
 
