@@ -10,7 +10,7 @@ SOURCE_HASH = runpy.run_path("seqkit/kernels/source_hash.py")["source_hash"]()
 SWEEP_FLAGS = [
     "-O3",
     "-std=c++17",
-    "-fopenmp",
+    "-pthread",
     "-ffp-contract=fast",
     "-fno-math-errno",
     "-fno-trapping-math",
@@ -40,7 +40,7 @@ def library(name: str, sources: list[str], compile_flags: list[str], link_flags:
 setup(
     ext_modules=[
         *(
-            library(f"sweeps_{variant}", ["rnn.cpp", "crf.cpp"], SWEEP_FLAGS + flags, ["-fopenmp"])
+            library(f"sweeps_{variant}", ["rnn.cpp", "crf.cpp", "pool.cpp"], SWEEP_FLAGS + flags, ["-pthread"])
             for variant, flags in VARIANTS.items()
         ),
         library("gather", ["gather.cpp"], ["-O3", "-std=c++17"], []),

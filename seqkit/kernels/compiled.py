@@ -10,7 +10,7 @@ import logging
 import warnings
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -80,5 +80,10 @@ def _open(path: Path, name: Library) -> ctypes.CDLL:
         raise ValueError(f"it was built from source {built_from:x}, but this is source {expected:x}")
     for function, arguments in FUNCTIONS[name].items():
         declared = getattr(library, function)
-        declared.argtypes, declared.restype = arguments, None
+        declared.argtypes, declared.restype, declared.errcheck = arguments, ctypes.c_int, _check
     return library
+
+
+def _check(code: int, function: Any, arguments: tuple[Any, ...]) -> None:
+    if code:
+        raise MemoryError(f"{function.__name__} needs more memory than there is; use smaller batches")

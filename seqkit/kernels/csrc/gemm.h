@@ -3,32 +3,39 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <new>
 
 #include "simd.h"
 
 // Memory that a thread keeps between calls. With fresh memory, the operating system's page faults cost more time than
 // the products.
 struct Arena {
-    enum { KEPT = 1 << 24 };  // floats
-    float* data = nullptr;
+    enum { KEPT = 1 << 24, LINE = 64 };  // floats; bytes of a cache line
+    void* block = nullptr;
     Int size = 0;
 
-    ~Arena() { std::free(data); }
+    ~Arena() { std::free(block); }
 
+    // Returns memory that begins with a cache line.
     float* reserve(Int floats) {
         if (floats > size) {
-            std::free(data);
-            size = (floats + 15) / 16 * 16;
-            data = (float*)std::aligned_alloc(64, size * sizeof(float));
+            clear();
+            block = std::malloc(floats * sizeof(float) + LINE);  // older systems have no aligned allocation
+            if (!block) throw std::bad_alloc();
+            size = floats;
         }
-        return data;
+        return (float*)(((uintptr_t)block + LINE - 1) / LINE * LINE);
     }
 
     // Frees the memory if it is too much to keep.
     void release() {
-        if (size <= KEPT) return;
-        std::free(data);
-        data = nullptr, size = 0;
+        if (size > KEPT) clear();
+    }
+
+private:
+    void clear() {
+        std::free(block);
+        block = nullptr, size = 0;
     }
 };
 

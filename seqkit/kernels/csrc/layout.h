@@ -1,10 +1,9 @@
 // Where the tokens of packed sequences are.
 #pragma once
 
-#include <cstdint>
 #include <vector>
 
-typedef int64_t Int;
+#include "api.h"
 
 // The token of time step t in sequence b (the longest sequence is 0) has index starts[t] + b.
 struct Layout {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "gemm.h"
+#include "pool.h"
 #include "schedule.h"
 
 // The options that torch's layers lack (see Extras in cells.py); null where unused. Row b of `mask` is for sequence b.
@@ -48,16 +49,10 @@ static void run(const Sweep& work, const std::vector<Panels>& panels, const std:
         memory += source.packed->size();
         for (Int panel = 0; panel < source.packed->panels; ++panel) pieces.push_back({&source, panel});
     }
-#pragma omp parallel num_threads(threads)
-    {
-#pragma omp for schedule(static)
-        for (size_t i = 0; i < pieces.size(); ++i) {
-            const Source& source = *pieces[i].first;
-            source.packed->fill(pieces[i].second, source.weight, source.transposed);
-        }
-#pragma omp for schedule(static, 1)
-        for (Int p = 0; p < directions * parts; ++p) work.run(p / parts, p % parts, parts, panels[p / parts]);
-    }
+    parallel(threads, pieces.size(), [&](Int i) {
+        const Source& source = *pieces[i].first;
+        source.packed->fill(pieces[i].second, source.weight, source.transposed);
+    });
+    parallel(threads, directions * parts, [&](Int p) { work.run(p / parts, p % parts, parts, panels[p / parts]); });
     arena.release();
 }
-
