@@ -84,6 +84,6 @@ def _open(path: Path, name: Library) -> ctypes.CDLL:
     return library
 
 
-def _check(code: int, function: Any, arguments: tuple[Any, ...]) -> None:
+def _check(code: int, function: Any, _arguments: tuple[Any, ...]) -> None:
     if code:
         raise MemoryError(f"{function.__name__} needs more memory than there is; use smaller batches")
