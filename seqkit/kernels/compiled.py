@@ -7,6 +7,7 @@ plain C functions on raw pointers and work with every version of torch.
 import ctypes
 import functools
 import logging
+import os
 import warnings
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -15,11 +16,14 @@ from typing import Any, Literal
 import torch
 
 from seqkit.kernels.source_hash import source_hash
+from seqkit.upstream.torch import openmp_entry
 
 log = logging.getLogger(__name__)
 
 Library = Literal["sweeps", "gather"]
 USERS: dict[Library, str] = {"sweeps": "recurrent layers and CRFs", "gather": "gathers of wide values"}
+
+_PROCESS = os.getpid()  # OpenMP does not work in a process that is forked from this one
 
 FOLDER = Path(__file__).parent
 VARIANTS = {"AVX512": ("avx512", "avx2", "plain"), "AVX2": ("avx2", "plain")}  # by torch's name of the capability
@@ -29,6 +33,7 @@ _LAYER = [ctypes.c_int, _INT, _INT, _INT, _INT, _POINTER, ctypes.c_int]  # cell,
 _CRF = [_INT, _INT, _INT, _POINTER, ctypes.c_int]  # T, B, C, batch sizes, threads
 FUNCTIONS: dict[Library, dict[str, list[type]]] = {
     "sweeps": {
+        "seqkit_use_openmp": [_POINTER],
         "seqkit_rnn_forward": [*_LAYER, _INT, *[_POINTER] * 24],
         "seqkit_rnn_backward": [*_LAYER, *[_POINTER] * 25],
         "seqkit_crf_forward": [*_CRF, *[_POINTER] * 6],
@@ -81,6 +86,8 @@ def _open(path: Path, name: Library) -> ctypes.CDLL:
     for function, arguments in FUNCTIONS[name].items():
         declared = getattr(library, function)
         declared.argtypes, declared.restype, declared.errcheck = arguments, ctypes.c_int, _check
+    if name == "sweeps" and os.getpid() == _PROCESS:
+        library.seqkit_use_openmp(openmp_entry())
     return library
 
 

@@ -1,6 +1,8 @@
 """Undocumented parts of torch."""
 
+import ctypes
 import math
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Self
@@ -97,6 +99,22 @@ def layer_norm_with_statistics(
     torch 2.13.
     """
     return torch.native_layer_norm(values, [len(gain)], gain, bias, epsilon)
+
+
+def openmp_entry() -> int | None:
+    """Return the address of ``GOMP_parallel`` in the OpenMP runtime that torch itself uses, or None.
+
+    With it, compiled code runs on torch's own threads. They spin after each operation, so that other threads would
+    compete with them. Torch has no C interface for this; the runtime is found among the libraries that torch was
+    linked with. Only on Linux: elsewhere the runtimes are others. Checked with torch 2.13.
+    """
+    if sys.platform != "linux":
+        return None
+    try:
+        entry = ctypes.CDLL(torch._C.__file__).GOMP_parallel
+    except (OSError, AttributeError):
+        return None
+    return ctypes.cast(entry, ctypes.c_void_p).value
 
 
 def outside_transforms() -> AbstractContextManager[None]:

@@ -1,26 +1,40 @@
-"""The thread pool of the compiled sweeps (csrc/pool.cpp), through a CRF's best paths and a layer."""
+"""The threads of the compiled sweeps (csrc/pool.cpp), through a CRF's best paths and a layer."""
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
 from seqkit import kernels
-from seqkit.kernels import compiled, native
+from seqkit.kernels import crf, native
 from seqkit.kernels.cells import Layer
 from seqkit.packed import PackedLayout
+from seqkit.upstream.torch import openmp_entry
 
 pytestmark = pytest.mark.skipif(kernels.load_library("sweeps") is None, reason="built without a compiler")
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 
 SIZES = torch.tensor([9, 7, 6, 4, 4, 2, 1, 1])
+
+
+@pytest.fixture(params=["torch's threads", "own threads"], autouse=True)
+def threads(request):
+    """Whose threads run the sweeps."""
+    library, entry = kernels.load_library("sweeps"), openmp_entry()
+    if request.param == "torch's threads" and entry is None:
+        pytest.skip("torch's OpenMP runtime cannot be used here")
+    library.seqkit_use_openmp(entry if request.param == "torch's threads" else None)
+    yield request.param
+    library.seqkit_use_openmp(entry)
 
 
 def viterbi(threads):
@@ -126,6 +140,23 @@ def test_in_the_workers_of_a_loader():
     assert list(loader) == [expected] * 4
 
 
+def test_all_threads_treat_subnormal_numbers_alike():
+    layout, num_tags = PackedLayout(SIZES), 3
+    tiny = torch.full((layout.num_tokens, num_tags), 1e-310, dtype=torch.float64)
+    ones = torch.ones(num_tags, dtype=torch.float64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "get_num_threads", lambda: 4)
+        for flush in (False, True, False):
+            if not torch.set_flush_denormal(flush):
+                pytest.skip("this processor cannot flush subnormal numbers")
+            try:
+                for _ in range(20):
+                    _, norms = crf.forward(tiny, layout, ones, torch.ones(3, 3, dtype=torch.float64), ones)
+                    assert set((norms[: SIZES[0]] > 0).tolist()) == {not flush}
+            finally:
+                torch.set_flush_denormal(False)
+
+
 def test_exhausted_memory_is_an_error():
     library, sizes = kernels.load_library("sweeps"), (ctypes.c_int64 * 1)(4)
     too_many = 2**44  # more tags than there are addresses; each of the four tasks allocates an array of this size
@@ -141,6 +172,8 @@ AT_EXIT = """
     library = ctypes.CDLL(sys.argv[1])
     Int, Pointer = ctypes.c_int64, ctypes.c_void_p
     library.seqkit_crf_viterbi.argtypes = [Int, Int, Int, Pointer, ctypes.c_int, *[Pointer] * 6]
+    if sys.argv[3]:
+        library.seqkit_use_openmp(ctypes.cast(ctypes.CDLL(sys.argv[3]).GOMP_parallel, Pointer))
 
     def call(tags=40, steps=200, batch=8):
         sizes = (ctypes.c_int64 * steps)(*[batch] * steps)
@@ -160,15 +193,22 @@ AT_EXIT = """
 """
 
 
+def _openmp_runtimes():
+    """The files of the OpenMP runtimes in this process."""
+    files = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines()}
+    return [file for file in files if re.search(r"lib(g|i?)omp\d?[-.]", file)]
+
+
 @pytest.mark.parametrize("daemons", [0, 1, 3])
-def test_the_interpreter_ends_quietly(daemons):
+def test_the_interpreter_ends_quietly(daemons, threads):
     library = kernels.load_library("sweeps")._name
+    runtime = _openmp_runtimes()[0] if threads == "torch's threads" else ""
     for _ in range(3):
-        command = [sys.executable, "-c", textwrap.dedent(AT_EXIT), library, str(daemons)]
+        command = [sys.executable, "-c", textwrap.dedent(AT_EXIT), library, str(daemons), runtime]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_the_library_needs_no_openmp():
-    content = (compiled.FOLDER / kernels.load_library("sweeps")._name).read_bytes()
-    assert not any(name in content for name in (b"GOMP_", b"omp_get", b"kmpc_", b"libgomp", b"libomp"))
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_torch_has_the_only_openmp_runtime():
+    assert [Path(file).parts[-3:-1] for file in _openmp_runtimes()] == [("torch", "lib")]

@@ -1,4 +1,6 @@
+import ctypes
 import math
+import sys
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from seqkit.upstream.torch import (
     forward_mode_active,
     layer_norm_backward,
     layer_norm_with_statistics,
+    openmp_entry,
     outside_transforms,
     relu_backward,
     set_plateau_mode,
@@ -191,3 +194,15 @@ def test_batched_backward():
     (found,) = torch.autograd.grad(Twice.apply(x), x, above, is_grads_batched=True)
     assert torch.equal(found, 2 * above), CHANGED.format("batched_backward")
     assert shapes == [(3,)], CHANGED.format("batched_backward")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other OpenMP runtimes")
+def test_openmp_entry():
+    changed = CHANGED.format("openmp_entry (torch is not linked with a runtime that has GOMP_parallel)")
+    address = openmp_entry()
+    assert address is not None, changed
+    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+    parallel = ctypes.CFUNCTYPE(None, function, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)(address)
+    calls = []
+    parallel(function(lambda data: calls.append(data)), 7, 1, 0)
+    assert calls == [7], changed

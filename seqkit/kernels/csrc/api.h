@@ -18,6 +18,10 @@ typedef int64_t Int;
 // hash of the installed files and refuses a library with another one.
 EXPORT uint64_t seqkit_source();
 
+// pool.cpp: runs the following calls on the threads of an OpenMP runtime, given its GOMP_parallel; null, the default,
+// means own threads. A forked process always has own threads.
+EXPORT int seqkit_use_openmp(void* gomp_parallel);
+
 // rnn.cpp: T steps, B sequences, H units, D directions, I features. Without data, the gates contain everything but the
 // recurrent product. Weights and biases ending in _2 belong to the reverse direction.
 EXPORT int seqkit_rnn_forward(int cell, Int steps, Int batch, Int units, Int directions, const Int* sizes, int threads,

@@ -1,5 +1,8 @@
-// The thread pool. OpenMP would need a runtime of its own, whose threads compete with those of torch's for the cores.
+// Where tasks run: on the threads of torch's OpenMP runtime if Python passes its entry point, else on own threads.
+//
+// Torch's threads spin for milliseconds after each of its operations. Own threads compete with them for the cores.
 
+#include "api.h"
 #include "pool.h"
 
 #include <algorithm>
@@ -23,9 +26,8 @@ static int process() { return getpid(); }
 
 namespace {
 
-// How long a thread spins before it sleeps. It is longer than what lies between the calls of a layer, and short beside
-// the products of torch, whose threads need the cores then.
-constexpr std::chrono::microseconds SPIN(100);
+// How long an own thread spins before it sleeps: longer than the time between the calls of one layer.
+constexpr std::chrono::microseconds SPIN(200);
 
 void relax() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -53,8 +55,9 @@ struct Job {
     void (*task)(const void*, Int);
     const void* context;
     Int count;
-    std::atomic<Int> unfinished;
-    std::fenv_t environment{};  // the caller's rounding and treatment of subnormal numbers
+    std::atomic<Int> next{0};           // the first task that no thread has taken; for torch's threads
+    std::atomic<Int> unfinished{count};  // for own threads
+    std::fenv_t environment{};           // the caller's rounding and treatment of subnormal numbers
     std::atomic<bool> failed{false};
     std::exception_ptr error{};  // of the thread that set `failed`
 
@@ -64,6 +67,15 @@ struct Job {
         } catch (...) {
             if (!failed.exchange(true)) error = std::current_exception();
         }
+    }
+
+    // Takes and runs tasks until all are taken. Leaves the thread as it was.
+    void run_rest() {
+        std::fenv_t own;
+        std::fegetenv(&own);
+        std::fesetenv(&environment);
+        for (Int i; (i = next++) < count;) run(i);
+        std::fesetenv(&own);
     }
 };
 
@@ -167,12 +179,26 @@ Pool& pool() {
     return *(shared.compare_exchange_strong(found, fresh.get()) ? fresh.release() : found);
 }
 
+// GOMP_parallel of libgomp, which the runtimes of LLVM and Intel have as well: calls a function on each of its threads.
+typedef void Parallel(void (*function)(void*), void* data, unsigned threads, unsigned flags);
+
+std::atomic<Parallel*> openmp{nullptr};
+std::atomic<int> openmp_owner{0};  // libgomp does not work in a forked process
+
 }  // namespace
 
+int seqkit_use_openmp(void* gomp_parallel) {
+    openmp = (Parallel*)gomp_parallel;
+    openmp_owner = process();
+    return 0;
+}
+
 void run_tasks(int threads, Int count, void (*task)(const void*, Int), const void* context) {
-    Job job{task, context, count, {count}};
+    Job job{task, context, count};
     std::fegetenv(&job.environment);
-    if (!pool().run(job, std::min<Int>(threads, count) - 1))
-        for (Int i = 0; i < count; ++i) task(context, i);
+    Parallel* parallel = openmp_owner == process() ? openmp.load() : nullptr;
+    // Always with all threads: libgomp ends those that a call does not need.
+    if (parallel) parallel([](void* data) { ((Job*)data)->run_rest(); }, &job, threads, 0);
+    else if (!pool().run(job, std::min<Int>(threads, count) - 1)) job.run_rest();
     if (job.failed) std::rethrow_exception(job.error);
 }

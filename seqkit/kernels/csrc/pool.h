@@ -1,4 +1,4 @@
-// Runs numbered tasks on the calling thread and on threads that wait for the next call.
+// Runs numbered tasks on several threads.
 #pragma once
 
 #include "layout.h"
@@ -6,8 +6,8 @@
 // Runs task(context, i) once for each i < count, on up to `threads` threads, one of which is the caller's. Threads take
 // the tasks in order. Returns when all have ended; throws the first exception of a task.
 //
-// Any number of threads may call it at once. A call that finds the pool at work runs its tasks itself. It works in a
-// forked process, which gets its own pool.
+// Any number of threads may call it at once; it also works in a forked process. See seqkit_use_openmp in api.h for
+// whose threads they are. Own threads serve one call at a time; other calls run their tasks themselves.
 void run_tasks(int threads, Int count, void (*task)(const void*, Int), const void* context);
 
 // Calls body(i) once for each i < count; see `run_tasks`. With one thread or one task it is a loop.
