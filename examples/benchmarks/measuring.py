@@ -21,7 +21,7 @@ from seqkit.files import atomic_write
 Key = TypeVar("Key", bound=Hashable)
 
 ROOT = Path(__file__).parents[2]
-NOT_CODE = [":!examples/benchmarks/results", ":!*.md", ":!*.png", ":!tests"]  # a change of these changes no figure
+NOT_CODE = [":!examples/benchmarks/results", ":!docs", ":!*.md", ":!tests"]  # a change of these changes no figure
 
 
 def options(doc: str | None) -> argparse.ArgumentParser:

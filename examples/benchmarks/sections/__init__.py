@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sections import batching, data, exported, fits, latency, layers, predict, quality, serving
+from sections import batching, data, exported, fits, latency, layers, predict, quality, serving, tutorials
 
 SECTIONS: dict[str, Callable[[], str]] = {
     "quality": quality.quality,
@@ -25,4 +25,5 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "onnx": exported.onnx,
     "serve": serving.serve,
     "single-parts": data.single_parts,
+    **tutorials.TUTORIALS,
 }
