@@ -23,7 +23,7 @@ extensions = [
     "seqkit_options",
 ]
 exclude_patterns = ["_build"]
-smartquotes = False  # it would change the dashes of options
+smartquotes_action = "D"  # dashes only
 
 # Markdown
 myst_enable_extensions = ["colon_fence", "deflist"]
@@ -48,6 +48,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "seqkit"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_context = {"default_mode": "auto"}
 html_sidebars = {"index": []}
 html_show_sourcelink = False
 html_theme_options = {

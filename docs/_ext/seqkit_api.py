@@ -24,6 +24,7 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.util import inspect as sphinx_inspect
 
 BLOCK = re.compile(r"^```\{api\} (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -87,12 +88,10 @@ def directives(package: str, block: Sequence[str], names: Names) -> str:
 
 
 def _others(cls: type, names: Names) -> list[str]:
-    """Return the bases whose members are not shown with the class: those with an entry, and those of others."""
-    return [
-        base.__name__
-        for base in cls.__mro__[1:]
-        if names.documents(base) or not base.__module__.startswith("seqkit.")
-    ]
+    """Return the bases whose members are not shown with the class: other packages', and those with an entry."""
+    bases = cls.__mro__[1:]
+    shown = {base for entry in bases if names.documents(entry) for base in entry.__mro__}
+    return [base.__name__ for base in bases if base in shown or not base.__module__.startswith("seqkit.")]
 
 
 def _shown_bases(bases: Sequence[Any], names: Names) -> Iterator[Any]:
@@ -113,6 +112,14 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
     def show_bases(_app: Sphinx, _name: str, _cls: type, _options: object, bases: list[Any]) -> None:
         bases[:] = dict.fromkeys(_shown_bases(bases, names))
+
+    def sign(
+        _app: Sphinx, what: str, _name: str, cls: Any, _options: object, signature: str | None, _returned: object
+    ) -> tuple[str, None] | None:
+        if what != "class" or signature != "(*_, **__)":  # that of `__new__`, which passes on all arguments
+            return None
+        own = sphinx_inspect.signature(cls.__init__, bound_method=True)
+        return sphinx_inspect.stringify_signature(own, show_annotation=False, show_return_annotation=False), None
 
     def skip(_app: Sphinx, _what: str, _name: str, found: object, _skip: bool, _options: object) -> bool | None:
         doc = getattr(found, "__doc__", None) or ""
@@ -141,6 +148,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
     app.connect("source-read", expand)
     app.connect("autodoc-process-bases", show_bases)
+    app.connect("autodoc-process-signature", sign)
     app.connect("autodoc-skip-member", skip)
     app.connect("doctree-read", link)
     app.connect("missing-reference", resolve)
