@@ -71,6 +71,7 @@ def read_options(words: str) -> list[Option]:
         if entry := ENTRY.fullmatch(line):
             long = (shown for shown in re.split(r", (?=-)", entry[1]) if shown.startswith("--"))
             name, _, value = next(long).partition(" ")
+            value = re.sub(r"[^ -~]", "", value)  # jsonargparse marks some with a character that is not shown
             found.append(Option(name, value, entry[2] or "", ""))
         elif found and line.startswith("        ") and not found[-1].text:
             found[-1].text = line.strip()
