@@ -1,4 +1,4 @@
-"""A stub of the Hub behind the client of huggingface_hub: repositories in memory, and no network."""
+"""A stub of the Hub behind the client of huggingface_hub, without network; and equality of models."""
 
 import base64
 import hashlib
@@ -8,6 +8,7 @@ import re
 from contextlib import contextmanager
 
 import huggingface_hub
+import torch
 
 _ROUTES = {
     "create": r"POST /api/repos/create",
@@ -104,3 +105,37 @@ def outputs(value):
     if isinstance(value, dict):
         return [each for item in value.values() for each in outputs(item)]
     return [getattr(value, "data", value)]
+
+
+def with_arguments(value):
+    """Write a class without arguments as a partial without arguments, which builds the same."""
+    if isinstance(value, list):
+        return [with_arguments(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    value = ({"init_args": {}} if "class_path" in value else {}) | value
+    return {key: with_arguments(item) for key, item in value.items()}
+
+
+def assert_same(model, loaded, data):
+    """Check weights, arguments, outputs and predictions, bit by bit."""
+    assert type(loaded) is type(model)
+    assert with_arguments(dict(loaded.hparams)) == with_arguments(dict(model.hparams))
+    assert not loaded.training
+    expected, found = model.state_dict(), loaded.state_dict()
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        assert value.dtype == found[name].dtype
+        assert torch.equal(value, found[name]), name
+    batch = data.rows("test")[[0, 1, 2, 3]]
+    model.eval()
+    with torch.no_grad():
+        pairs = zip(outputs(model(batch.inputs)), outputs(loaded(batch.inputs)), strict=True)
+        assert all(torch.equal(one, other) for one, other in pairs)
+        assert model.predict_step(batch, 0) == loaded.predict_step(batch, 0)
+
+
+def edit(folder, **changes):
+    """Change keys of the config in a folder."""
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
