@@ -10,13 +10,15 @@ from seqkit.options import near
 
 _NAMES = ("best", "last", "hpc")  # that Lightning resolves
 _LARGEST_SEED = 2**32 - 1
+_CONFIG = "config.json"  # of a folder of save_pretrained
 
 
-def check_files(args: Sequence[str]) -> None:
+def check_files(args: Sequence[str], *, folders: bool = False) -> None:
     """Check that each config is a YAML file of keys and values, and that the checkpoint exists.
 
     Args:
         args: The arguments of the command line.
+        folders: Whether the checkpoint may be a folder of ``save_pretrained``.
 
     Raises:
         ValueError: One is not; the message names it and the remedy.
@@ -29,7 +31,7 @@ def check_files(args: Sequence[str]) -> None:
         if config is not None:
             _check_config(config)
     if named.ckpt_path is not None:
-        _check_checkpoint(named.ckpt_path)
+        _check_checkpoint(named.ckpt_path, folders=folders)
 
 
 def check_seed(seed: bool | int) -> None:
@@ -60,11 +62,13 @@ def _check_config(given: str) -> None:
         raise ValueError(f"config {path} {found}; give keys and values, such as model, data and trainer")
 
 
-def _check_checkpoint(given: str) -> None:
+def _check_checkpoint(given: str, *, folders: bool) -> None:
     path = Path(given)
     if not given:
         raise ValueError("--ckpt_path names no file")
     if given in (*_NAMES, "null") or ":" in given or path.is_file() or (path / "meta.pt").is_file():
+        return
+    if folders and (path / _CONFIG).is_file():
         return
     if path.is_dir():
         raise ValueError(f"--ckpt_path={given} is a folder; name a file in it, such as best.ckpt")

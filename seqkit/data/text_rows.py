@@ -36,7 +36,10 @@ def text_reader(spec: Spec) -> Callable[[str], Row]:
     if len(columns) == 1 and isinstance(input_encoder(spec, name), TokenizerEncoder | ShapedWords | WordCharacters):
         split = _splitter(spec, name)
         return lambda text: {columns[0]: split(text)}
-    return lambda text: _parse(text, columns)
+    entry = spec["inputs"][name]
+    has_channels = entry["kind"] == "features" and entry["size"] > 1
+    alone = f"a list of steps with {entry['size']} numbers each" if has_channels else "such as [0.5, 1.0]"
+    return lambda text: _parse(text, columns, alone)
 
 
 def _splitter(spec: Spec, name: str) -> Callable[[str], Any]:
@@ -46,11 +49,11 @@ def _splitter(spec: Spec, name: str) -> Callable[[str], Any]:
     return list if isinstance(input_encoder(spec, name), Characters) else str.split
 
 
-def _parse(text: str, columns: list[str]) -> Row:
+def _parse(text: str, columns: list[str], alone: str) -> Row:
     wanted = ", ".join(f"{json.dumps(column)}: …" for column in columns)
     remedy = f"the model reads {' and '.join(columns)}, so give JSON, such as {{{wanted}}}"
     if len(columns) == 1:
-        remedy += ", or the value alone, such as [0.5, 1.0]"
+        remedy += f", or the value alone, {alone}"
     try:
         value = json.loads(text)
     except ValueError as error:

@@ -9,11 +9,13 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from fastapi.exceptions import RequestValidationError
+from fastapi.exception_handlers import http_exception_handler
+from fastapi.exceptions import HTTPException, RequestValidationError
 from litserve import LitServer, Request, Response
 from litserve.utils import WorkerSetupStatus
 
@@ -26,6 +28,7 @@ from seqkit.serve.page import read_page
 from seqkit.serve.requests import Limits
 from seqkit.serve.worker import PredictAPI
 from seqkit.tasks import load
+from seqkit.tasks.checkpoints.loading import check_device
 from seqkit.upstream.litserve import request_shutdown
 
 _HOSTS = ("127.0.0.1", "0.0.0.0", "::")  # those that LitServe takes
@@ -67,7 +70,8 @@ def serve(
         trust: Names of modules whose classes the checkpoint may name.
 
     Raises:
-        ValueError: An option is out of range, or the file is no checkpoint, or names a class that may not be used.
+        ValueError: An option is out of range, this machine lacks the accelerator, or the file is no checkpoint or
+            names a class that may not be used.
         OSError: The port is in use.
         ChildProcessError: A process of the server ended.
     """
@@ -79,6 +83,8 @@ def serve(
         bytes=integer("max_bytes", max_bytes, 1),
     )
     workers = integer("workers", workers, 1)
+    if choice("accelerator", accelerator, _ACCELERATORS) != "auto":
+        check_device(accelerator)
     trusted = tuple(trusted_modules(trust))
     _check_port(host, port)
     model = load(checkpoint, map_location="cpu", trust=trusted)
@@ -87,7 +93,7 @@ def serve(
     server = Server(
         PredictAPI(str(checkpoint), trust=trusted, max_tokens=max_tokens, limits=limits, workers=workers),
         address=f"http://{'[::]' if host == '::' else host}:{port}",
-        accelerator=choice("accelerator", accelerator, _ACCELERATORS),
+        accelerator=accelerator,
         devices=integer("devices", devices, 1),
         workers_per_device=workers,
         timeout=number("timeout", timeout, 0) or False,
@@ -132,6 +138,7 @@ class Server(LitServer):  # type: ignore[misc]  # LitServe has no types
             return Response(page, media_type="text/html", headers=headers)
 
         self.app.add_exception_handler(RequestValidationError, _explain_body)
+        self.app.add_exception_handler(HTTPException, _explain_unreadable)
         super().register_endpoints()
 
     def verify_worker_status(self) -> None:
@@ -182,6 +189,14 @@ async def _explain_body(request: Request, error: RequestValidationError) -> Resp
     message = 'the body is empty; send an object, {"row": ...} or {"rows": [...]}'
     if first["type"] == "json_invalid":
         message = f"the body is no JSON: {first['ctx']['error']} at character {first['loc'][-1]}"
+    return Response(to_json({"detail": message}), 422, media_type="application/json")
+
+
+async def _explain_unreadable(request: Request, error: HTTPException) -> Response:
+    """Answer a body that the parser of JSON cannot read at all; other errors are answered as FastAPI does."""
+    if error.status_code != HTTPStatus.BAD_REQUEST:
+        return await http_exception_handler(request, error)
+    message = "the body is no JSON in UTF-8, or has thousands of lists within lists; send an object in UTF-8"
     return Response(to_json({"detail": message}), 422, media_type="application/json")
 
 

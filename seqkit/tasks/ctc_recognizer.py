@@ -16,7 +16,7 @@ from seqkit.labels import END, UNKNOWN, nearest, split
 from seqkit.losses import CTC, Values, full_precision, steps_needed
 from seqkit.metrics import EditReport, ErrorRates, ReportMetric
 from seqkit.tasks.inputs import Encoded, TaskOptions
-from seqkit.tasks.outputs import RowReport, TaskOutput, joined_labels, select_sequences
+from seqkit.tasks.outputs import RowReport, TaskOutput, check_outputs, joined_labels, select_sequences
 from seqkit.tasks.task import Task
 
 _IMPOSSIBLE = torch.iinfo(torch.int64).max  # steps for a label that training did not have
@@ -128,6 +128,7 @@ class CTCRecognizer(Task):
     def predict_values(self, encoded: list[Encoded], *, scores: bool = False) -> dict[str, Values]:
         """Return the labels that the steps of the most probable paths emit, data (N,), and their probabilities."""
         output = cast(PackedSequence, self.read(encoded))
+        check_outputs(self, output.data)
         emitted = self._emit(output)
         found: dict[str, Values] = {self.target_column: emitted}
         if scores:

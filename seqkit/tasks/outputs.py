@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from seqkit import packed
@@ -45,6 +45,19 @@ class RowReport(NamedTuple):
 
     fields: dict[str, Any]
     summary: str | None = None
+
+
+def check_outputs(model: nn.Module, values: Tensor) -> None:
+    """Check that no output of a model is NaN.
+
+    Raises:
+        ValueError: One is.
+    """
+    if values.isnan().any():
+        raise ValueError(
+            f"an output of {type(model).__name__} is NaN, as after a training that diverged; take an earlier "
+            f"checkpoint, or train again with a smaller learning rate"
+        )
 
 
 def select_sequences(values: Values, places: Sequence[int]) -> list[Tensor]:

@@ -17,7 +17,7 @@ from seqkit.losses import Loss, Values, build_loss, check_total, mean_over_units
 from seqkit.optim import Interval, Monitor, Schedule
 from seqkit.tasks.inputs import Encoded, EncoderParts, InputOptions, build_encoder
 from seqkit.tasks.module import Part, SequenceModule
-from seqkit.tasks.outputs import Predictions, RowReport, TaskOutput, comparison, select_sequences
+from seqkit.tasks.outputs import Predictions, RowReport, TaskOutput, check_outputs, comparison, select_sequences
 from seqkit.tasks.stream import TaskStream
 
 
@@ -279,6 +279,7 @@ class Task(SequenceModule):
             of pooling, if the task has ``attention``, as ``INPUT_attention``.
         """
         output = self.read(encoded)
+        check_outputs(self, output.data)
         found = {self.target_column: self.decode(output)}
         probabilities = self.probabilities(output, found[self.target_column]) if scores else None
         if probabilities is not None:

@@ -56,3 +56,10 @@ def test_a_text_is_read_as_the_inputs_were_in_training(inputs, text, row):
 def test_a_text_that_is_no_row_says_what_is_one(inputs, text, message):
     with pytest.raises(ValueError, match=message):
         reader(inputs, [*inputs][1:])(text)
+
+
+def test_the_form_of_a_series_is_named():
+    with pytest.raises(ValueError, match="or the value alone, a list of steps with 2 numbers each"):
+        reader({"series": None})("x")
+    with pytest.raises(ValueError, match=r"or the value alone, such as \[0\.5, 1\.0\]"):
+        reader({"ids": None})("x")

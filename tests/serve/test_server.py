@@ -81,6 +81,8 @@ def test_bad_input(server, model):
         ({"rwos": []}, None, 422, "the body has a key 'rwos'; did you mean 'rows'?"),
         (b'{"row": [', None, 422, "the body is no JSON: "),
         (b"", None, 422, "the body is empty; send an object"),
+        (b'{"row": ["\xff"]}', None, 422, "the body is no JSON in UTF-8, or has thousands of lists within lists"),
+        (b'{"row": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", None, 422, "thousands of lists within lists"),
         (b'{"row": ["a"]}', {"Content-Type": "text/plain"}, 422, "send the header Content-Type: application/json"),
         ({"rows": [["a"]] * 51}, None, 413, "the request has 51 rows, and the server takes 50 at once"),
         ({"row": ["a"] * 200_001}, None, 413, "the request has 200,001 tokens"),
@@ -147,6 +149,7 @@ def test_stopping_answers_what_runs(server):
         ({"max_rows": 0}, "max_rows=0"),
         ({"workers": 0}, "workers=0"),
         ({"trust": "a b"}, "trust contains 'a b'"),
+        ({"accelerator": "cuda"}, "this machine has no device 'cuda'"),
     ],
 )
 def test_wrong_options(options, message):

@@ -4,12 +4,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import seqkit
 from seqkit.cli.arguments import check_files
 from seqkit.cli.commands.options import CommandParser
 from seqkit.cli.messages import printable
 from seqkit.export import Graph, build_graph, write_onnx
 from seqkit.files import check_not_read
-from seqkit.tasks import SequenceModule
 
 
 def export_command(arguments: Sequence[str]) -> Path:
@@ -27,13 +27,13 @@ def export_command(arguments: Sequence[str]) -> Path:
     parser = CommandParser(
         "export", "Write the model of a checkpoint as an ONNX file, which runs without torch and seqkit."
     )
-    parser.add_checkpoint()
+    parser.add_checkpoint("the checkpoint, or a folder of save_pretrained")
     parser.add_argument("--output", type=Path, required=True, help="the file to write, such as model.onnx")
     parser.add_argument("--scores", action="store_true", help="add outputs with probabilities, NAME_scores")
     given = parser.read(arguments)
-    check_files(arguments)
+    check_files(arguments, folders=True)
     check_not_read(given.output, given.ckpt_path)
-    model = SequenceModule.load_from_checkpoint(given.ckpt_path, map_location="cpu", trust=given.trust)
+    model = seqkit.load(given.ckpt_path, map_location="cpu", trust=given.trust)
     graph = build_graph(model, scores=given.scores)
     write_onnx(graph, model, given.output)
     sys.stdout.write(printable(_summary(graph, given.output)))

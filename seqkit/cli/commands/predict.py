@@ -9,13 +9,15 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from operator import add
-from typing import Any
+from typing import Any, cast
 
 import seqkit
 from seqkit.cli.arguments import check_files
 from seqkit.cli.commands.options import CommandParser
 from seqkit.data.rows.checks import RowError, SourceRows
 from seqkit.data.text_rows import text_reader
+from seqkit.tasks import SequenceModule
+from seqkit.tasks.prediction import EmptyRowError
 
 _STDIN = "-"
 _AT_ONCE = 1 << 20  # bytes of the standard input
@@ -33,7 +35,7 @@ def predict_command(arguments: Sequence[str]) -> None:
         SystemExit: The reader of the standard output has closed it.
     """
     given = _parse_arguments(arguments)
-    check_files(["--ckpt_path", given.ckpt_path])
+    check_files(["--ckpt_path", given.ckpt_path], folders=True)
     model = seqkit.load(given.ckpt_path, map_location=given.device, trust=given.trust)
     read = text_reader(model.spec)
     options = {"max_tokens": given.max_tokens, "scores": given.scores, "empty": given.empty}
@@ -44,7 +46,7 @@ def predict_command(arguments: Sequence[str]) -> None:
         for texts in _lines(sys.stdin.buffer) if given.text == [_STDIN] else [given.text]:
             rows = [_read_row(read, text, number) for number, text in enumerate(texts, first)]
             with SourceRows(locate=partial(add, first)).name_errors():
-                results = model.predict(rows, **options)
+                results = _predict(model, rows, options)
             sys.stdout.writelines(json.dumps(result, ensure_ascii=False) + "\n" for result in results)
             sys.stdout.flush()
             first += len(texts)
@@ -60,7 +62,7 @@ def _parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         "Predict texts, or the lines of the standard input, and write a JSON line for each. Without --text, "
         "predict reads a split of the data.",
     )
-    parser.add_checkpoint()
+    parser.add_checkpoint("the checkpoint, or a folder of save_pretrained")
     parser.add_argument(
         "--text",
         action="append",
@@ -77,6 +79,14 @@ def _parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     if _STDIN in given.text and len(given.text) > 1:
         raise ValueError("--text - reads the standard input; give it without another --text")
     return given
+
+
+def _predict(model: SequenceModule, rows: list[dict[str, Any]], options: dict[str, Any]) -> list[Any]:
+    try:
+        return cast(list[Any], model.predict(rows, **options))
+    except EmptyRowError as error:
+        remedy = "leave the text out, or give --empty none, which writes null in its place"
+        raise RowError(error.row, f"{error.reason}; {remedy}", error.column) from None
 
 
 def _read_row(read: Callable[[str], dict[str, Any]], text: str, number: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import argparse
 import csv
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -77,8 +78,9 @@ def described(source: Any) -> str | None:
         return None
     name = source["class_path"].rpartition(".")[2]
     values = [value for _, value in texts("", source.get("init_args"))]
-    shown = values if name == "Hub" else [os.path.basename(value.rstrip("/\\")) for value in values]
-    return ": ".join(filter(None, [name, ", ".join(dict.fromkeys(shown))]))
+    if name != "Hub":  # other texts, such as names of columns, are options
+        values = [os.path.basename(value.rstrip("/\\")) for value in values if re.search(r"[/\\.]", value)]
+    return ": ".join(filter(None, [name, ", ".join(dict.fromkeys(values))]))
 
 
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:

@@ -143,7 +143,11 @@ def _read_characters(values: pa.Array, feature: Any) -> tuple[pa.Array, NDArray[
         require_values(values)
         return values, pc.utf8_length(values).to_numpy().astype(np.int64)
     if not (is_list_feature(feature) and is_text_feature(feature.feature)):
-        raise RowError(0, f"Characters reads strings or lists of characters, not {feature}; use another encoder")
+        raise RowError(
+            0,
+            f"Characters reads strings or lists of characters, not {feature}; give such values, or use another "
+            f"encoder",
+        )
     characters, lengths = flatten(values)
     require_values(characters, lengths)
     sizes = pc.utf8_length(characters).to_numpy()

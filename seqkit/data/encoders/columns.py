@@ -50,7 +50,7 @@ def check_words(feature: Any, encoder: str, reads: str = "lists of words") -> No
     """
     words = feature.feature if is_list_feature(feature) else None
     if not is_text_feature(words) and getattr(words, "dtype", None) != "null":
-        raise RowError(0, f"{encoder} reads {reads}, not {feature}; use another encoder")
+        raise RowError(0, f"{encoder} reads {reads}, not {feature}; give such values, or use another encoder")
 
 
 def check_text(dataset: datasets.Dataset, column: str) -> None:

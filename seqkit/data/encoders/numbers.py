@@ -233,7 +233,9 @@ def _read_series(values: pa.Array, size: int | None) -> tuple[NDArray[np.float64
         depth, leaf = depth + 1, leaf.value_type
     if depth not in (1, 2) or not (pt.is_floating(leaf) or pt.is_integer(leaf) or pt.is_null(leaf)):
         raise RowError(
-            0, f"Features reads series of numbers, (T, D) or (T,), not {values.type}; use another encoder"
+            0,
+            f"Features reads series of numbers, (T, D) or (T,), not {values.type}; give such values, or use "
+            f"another encoder",
         )
     array, lengths = flatten(values)
     require_values(array, lengths)

@@ -164,7 +164,7 @@ class Ids(Encoder):
 
 def _read_ids(values: pa.Array, feature: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the ids of all rows, concatenated, and the length of each row."""
-    error = RowError(0, f"Ids reads lists of integers, not {feature}; use another encoder")
+    error = RowError(0, f"Ids reads lists of integers, not {feature}; give such values, or use another encoder")
     if not is_list_feature(feature):
         raise error
     array, lengths = flatten(values)

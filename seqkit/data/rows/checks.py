@@ -39,7 +39,7 @@ class RowError(ValueError):
     def replace(self, **changes: Any) -> "RowError":
         """Return the same error with other arguments."""
         known = {name: getattr(self, name) for name in ("row", "message", "column", "split", "place")}
-        return RowError(**(known | changes))
+        return type(self)(**(known | changes))
 
 
 @dataclass(frozen=True)

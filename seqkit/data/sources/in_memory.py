@@ -81,6 +81,11 @@ def is_frame(rows: Any) -> bool:
     return isinstance(rows, pa.Table) or _is(rows, "pandas", "DataFrame") or _is(rows, "polars", "DataFrame")
 
 
+def is_lazy_frame(rows: Any) -> bool:
+    """Whether an object is a query of polars, which has no rows yet."""
+    return _is(rows, "polars", "LazyFrame")
+
+
 def _is(value: Any, library: str, name: str) -> bool:
     """Whether a value is an object of a library's class; if the library is not imported, it is none."""
     found = getattr(sys.modules.get(library), name, None)
@@ -89,7 +94,7 @@ def _is(value: Any, library: str, name: str) -> bool:
 
 def _named_columns(rows: Any, features: datasets.Features | None) -> list[tuple[Any, Any]]:
     """Return each column's name and values."""
-    if _is(rows, "polars", "LazyFrame"):
+    if is_lazy_frame(rows):
         raise TypeError("a LazyFrame has no rows yet; call its collect()")
     if isinstance(rows, pa.Table):
         return list(zip(rows.column_names, rows.columns, strict=True))
@@ -159,7 +164,7 @@ def _column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
             f"a row, or put a single row into a list: [row]"
         )
     if isinstance(values, torch.Tensor):
-        values = _to_numpy(values)
+        values = list(values.unbind()) if values.is_nested else _to_numpy(values)
     if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind not in "OSUV":
         return _from_buffer(name, values)
     cells = list(values)

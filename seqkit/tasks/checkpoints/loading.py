@@ -4,8 +4,9 @@ import errno
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import torch
 from lightning.fabric.utilities.cloud_io import get_filesystem
@@ -26,16 +27,48 @@ def read_checkpoint(
         weights_only: Whether to refuse everything but tensors and plain types. Anything else could run any code.
 
     Raises:
-        ValueError: The file holds other objects, or is no checkpoint.
+        FileNotFoundError: There is no such file, or its server cannot be reached.
+        ValueError: The file holds other objects, or is no checkpoint; or this machine lacks the device.
     """
+    check_device(map_location)
     if isinstance(file, str | Path):
-        with get_filesystem(file).open(str(file), "rb") as opened:
+        with _opened(file) as opened:
             checkpoint = _read(opened, file, map_location, weights_only)
     else:
         checkpoint = _read(file, file, map_location, weights_only)
     if not isinstance(checkpoint, dict):
         raise ValueError(f"{file} holds a {type(checkpoint).__name__}; it is no checkpoint of seqkit")
     return checkpoint
+
+
+def check_device(device: Any) -> None:
+    """Check that this machine has a device.
+
+    Args:
+        device: A device or its name. Other kinds of ``map_location`` are not checked; see :func:`torch.load`.
+
+    Raises:
+        ValueError: It has not.
+    """
+    if not isinstance(device, str | torch.device):
+        return
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = f"{error}".strip().partition("\n")[0].rstrip(".")
+        raise ValueError(
+            f"this machine has no device {str(device)!r} ({reason}); give another one, such as cpu"
+        ) from error
+
+
+def _opened(file: str | Path) -> AbstractContextManager[IO[bytes]]:
+    try:
+        return cast(AbstractContextManager[IO[bytes]], get_filesystem(file).open(str(file), "rb"))
+    except FileNotFoundError as error:
+        if error.errno is not None:
+            raise
+        message = "there is no such file, or its server cannot be reached"  # for a URL, the error names it only
+        raise FileNotFoundError(errno.ENOENT, message, str(file)) from error
 
 
 def _read(opened: IO[bytes], name: Any, map_location: Any, weights_only: bool) -> Any:

@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from seqkit import packed
 from seqkit.decoding import sample
+from seqkit.options import integer
 from seqkit.tasks.language_model.encoders import check_takes_state
 from seqkit.tasks.prediction import evaluation
 
@@ -29,6 +30,11 @@ def generate(
     may_end: bool,
 ) -> list[Any]:
     """Continue rows, all in one batch; see :meth:`LanguageModel.generate`."""
+    if isinstance(prompts, str):
+        raise TypeError(
+            f"prompts={prompts!r:.60}: must be a list of prompts; put a single one into a list: [prompt]"
+        )
+    integer("max_tokens", max_tokens, 0)
     if not prompts:
         raise ValueError("generate needs at least one prompt; an empty one, [''], begins a row")
     check_takes_state(model.encoder)

@@ -305,6 +305,7 @@ class LanguageModel(SequenceModule):
             sampled.
 
         Raises:
+            TypeError: ``prompts`` is a text.
             ValueError: No prompt, or an encoder that takes no state; see also
                 :func:`~seqkit.decoding.sample`.
         """

@@ -9,7 +9,14 @@ from torch.nn.utils.rnn import PackedSequence
 
 from seqkit import packed
 from seqkit.packed import PackedLayout
-from seqkit.tasks.outputs import Predictions, RowReport, TaskOutput, costliest_tokens, select_sequences
+from seqkit.tasks.outputs import (
+    Predictions,
+    RowReport,
+    TaskOutput,
+    check_outputs,
+    costliest_tokens,
+    select_sequences,
+)
 
 if TYPE_CHECKING:
     from seqkit.tasks.language_model.module import LanguageModel
@@ -78,6 +85,8 @@ def predict(model: "LanguageModel", rows: Tensor, ids: PackedSequence) -> Predic
     directions = [_score_rows(model, ids, model.encoder)]
     if model.backward_encoder is not None:
         directions.append(_score_rows(model, packed.reverse(ids), model.backward_encoder))
+    for scores in directions:
+        check_outputs(model, scores.data)
     rows, *scored = packed.to_host([rows, *directions])
     forward, *backward = (packed.unpack(each) for each in scored)
     columns: dict[str, list[Any]] = {

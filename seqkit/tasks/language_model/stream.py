@@ -13,6 +13,7 @@ from seqkit.batch import Batch
 from seqkit.options import integer
 from seqkit.packed import PackedLayout
 from seqkit.tasks.language_model.generation import excluded_ids
+from seqkit.tasks.outputs import check_outputs
 from seqkit.tasks.stream.steps import (
     State,
     advance,
@@ -111,6 +112,7 @@ class LanguageStream(Stream):
         # A token is predicted from the output before it, the first one from that of the push before.
         before = torch.cat([hidden.data, last[0]]).index_select(0, PackedLayout.of(ids).previous)
         nll = ids._replace(data=self.model.softmax.nll(before, ids.data))
+        check_outputs(self.model, nll.data)
         total = total + packed.sum(nll._replace(data=nll.data.to(total.dtype)))
         after = packed.last(hidden)
         end = self.model.softmax.nll(after, ids.data.new_full((len(after),), self.model.boundary))

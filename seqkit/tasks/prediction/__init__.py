@@ -2,7 +2,7 @@
 
 from seqkit.tasks.prediction.mode import evaluation
 from seqkit.tasks.prediction.module import PredictingModule
-from seqkit.tasks.prediction.predict import cast_floats, predict_table
+from seqkit.tasks.prediction.predict import EmptyRowError, cast_floats, predict_table
 from seqkit.tasks.prediction.rows import RowReader
 
-__all__ = ["PredictingModule", "RowReader", "cast_floats", "evaluation", "predict_table"]
+__all__ = ["EmptyRowError", "PredictingModule", "RowReader", "cast_floats", "evaluation", "predict_table"]

@@ -28,6 +28,12 @@ Empty = Literal["raise", "none"]
 Ints = npt.NDArray[np.int64]
 
 
+class EmptyRowError(RowError):
+    """A row without tokens, which has no result."""
+
+    reason = "an empty sequence, for which there is nothing to predict"
+
+
 def predict(
     model: "PredictingModule", rows: Any, *, max_tokens: int, progress: bool | None, scores: bool, empty: Empty
 ) -> Any:
@@ -73,7 +79,7 @@ def predict_table(
         The columns of each row's result.
 
     Raises:
-        RowError: A row is empty, or a sequence in it is.
+        EmptyRowError: A row is empty, or a sequence in it is.
     """
     results: list[dict[str, Any] | None] = [None] * len(table)
     source = SourceRows(None, partial(add, first_row))
@@ -121,10 +127,9 @@ def _check_empty(rows: RaggedRows, counts: Ints, columns: list[str], spec: dict[
     """Check that no row is empty; the columns are those whose sequences have lengths of their own."""
     for row in np.flatnonzero(counts[:, 0] == 0)[:1]:
         column = next(column for column in columns if not lengths(rows.dataset, column)[row])
-        raise RowError(
+        raise EmptyRowError(
             int(row),
-            'an empty sequence, for which there is nothing to predict; leave the row out, or pass empty="none", '
-            "which gives None in its place",
+            f'{EmptyRowError.reason}; leave the row out, or pass empty="none", which gives None in its place',
             spec["inputs"][column].get("column", column),
         )
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
+from numbers import Number
 from operator import add
 from typing import Any, NamedTuple
 
@@ -10,11 +11,12 @@ import datasets
 import numpy as np
 import pyarrow as pa
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
 from seqkit.data.encoders import UNSEEN, TableEncoder, Words, input_depth, input_encoder
 from seqkit.data.rows.arrow import is_list_type, is_text_type
 from seqkit.data.rows.checks import RowError, SourceRows, check_columns
-from seqkit.data.sources.in_memory import as_table, is_frame
+from seqkit.data.sources.in_memory import as_table, is_frame, is_lazy_frame
 from seqkit.data.unseen import add_unseen
 from seqkit.options import near
 
@@ -90,17 +92,17 @@ class RowReader:
             return self._table(as_table(chosen))
         if isinstance(rows, Mapping):
             return self._mapping(rows)
+        _check_container(rows)
         if self._is_row(rows):
-            return self._listed([rows], is_single=True)
+            # Arrow reads lists and arrays, but neither ranges nor series of a frame.
+            values = None if isinstance(rows, str | Tensor | np.ndarray) else _as_list(rows)
+            return self._listed([rows if values is None else values], is_single=True)
         listed = _as_list(rows)
         if listed is not None:
             return self._listed(listed, is_single=False)
         if isinstance(rows, Iterable):
             return Given(self._encoded(self._iterated_tables(iter(rows))), None, False)
-        raise TypeError(
-            f"rows is a {type(rows).__name__}; give a list of rows, a dict of columns, a dataset, a frame or an "
-            f"iterable of rows"
-        )
+        raise _no_rows(rows)
 
     def _mapping(self, rows: Mapping[Any, Any]) -> Given:
         check_columns(self.columns, rows, "rows")
@@ -224,6 +226,32 @@ class RowReader:
                 own = datasets.Features.from_arrow_schema(pa.schema({column: kind}))
                 features = None if features is None else datasets.Features({**features, **own})
         return table, features
+
+
+def _check_container(rows: Any) -> None:
+    """Check that an object may be rows or a row.
+
+    Raises:
+        TypeError: It is a value alone, or it holds no raw values, or has no order.
+    """
+    if is_lazy_frame(rows):
+        raise TypeError("rows is a LazyFrame, which has no rows yet; call its collect()")
+    if isinstance(rows, PackedSequence):
+        raise TypeError(
+            "rows is a PackedSequence, so it is encoded already; give rows as they were before encoding, or call "
+            "the model with a dict of inputs"
+        )
+    if isinstance(rows, set | frozenset):
+        raise TypeError(f"rows is a {type(rows).__name__}, which has no order; give a list")
+    if isinstance(rows, bytes | bytearray | Number) or getattr(rows, "ndim", None) == 0:
+        raise _no_rows(rows)
+
+
+def _no_rows(rows: Any) -> TypeError:
+    return TypeError(
+        f"rows is a {type(rows).__name__}; give a list of rows, a dict of columns, a dataset, a frame or an "
+        f"iterable of rows"
+    )
 
 
 def _slices(table: pa.Table) -> Iterator[_Table]:

@@ -1,5 +1,6 @@
 """A model of any task, from a checkpoint or a folder."""
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,8 +24,21 @@ def load(
         trust: Names of modules whose classes may be used, such as ``my_project``.
 
     Raises:
-        ValueError: The file is no checkpoint, the folder has no model, or either names a class of others.
+        FileNotFoundError: There is no such file or folder.
+        TypeError: ``path`` is something else.
+        ValueError: The file is no checkpoint, the folder has no model, or either names a class of others; or this
+            machine lacks the device.
     """
+    if not (isinstance(path, str | Path) or hasattr(path, "read")):
+        raise TypeError(
+            f"path={path!r:.60}: must be the path of a checkpoint or a folder, not a {type(path).__name__}"
+        )
     if isinstance(path, str | Path) and os.path.isdir(path):
         return SequenceModule.from_pretrained(path, map_location=map_location or "cpu", trust=trust)
+    if isinstance(path, str | Path) and "://" not in str(path) and not os.path.exists(path):
+        message = (
+            "there is no such checkpoint or folder; models of the Hub are loaded by from_pretrained of "
+            "seqkit.tasks.SequenceModule"
+        )
+        raise FileNotFoundError(errno.ENOENT, message, str(path))
     return SequenceModule.load_from_checkpoint(path, map_location, trust=trust)

@@ -12,7 +12,8 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from seqkit.class_paths import allow
 from seqkit.files import atomic_files
-from seqkit.tasks.checkpoints.loading import named_model
+from seqkit.options import near
+from seqkit.tasks.checkpoints.loading import check_device, named_model
 from seqkit.tasks.checkpoints.rebuild import RebuildableModule
 from seqkit.tasks.sharing.card import CardOptions, model_card
 from seqkit.tasks.sharing.files import (
@@ -61,8 +62,12 @@ class SharedModule(RebuildableModule, ModelHubMixin):
 
         Raises:
             OSError: The files cannot be written.
+            TypeError: The card has no such option.
             ValueError: An argument of the model cannot be kept as JSON.
         """
+        known = CardOptions.__annotations__
+        for name in card.keys() - known.keys():
+            raise TypeError(f"the card has no option {name!r}{near(name, known)}; it has {', '.join(known)}")
         folder = Path(save_directory)
         options = {"name": repo_id or folder.resolve().name, **card}
         with atomic_files(folder) as temporary:
@@ -166,6 +171,7 @@ class SharedModule(RebuildableModule, ModelHubMixin):
                 that may not be used there.
         """
         allow(cls)
+        check_device(map_location)
         files = ModelFiles(
             pretrained_model_name_or_path,
             {
@@ -185,11 +191,10 @@ class SharedModule(RebuildableModule, ModelHubMixin):
             state = read_weights(path, map_location)
             try:
                 model = load_model(found, {"state_dict": state}, built, strict=True)
-            except RuntimeError as error:
-                if "state_dict" not in f"{error}":
-                    raise
-                raise ValueError(f"{path} does not fit its config.json: {error}") from error
-            except TypeError as error:  # such as an argument that the class does not have
+            except (RuntimeError, TypeError) as error:
+                if "state_dict" in f"{error}":
+                    raise ValueError(f"{path} does not fit its config.json: {error}") from error
+                # Such as an argument that the class does not have, or a size that the memory does not have.
                 raise ValueError(f"cannot build the model of {path.with_name(CONFIG)}: {error}") from error
         dtypes = {values.dtype for values in state.values() if values.is_floating_point()}
         if len(dtypes) == 1 and dtypes != {model.dtype}:

@@ -98,9 +98,11 @@ class Stream(ABC):
             rows: Their numbers, from 0 to B - 1.
 
         Raises:
-            TypeError: A number is none.
+            TypeError: ``rows`` is no list, or a number is none.
             ValueError: There is no such sequence. The stream is then as it was before.
         """
+        if rows is not None and not isinstance(rows, Iterable):
+            raise TypeError(f"reset: rows={rows!r}: must be a list of sequences, such as [0]")
         last = self._size - 1
         chosen = list(range(self._size)) if rows is None else [integer("reset: row", row, 0, last) for row in rows]
         self._begin(chosen)

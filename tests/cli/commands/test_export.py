@@ -73,3 +73,11 @@ def test_without_onnx_the_message_names_the_extra(checkpoint, monkeypatch):
     with pytest.raises(ImportError) as raised:
         main(["export", "--ckpt_path", "best.ckpt", "--output", "m.onnx"])
     assert "pip install 'seqkit-packed[onnx]'" in message_of(raised.value)
+
+
+def test_a_folder_of_save_pretrained(checkpoint, capsys):
+    checkpoint.save_pretrained("shared")
+    path = main(["export", "--ckpt_path", "shared", "--output", "model.onnx"])
+    assert session_of(path).get_outputs()[0].name == "tags"
+    with pytest.raises(ValueError, match=r"--ckpt_path=. is a folder; name a file in it"):
+        main(["export", "--ckpt_path", ".", "--output", "other.onnx"])

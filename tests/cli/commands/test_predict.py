@@ -80,7 +80,7 @@ def test_no_line_is_cut_between_two_pieces():
 def test_an_empty_text(typed, capfd):
     for options in (["--text", "-"], ["--text", "Ann", "--text", "Bob", "--text", " "]):
         typed("Ann\nBob\n", " \nAnn\n")
-        with pytest.raises(ValueError, match=r"^row 2 .*an empty sequence"):
+        with pytest.raises(ValueError, match=r"^row 2 .*an empty sequence.* or give --empty none, which"):
             main([*START, *options])
     capfd.readouterr()
     typed("Ann\n\n", "Bob\n")
@@ -167,3 +167,14 @@ def test_a_split_of_the_data_gives_the_same_lines(model, scores, tmp_path, monke
         if scores:
             line["tags_scores"] = pytest.approx(line["tags_scores"], abs=1e-6)
     assert written == expected
+
+
+def test_a_folder_of_save_pretrained(model, tmp_path, capfd):
+    model.save_pretrained(tmp_path / "shared")
+    main(["predict", "--ckpt_path", str(tmp_path / "shared"), "--text", TEXTS[0]])
+    assert lines(capfd.readouterr()) == model.predict([TEXTS[0].split()])
+
+
+def test_a_device_that_the_machine_lacks():
+    with pytest.raises(ValueError, match="this machine has no device 'nowhere'"):
+        main([*START, "--text", "Ann", "--device", "nowhere"])

@@ -80,6 +80,8 @@ def test_the_source_is_described_without_its_folders():
         "init_args": {"train": "/home/me/train.conllu", "test": None, "n": 3},
     }
     assert described(part) == "CoNLL: train.conllu"
+    part["init_args"] |= {"columns": ["tokens", "tags"], "extra": "drop", "validation": "data/dev.conllu"}
+    assert described(part) == "CoNLL: train.conllu, dev.conllu"
     assert described({"class_path": "seqkit.data.Hub", "init_args": {"name": "owner/name"}}) == "Hub: owner/name"
     assert described({"class_path": "my.Own"}) == "Own"
     assert described(None) is None

@@ -233,3 +233,10 @@ def test_errors(rows, error, message):
 def test_rows_in_memory_have_no_files():
     for rows in (ROWS, RECORDS, pandas.DataFrame(ROWS)):
         assert as_dataset(rows).cache_files == []
+
+
+def test_nested_tensors():
+    rows = [torch.ones(2, 3), torch.zeros(4, 3)]
+    nested = torch.nested.nested_tensor(rows, layout=torch.jagged)
+    for given in (nested, {"values": nested}):
+        assert [torch.tensor(row) for row in as_dataset(given)["values"]][1].tolist() == rows[1].tolist()

@@ -54,3 +54,22 @@ def test_a_folder_and_a_missing_file_are_errors_of_the_system(tmp_path):
         read_checkpoint(tmp_path)
     with pytest.raises(FileNotFoundError, match="gone"):
         read_checkpoint(tmp_path / "gone.ckpt")
+
+
+@pytest.mark.parametrize("device", ["nowhere", "cpu:x", torch.device("cuda:99")])
+def test_a_device_that_the_machine_lacks_is_named(device, checkpoint):
+    with pytest.raises(
+        ValueError, match=rf"this machine has no device '{device}' \(.*\); give another one, such as"
+    ):
+        read_checkpoint(checkpoint, device)
+    assert read_checkpoint(checkpoint, torch.device("cpu"))["epoch"] == 3
+    assert read_checkpoint(checkpoint, {"cuda:0": "cpu"})["epoch"] == 3
+
+
+def test_a_server_that_does_not_answer(monkeypatch):
+    def unreachable(_):
+        raise FileNotFoundError("https://example.com/best.ckpt")  # all that fsspec says
+
+    monkeypatch.setattr("seqkit.tasks.checkpoints.loading.get_filesystem", unreachable)
+    with pytest.raises(FileNotFoundError, match=r"no such file, or its server cannot be reached: 'https://exam"):
+        read_checkpoint("https://example.com/best.ckpt")

@@ -68,3 +68,11 @@ def test_each_part_has_its_own_mode_again(rows):
     model.generate(["a"], 2)
     assert model.training
     assert not model.encoder.training
+
+
+def test_wrong_arguments(rows):
+    model, _ = build(rows)
+    with pytest.raises(TypeError, match=r"prompts='abc': must be a list of prompts; put a single one into a list"):
+        model.generate("abc")
+    with pytest.raises(ValueError, match="max_tokens=-1: must be an integer of at least 0"):
+        model.generate(["abc"], -1)

@@ -154,3 +154,13 @@ def test_tokenizers_of_whole_texts_are_refused():
     model = LanguageModel(data.spec, encoder=ENCODER, embedding=EMBEDDING)
     with pytest.raises(ValueError, match="input 'text': TokenizerFile splits a text as a whole, so the tokens of"):
         model.stream()
+
+
+def test_a_model_whose_training_diverged_is_refused(rows):
+    model, _ = build(rows)
+    stream = model.stream()
+    with torch.no_grad():
+        model.embeddings[0].weight.fill_(torch.nan)
+    with pytest.raises(ValueError, match="an output of LanguageModel is NaN, as after a training that diverged"):
+        stream.push("ab")
+    assert stream.lengths == [0]

@@ -125,6 +125,16 @@ def test_names_of_several_targets(model):
     }
 
 
+@pytest.mark.parametrize("kind", CASES)
+def test_a_model_whose_training_diverged_is_refused(kind):
+    task = build(kind)
+    with torch.no_grad():
+        for parameter in task.parameters():
+            parameter.fill_(torch.nan)
+    with pytest.raises(ValueError, match=r"an output of \w+ is NaN, as after a training that diverged; take an"):
+        task.predict(rows_of([2, 1]))
+
+
 # Empty rows.
 
 

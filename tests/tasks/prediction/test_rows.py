@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from seqkit import packed
 from tests.tasks.prediction.cases import arrays, rows_of
 
 WORDS = [["w1", "w2", "w3"], ["w4"], ["w5", "new"]]
@@ -95,6 +96,14 @@ def test_one_row_alone(model):
         assert task.predict({column: [value]}) == [found]
 
 
+def test_one_row_alone_in_any_container(model):
+    words, wave = model("tagger"), model("wave")
+    expected = words.predict(["w1", "w2"])
+    for container in (pd.Series, pl.Series, pa.array, collections.deque):
+        assert words.predict(container(["w1", "w2"])) == expected
+    assert wave.predict(range(1, 3)) == wave.predict([1.0, 2.0])
+
+
 def test_arrays(model):
     task, rows = model("series"), arrays()
     expected = [task.predict(row) for row in rows]
@@ -149,7 +158,15 @@ def test_several_columns(model):
         (datasets.Dataset.from_dict({"words": [["a"]]}).with_transform(dict), "rows has a transform"),
         (None, "rows is a NoneType; give a list of rows"),
         ([[1, 2]], "Words reads lists of words, or texts, not List"),
-        (5, "Words reads lists of words, or texts, not Value"),
+        ([[1, 2]], "; give such values, or use another encoder"),
+        (5, "rows is a int; give a list of rows"),
+        (2.5, "rows is a float; give a list of rows"),
+        (np.array(5), "rows is a ndarray; give a list of rows"),
+        (b"ab", "rows is a bytes; give a list of rows"),
+        ({"a", "b"}, "rows is a set, which has no order; give a list"),
+        (range(3), "Words reads lists of words, or texts, not List"),
+        (pl.LazyFrame({"words": [["a"]]}), r"rows is a LazyFrame, which has no rows yet; call its collect\(\)"),
+        (packed.pack([torch.arange(3)]), "rows is a PackedSequence, so it is encoded already; give rows as they"),
     ],
     ids=repr,
 )

@@ -158,3 +158,11 @@ def test_a_file_in_the_place_of_the_folder(tagger, tmp_path):
     with pytest.raises(OSError, match=r"cannot write .*shared"):
         tagger.save_pretrained(tmp_path / "shared")
     assert (tmp_path / "shared").read_text() == "mine"
+
+
+def test_an_option_that_the_card_lacks(tagger, tmp_path):
+    with pytest.raises(
+        TypeError, match=r"the card has no option 'licence'; did you mean 'license'.*it has metrics, data"
+    ):
+        tagger.save_pretrained(tmp_path / "shared", licence="mit")
+    assert not (tmp_path / "shared").exists()

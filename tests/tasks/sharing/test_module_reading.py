@@ -78,3 +78,11 @@ def test_a_file_and_a_name_that_is_neither_folder_nor_id(shared):
         Tagger.from_pretrained(shared / "config.json")
     with pytest.raises(ValueError, match=r"there is no folder '\./gone/model', and it is no id of the Hub"):
         Tagger.from_pretrained("./gone/model")
+
+
+def test_sizes_that_the_memory_lacks(shared):
+    config = json.loads((shared / "config.json").read_text())
+    config["init_args"]["encoder"]["init_args"]["hidden_size"] = 10**9
+    edit(shared, init_args=config["init_args"])
+    with pytest.raises(ValueError, match=r"cannot build the model of .*config\.json"):
+        Tagger.from_pretrained(shared)

@@ -1,5 +1,7 @@
 """The values that a push takes, and errors, which leave the stream as it was."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -115,6 +117,21 @@ def test_reset_of_rows_that_do_not_exist(rows):
     with pytest.raises((TypeError, ValueError), match=r"reset: row=.*: must be an integer from 0 to 1"):
         stream.reset(rows=rows)
     assert stream.lengths == [7, 3]
+
+
+def test_reset_takes_a_list():
+    with pytest.raises(TypeError, match=r"reset: rows=0: must be a list of sequences, such as \[0\]"):
+        built("tagger")[0].stream().reset(rows=0)
+
+
+def test_a_model_whose_training_diverged_is_refused():
+    model = copy.deepcopy(built("tagger")[0])
+    stream = model.stream()
+    with torch.no_grad():
+        model.head.weight.fill_(torch.nan)
+    with pytest.raises(ValueError, match="is NaN, as after a training that diverged"):
+        stream.push(WORDS[0])
+    assert stream.lengths == [0]
 
 
 @pytest.mark.parametrize("size", [0, -1, 2.5])
