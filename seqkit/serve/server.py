@@ -14,8 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from fastapi.exception_handlers import http_exception_handler
-from fastapi.exceptions import HTTPException, RequestValidationError
+from fastapi.exceptions import RequestValidationError
 from litserve import LitServer, Request, Response
 from litserve.utils import WorkerSetupStatus
 
@@ -138,7 +137,7 @@ class Server(LitServer):  # type: ignore[misc]  # LitServe has no types
             return Response(page, media_type="text/html", headers=headers)
 
         self.app.add_exception_handler(RequestValidationError, _explain_body)
-        self.app.add_exception_handler(HTTPException, _explain_unreadable)
+        self.app.add_exception_handler(HTTPStatus.BAD_REQUEST, _explain_unreadable)
         super().register_endpoints()
 
     def verify_worker_status(self) -> None:
@@ -192,10 +191,8 @@ async def _explain_body(request: Request, error: RequestValidationError) -> Resp
     return Response(to_json({"detail": message}), 422, media_type="application/json")
 
 
-async def _explain_unreadable(request: Request, error: HTTPException) -> Response:
-    """Answer a body that the parser of JSON cannot read at all; other errors are answered as FastAPI does."""
-    if error.status_code != HTTPStatus.BAD_REQUEST:
-        return await http_exception_handler(request, error)
+async def _explain_unreadable(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    """Answer a body that the parser of JSON cannot read at all."""
     message = "the body is no JSON in UTF-8, or has thousands of lists within lists; send an object in UTF-8"
     return Response(to_json({"detail": message}), 422, media_type="application/json")
 

@@ -306,8 +306,7 @@ class LanguageModel(SequenceModule):
 
         Raises:
             TypeError: ``prompts`` is a text.
-            ValueError: No prompt, or an encoder that takes no state; see also
-                :func:`~seqkit.decoding.sample`.
+            ValueError: No prompt, or an encoder without a state; see also :func:`~seqkit.decoding.sample`.
         """
         return generation.generate(
             self, prompts, max_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, may_end=may_end
