@@ -52,6 +52,21 @@ def sampler() -> str:
     )
 
 
+def shuffle() -> str:
+    """Return waste and shuffle quality of the samplers."""
+    found = load("sampler")
+    rows = [
+        [name, f"{row['waste']:.1%}", f"{round(row['correlation'], 2) + 0:.2f}"]  # + 0: not -0.00
+        for name, row in found["results"].items()
+        if not name.startswith("a ready order")
+    ]
+    what = (
+        f"{found['rows']:,} rows with log-normal lengths; batches of 64 sequences, or of at most as many tokens as "
+        "64 sequences have on average."
+    )
+    return blocks(table(["batches", "waste", "correlation"], rows), paragraph(what, measured_on(found)))
+
+
 def stream_table(results: dict[str, dict[str, float]]) -> str:
     """Return the table of stream.py: waste, steps and rows a second."""
     rows = [[n, f"{r['waste']:.1%}", f"{r['steps']:,}", f"{r['rows/s']:,.0f}"] for n, r in results.items()]
