@@ -33,6 +33,7 @@ from seqkit.tasks import SequenceModule
 from seqkit.upstream.lightning import dump_config
 
 _WITH_LOGS = ("fit", "validate", "test")
+_WITH_FOLDER = (CSVLogger, TensorBoardLogger)  # loggers with a folder for each run
 _ROOT = "runs"  # the default of default_root_dir
 _EVALUATION = ("validate", "test", "predict")
 _PREDICT = (
@@ -42,12 +43,23 @@ _PREDICT = (
 
 
 class SaveConfig(SaveConfigCallback):
-    """Save the config in the folder of the logs; in every checkpoint, its data part and the working directory."""
+    """Save the config in the folder of the logs and in loggers; in checkpoints, its data part and the directory."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Save the config if there is a logger; without one, it would replace a file of the working directory."""
         if trainer.loggers:
             super().setup(trainer, pl_module, stage)
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Log the config as hyper-parameters with loggers that have no folder for the run, such as W&B's.
+
+        A fit that resumes logs none: MLflow refuses other values in a run that continues.
+        """
+        if stage == "fit" and self.config["ckpt_path"] is not None:
+            return
+        for logger in trainer.loggers:
+            if not isinstance(logger, _WITH_FOLDER):
+                logger.log_hyperparams(self._plain_config())
 
     def on_save_checkpoint(
         self,
@@ -56,9 +68,13 @@ class SaveConfig(SaveConfigCallback):
         checkpoint: dict[str, Any],
     ) -> None:
         """Add the data part, without the spec, which is among the model's arguments, and the working directory."""
-        config = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
-        checkpoint["seqkit_data"] = config["data"] | {"spec": None}
+        checkpoint["seqkit_data"] = self._plain_config()["data"] | {"spec": None}
         checkpoint["seqkit_trained_in"] = os.getcwd()
+
+    def _plain_config(self) -> dict[str, Any]:
+        """Return the config as plain types."""
+        config: dict[str, Any] = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+        return config
 
 
 class SequenceCLI(LightningCLI):
@@ -70,6 +86,7 @@ class SequenceCLI(LightningCLI):
 
     Args:
         args: The arguments after ``python -m seqkit``; by default those of the process.
+        callbacks: Callbacks of the trainer, next to those of the config: objects that a config cannot describe.
     """
 
     prints_tables = True
@@ -78,7 +95,8 @@ class SequenceCLI(LightningCLI):
     other_options: Sequence[str] = ()
     """Names of options that are read before these, without dashes; a message about an unknown one suggests them."""
 
-    def __init__(self, args: ArgsType = None) -> None:
+    def __init__(self, args: ArgsType = None, callbacks: Sequence[Callback] = ()) -> None:
+        self._callbacks = [*callbacks]
         self._saved: SavedConfig | None = None
         self._parsers: list[Parser] = []
         self._args = sys.argv[1:] if args is None else args
@@ -268,8 +286,9 @@ class SequenceCLI(LightningCLI):
         """Add the default callbacks and loggers to those of the config, except those that it turns off."""
         config = self.config[self.subcommand]["trainer"]
         callbacks: list[Callback] = [Throughput(), *([Summary(), Report()] if self.prints_tables else [])]
-        own = self.config_init[self.subcommand]["trainer"]["callbacks"] or []
-        own = [own] if isinstance(own, Callback) else own
+        given = self.config_init[self.subcommand]["trainer"]
+        own = given["callbacks"] or []
+        own = [*([own] if isinstance(own, Callback) else own), *self._callbacks]
         if config["enable_progress_bar"] is not False and not any(isinstance(part, ProgressBar) for part in own):
             callbacks.insert(0, Progress())
         if config["enable_model_summary"] is not False:
@@ -278,19 +297,29 @@ class SequenceCLI(LightningCLI):
                 callbacks.insert(0, Parts())
         if config["enable_checkpointing"] is not False:
             callbacks.append(BestCheckpoint())
-        self.trainer_defaults["callbacks"] = callbacks
-        if config["logger"] is None:
-            kwargs["logger"] = self._loggers(config["default_root_dir"] or _ROOT)
+        self.trainer_defaults["callbacks"] = [*callbacks, *self._callbacks]
+        loggers = given["logger"]
+        if not isinstance(loggers, bool) and loggers != []:
+            loggers = [loggers] if isinstance(loggers, Logger) else loggers or []
+            kwargs["logger"] = self._loggers(config["default_root_dir"] or _ROOT, loggers)
         return super().instantiate_trainer(**kwargs)
 
-    def _loggers(self, folder: str) -> list[Logger] | bool:
-        """Create loggers for CSV and TensorBoard that share one folder per run."""
-        if self.subcommand not in _WITH_LOGS:
-            return False
+    def _loggers(self, folder: str, own: Sequence[Logger]) -> list[Logger]:
+        """Create loggers for CSV and TensorBoard that share one folder per run.
+
+        Loggers of the config take the place of TensorBoard's, and if one of them has a folder per run, of both. The
+        first logger is one with such a folder: Lightning writes the config and the checkpoints into its folder.
+        """
+        first = [logger for logger in own if isinstance(logger, _WITH_FOLDER)]
+        others: list[Logger] = [logger for logger in own if logger not in first]
+        if first or self.subcommand not in _WITH_LOGS:
+            return [*first, *others]
         csv = CSVLogger(folder, name=None)
         if "://" not in folder:
             self._new_folders = new_folders(Path(csv.log_dir))
-        return [csv, TensorBoardLogger(folder, name=None, version=csv.version)]
+        if not others:
+            others = [TensorBoardLogger(folder, name=None, version=csv.version)]
+        return [csv, *others]
 
 
 def use_public_paths(config: Any) -> None:

@@ -21,6 +21,7 @@ from seqkit.data.encoders import (
     learn_spec,
     target_encoder,
 )
+from seqkit.data.rows.checks import RowError
 from seqkit.data.rows.collate import PackCollate
 from seqkit.data.rows.lengths import lengths
 from seqkit.data.rows.packed_rows import RaggedRows
@@ -64,6 +65,7 @@ __all__ = [
     "PackedStream",
     "PythonCode",
     "RaggedRows",
+    "RowError",
     "SavedDataset",
     "ShapedWords",
     "Source",

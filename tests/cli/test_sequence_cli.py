@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelSummary, TQDMProgressBar
+from lightning.pytorch.loggers import Logger
 
-from seqkit.callbacks import Progress
+from seqkit.callbacks import EarlyStop, Progress
 from seqkit.class_paths import class_at, public_path
 from seqkit.cli import main
 from seqkit.upstream.lightning import find_callbacks
@@ -207,3 +209,93 @@ def test_a_csv_file_with_one_row_a_step(folder):
         ValueError, match=r"train row 17 \(line 19 of steps\.csv\) \(column 'size'\): group='c' has 0"
     ):
         fit("--data.source.group=[group]", "--data.source.order=size", "--data.source.vectors=null")
+
+
+class Recorder(Logger):
+    """A logger without a folder for each run, as most trackers of experiments are."""
+
+    name, version = "recorder", "1"
+
+    def __init__(self, save_dir: str = ".") -> None:
+        super().__init__()
+        self._save_dir = save_dir
+        self.parameters, self.metrics = [], {}
+
+    @property
+    def save_dir(self):
+        return self._save_dir
+
+    def log_hyperparams(self, params):
+        self.parameters.append(params)
+
+    def log_metrics(self, metrics, step=None):
+        self.metrics |= metrics
+
+
+RECORDER = f"--trainer.logger={__name__}.Recorder"
+
+
+class TestALoggerOfTheConfig:
+    def test_the_run_keeps_its_folder(self, folder):
+        before = Path("config.yaml").read_text()
+        cli = fit(RECORDER, "--trainer.max_epochs=1")
+        run = Path("runs", "version_0")
+        assert {file.name for file in run.iterdir()} == {"config.yaml", "metrics.csv", "checkpoints"}
+        assert Path("config.yaml").read_text() == before  # Lightning would write the config into the logger's "."
+        assert not [file for file in folder.iterdir() if file.name not in ("config.yaml", "rows", "runs")]
+        _, recorder = cli.trainer.loggers
+        assert "val_accuracy" in recorder.metrics
+        tested = main(["test", "--ckpt_path", str(run / "checkpoints" / "best.ckpt"), RECORDER, *QUICK])
+        assert "test_accuracy" in tested.trainer.loggers[1].metrics
+        assert (run / "test" / "version_0" / "test_tags.json").is_file()
+
+    def test_it_gets_the_config(self, folder):
+        cli = fit(RECORDER, "--trainer.max_epochs=1")
+        (logged,) = cli.trainer.loggers[1].parameters
+        assert logged["model"]["class_path"] == "seqkit.Tagger"
+        assert logged["model"]["init_args"]["encoder"]["init_args"]["hidden_size"] == 8
+        assert logged["data"]["max_tokens"] == 64
+        assert "spec" not in logged["model"]["init_args"]
+        assert not list(strings(logged["data"]["spec"]))
+        again = fit(RECORDER, "--trainer.max_epochs=2", f"--ckpt_path={cli.trainer.checkpoint_callback.last_model_path}")
+        assert again.trainer.loggers[1].parameters == []
+
+    def test_one_with_a_folder_comes_first(self, folder):
+        csv_logger = "{class_path: lightning.pytorch.loggers.CSVLogger, init_args: {save_dir: own}}"
+        cli = fit(f"--trainer.logger=[{{class_path: {__name__}.Recorder}}, {csv_logger}]", "--trainer.max_epochs=1")
+        assert [type(logger).__name__ for logger in cli.trainer.loggers] == ["CSVLogger", "Recorder"]
+        run = Path("own", "lightning_logs", "version_0")
+        assert (run / "config.yaml").is_file()
+        assert (run / "checkpoints" / "best.ckpt").is_file()
+        assert not Path("runs").exists()
+
+    @pytest.mark.parametrize("none", ["false", "[]"])
+    def test_none(self, folder, none):
+        cli = fit(f"--trainer.logger={none}", "--trainer.max_epochs=1", "--trainer.enable_checkpointing=false")
+        assert cli.trainer.loggers == []
+        assert {file.name for file in folder.iterdir()} == {"config.yaml", "rows"}
+
+
+class TestCallbacks:
+    class Ends(Callback):
+        """Ends a fit after its first validation."""
+
+        def on_validation_end(self, trainer, pl_module):
+            trainer.should_stop = True
+
+    def test_an_object_joins_those_of_the_config(self, folder):
+        ends = self.Ends()
+        cli = main(["fit", "--config", "config.yaml", *QUICK, "--trainer.callbacks+=EarlyStop"], callbacks=[ends])
+        assert find_callbacks(cli.trainer, self.Ends) == [ends]
+        assert len(find_callbacks(cli.trainer, EarlyStop)) == 1
+        assert cli.trainer.current_epoch == 1
+
+    def test_a_progress_bar_takes_the_place_of_the_default(self, folder):
+        bar = Progress(seconds=60)
+        quick = ["--trainer.accelerator=cpu", "--trainer.max_epochs=1"]
+        cli = main(["fit", "--config", "config.yaml", *quick], callbacks=[bar])
+        assert find_callbacks(cli.trainer, Progress) == [bar]
+
+    def test_a_command_without_a_trainer_refuses_them(self):
+        with pytest.raises(ValueError, match="sweep takes no callbacks; give them to fit"):
+            main(["sweep", "--config", "config.yaml"], callbacks=[self.Ends()])
