@@ -53,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> str:
     trainer = Trainer(
         max_epochs=options.epochs,
         logger=logger,
+        log_every_n_steps=10,
         callbacks=[BestCheckpoint(dirpath=f"runs/{logger.run_id}"), Throughput()],
     )
     trainer.fit(model, data)

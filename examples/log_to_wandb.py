@@ -52,7 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     )
     logger = WandbLogger(project="brackets", save_dir=options.folder, offline=not options.online)
     logger.log_hyperparams(sizes)  # a model does not log its arguments: they contain the vocabulary
-    trainer = Trainer(max_epochs=options.epochs, logger=logger, callbacks=[BestCheckpoint(), Throughput()])
+    trainer = Trainer(
+        max_epochs=options.epochs,
+        logger=logger,
+        log_every_n_steps=10,
+        callbacks=[BestCheckpoint(), Throughput()],
+    )
     trainer.fit(model, data)
     trainer.test(model, data, ckpt_path="best", weights_only=True)
     logged = dict(logger.experiment.summary)

@@ -28,9 +28,15 @@ class Counts(Callback):
         self.reads = torch.zeros(rows, dtype=torch.long, device=pl_module.device)  # of each row
         self.counts = torch.zeros(2, dtype=torch.long, device=pl_module.device)  # steps and tokens
 
-    def on_train_batch_end(  # noqa: D102
-        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: Batch, batch_idx: int
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,  # noqa: ARG002
+        pl_module: LightningModule,
+        outputs: object,  # noqa: ARG002
+        batch: Batch,
+        batch_idx: int,  # noqa: ARG002
     ) -> None:
+        """Count the rows and the tokens of a batch."""
         self.reads[batch.rows] += 1
         self.counts += torch.tensor([1, len(batch.inputs["words"].data)], device=pl_module.device)
 

@@ -4,8 +4,8 @@
     python examples/search_with_optuna.py tagger.yaml --trials 20
     python examples/search_with_optuna.py tagger.yaml --trials 20 --storage sqlite:///search.db    # and go on later
 
-Further options are those of ``python -m seqkit fit``, such as ``--trainer.max_epochs 5``. A trial that is worse than
-the others halfway is pruned: its fit ends.
+Further options are those of ``python -m seqkit fit``, such as ``--trainer.max_epochs 5``. A trial that is worse
+than the median of those before it is pruned: its fit ends early.
 """
 
 import argparse

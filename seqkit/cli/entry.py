@@ -18,8 +18,8 @@ def main(args: Sequence[str] | None = None, callbacks: "Sequence[Callback]" = ()
 
     Args:
         args: The arguments after ``python -m seqkit``, the subcommand first; by default those of the process.
-        callbacks: Callbacks of the trainer, next to those of the config: objects that a config cannot describe, such
-            as one that reports to a search of hyper-parameters.
+        callbacks: Callbacks of the trainer, next to those of the config: objects that a config cannot describe,
+            such as one that reports to a search of hyper-parameters.
 
     Returns:
         What ``sweep`` found; the file of ``export``; the model of ``share``; None for ``predict --text``; for all
