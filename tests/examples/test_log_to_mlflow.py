@@ -5,14 +5,15 @@ from pathlib import Path
 import pytest
 
 from seqkit.cli import main
-from tests.docs.pages import ROOT, fenced
+from tests.docs.pages import DEPRECATED, ROOT, fenced
 
 tracking = pytest.importorskip("mlflow.tracking")
 PAGE = ROOT / "docs" / "howto" / "logging.md"
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:(?s).*(add_instantiator|skip_none).*was deprecated:DeprecationWarning"
-)
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),  # in mlflow
+    DEPRECATED,
+]
 
 
 def run_of(experiment):
@@ -24,7 +25,7 @@ def run_of(experiment):
 
 def test_script(load, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run_id = load("log_to_mlflow").main(["--rows", "200", "--epochs", "1"])
+    run_id = load("log_to_mlflow").main(["--rows", "400", "--epochs", "1"])
     run = run_of("brackets")
     assert run.info.run_id == run_id
     assert run.info.status == "FINISHED"

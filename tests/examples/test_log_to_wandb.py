@@ -5,14 +5,12 @@ from pathlib import Path
 import pytest
 
 from seqkit.cli import main
-from tests.docs.pages import ROOT, fenced
+from tests.docs.pages import DEPRECATED, ROOT, fenced
 
 wandb = pytest.importorskip("wandb")
 PAGE = ROOT / "docs" / "howto" / "logging.md"
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:(?s).*(add_instantiator|skip_none).*was deprecated:DeprecationWarning"
-)
+pytestmark = DEPRECATED
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +31,7 @@ def written(folder):
 
 def test_script(load, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    logged = load("log_to_wandb").main(["--rows", "200", "--epochs", "1", "--folder", "made"])
+    logged = load("log_to_wandb").main(["--rows", "400", "--epochs", "1", "--folder", "made"])
     assert 0 < logged["test_accuracy"] <= 1
     assert {"train_loss", "val_loss", "tokens/s", "waste"} <= logged.keys()
     (run,) = written("made")

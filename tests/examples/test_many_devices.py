@@ -26,6 +26,7 @@ def test_one_process(load, capsys):
     check(capsys.readouterr().out, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("loopback")
 def test_two_processes(tmp_path):
     options = ["--rows", "200", "--accelerator", "cpu", "--devices", "2"]

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.pages import DEPRECATED
+
 optuna = pytest.importorskip("optuna")
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:(?s).*(add_instantiator|skip_none).*was deprecated:DeprecationWarning"
-)
+pytestmark = DEPRECATED
 STORAGE = "sqlite:///search.db"
 QUICK = ["--trainer.max_epochs=2", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 
