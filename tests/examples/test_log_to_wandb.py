@@ -34,6 +34,7 @@ def test_script(load, tmp_path, monkeypatch):
     logged = load("log_to_wandb").main(["--rows", "400", "--epochs", "1", "--folder", "made"])
     assert 0 < logged["test_accuracy"] <= 1
     assert {"train_loss", "val_loss", "tokens/s", "waste"} <= logged.keys()
+    wandb.teardown()  # another process writes the file
     (run,) = written("made")
     assert run.stat().st_size > 1000
     assert [file.name for file in Path("made", "brackets").rglob("best.ckpt")] == ["best.ckpt"]
