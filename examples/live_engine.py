@@ -1,11 +1,12 @@
-"""The remaining useful life of engines, predicted anew with every cycle that arrives.
+"""The remaining useful life of engines, predicted again with every cycle that arrives.
 
     python examples/live_engine.py
-    python examples/live_engine.py --checkpoint best.ckpt --engines test_FD001.txt
+    python examples/live_engine.py --checkpoint best.ckpt --engines test_FD001.txt --rul RUL_FD001.txt
 
 Without options it trains a small model on generated engines first. With a checkpoint of ``configs/cmapss_rul.yaml``
-it reads engines of C-MAPSS. Four engines are watched at a time; when the series of one ends, the next one takes its
-place. The model reads each cycle once: it keeps its state between two cycles.
+it reads engines of C-MAPSS, and with their remaining lives it prints the mean error. Four engines are watched at a
+time; when the series of one ends, the next one takes its place. The model reads each cycle once: it keeps its state
+between two cycles.
 """
 
 import argparse
@@ -108,6 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, help="a checkpoint of configs/cmapss_rul.yaml")
     parser.add_argument("--engines", type=Path, help="a file of C-MAPSS, such as test_FD001.txt")
+    parser.add_argument("--rul", type=Path, help="their remaining lives, such as RUL_FD001.txt")
     parser.add_argument("--rows", type=int, default=60, help="number of generated engines to learn from")
     parser.add_argument("--epochs", type=int, default=15, help="passes over them")
     options = parser.parse_args(arguments)
@@ -115,18 +117,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error("give both --checkpoint and --engines, or neither")
     if options.checkpoint:
         model = Regressor.load_from_checkpoint(options.checkpoint, map_location="cpu", weights_only=True)
-        rows = CMAPSS(test=str(options.engines)).load()["test"]
+        rows = CMAPSS(test=str(options.engines), rul=options.rul and str(options.rul)).load()["test"]
     else:
         torch.manual_seed(0)
         model = train(options.rows, options.epochs)
         rows = wearing(8, seed=1)
+    lives = rows["rul"][:] if "rul" in rows.column_names else None
     errors = []
     for number, readings in enumerate(watch(model, rows["channels"][:])):
         if number % EVERY == 0:
             shown = (f"engine {r.engine + 1}, cycle {r.cycle}: {r.remaining:.0f} left" for r in readings)
             print("; ".join(shown))
-        if "rul" in rows.column_names:
-            errors += [abs(r.remaining - rows[r.engine]["rul"][r.cycle - 1]) for r in readings]
+        if lives is not None:
+            errors += [abs(r.remaining - lives[r.engine][r.cycle - 1]) for r in readings]
     if errors:
         print(f"mean absolute error: {statistics.mean(errors):.1f} cycles")
 

@@ -10,6 +10,7 @@ value of each input column. The results are those of ``model.predict``.
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
@@ -40,6 +41,14 @@ def _is_list_of(kind: type | tuple[type, ...], value: Any) -> bool:
     return isinstance(value, list | tuple) and all(isinstance(item, kind) for item in value)
 
 
+def _check_text(value: Any) -> None:
+    """Check that texts can be written as UTF-8, as seqkit demands of them."""
+    for text in [value] if isinstance(value, str) else value:
+        half = re.search("[\ud800-\udfff]", text)
+        if half:
+            raise ValueError(f"{half[0]!r} is half of a character (a lone surrogate); replace it")
+
+
 def _tokenizer(content: str) -> tokenizers.Tokenizer:
     model = tokenizers.Tokenizer.from_str(content)
     model.no_padding()
@@ -61,6 +70,7 @@ def _words(*, tokenizer: str, depth: int = 0, **_: Any) -> Encode:
 
     def encode(value: Any) -> Array:
         _expect(_is_list_of(str, value) or (not depth and isinstance(value, str)), reads, value)
+        _check_text(value)
         words = [word for word, _ in split(value)] if isinstance(value, str) else value
         return np.array([word_id(word) for word in words], dtype=np.int64)
 
@@ -83,6 +93,7 @@ def _shaped(*, vocabulary: list[str], suffix: int, words: bool, **_: Any) -> Enc
 
     def encode(value: Any) -> Array:
         _expect(_is_list_of(str, value), "a list of words", value)
+        _check_text(value)
         return np.array([word_id(word) for word in value], dtype=np.int64)
 
     return encode
@@ -94,6 +105,7 @@ def _characters(*, tokenizer: str, **_: Any) -> Encode:
     def encode(value: Any) -> Array:
         is_text = isinstance(value, str) or (_is_list_of(str, value) and all(len(item) == 1 for item in value))
         _expect(is_text, "a text or a list of characters", value)
+        _check_text(value)
         return np.array([ids.get(character, 0) for character in value], dtype=np.int64)
 
     return encode
@@ -108,6 +120,7 @@ def _word_characters(*, vocabulary: str, **_: Any) -> Encode:
 
     def encode(value: Any) -> Array:
         _expect(_is_list_of(str, value), "a list of words", value)
+        _check_text(value)
         found = np.empty(len(value), dtype=object)
         for position, word in enumerate(value):
             found[position] = word_ids(word)
@@ -121,6 +134,7 @@ def _tokenizer_file(*, tokenizer: str, special_tokens: bool = True, **_: Any) ->
 
     def encode(value: Any) -> Array:
         _expect(isinstance(value, str), "a text", value)
+        _check_text(value)
         return np.array(model.encode(value, add_special_tokens=special_tokens).ids, dtype=np.int64)
 
     return encode
@@ -128,7 +142,9 @@ def _tokenizer_file(*, tokenizer: str, special_tokens: bool = True, **_: Any) ->
 
 def _ids(*, size: int, **_: Any) -> Encode:
     def encode(value: Any) -> Array:
-        _expect(_is_list_of(int, value), "a list of ids", value)
+        _expect(
+            _is_list_of(int, value) and not any(isinstance(item, bool) for item in value), "a list of ids", value
+        )
         outside = [number for number in value if not 0 <= number < size]
         _expect(not outside, f"ids from 0 to {size - 1}", outside[:1])
         return np.array(value, dtype=np.int64)
@@ -144,6 +160,8 @@ def _features(*, mean: list[float], std: list[float], **_: Any) -> Encode:
             series = np.asarray(value)
         except ValueError:  # steps of different lengths
             series = np.empty(0)
+        if series.shape == (0,) and isinstance(value, list | tuple) and not value:
+            return np.empty((0, len(mean)))
         series = series[:, None] if series.ndim == 1 and len(mean) == 1 else series
         _expect(series.ndim == 2 and series.shape[1] == len(mean), f"steps of {len(mean)} channels each", value)
         _expect(series.dtype.kind in "iuf", "numbers", value)
@@ -184,6 +202,10 @@ ENCODERS: dict[str, Callable[..., Encode]] = {
 }
 
 
+TEXTS = ("Words", "Characters", "WordShapes", "TokenizerFile")
+"""Ends of the names of encoders of texts and words."""
+
+
 class Model:
     """A model in a file.
 
@@ -196,14 +218,20 @@ class Model:
         columns: The columns of a row that the model reads.
 
     Raises:
+        FileNotFoundError: There is no such file.
         ValueError: seqkit has not written the file; an input has an encoder, or an input or output holds something,
             that this program does not know.
     """
 
     def __init__(self, path: str | Path, *, threads: int = 0) -> None:
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"there is no file {path}; write it with `python -m seqkit export`")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        try:
+            self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime has many types of its own
+            raise ValueError(f"{path} is no ONNX file, or one for a later onnxruntime: {error}") from error
         written = self.session.get_modelmeta().custom_metadata_map.get("seqkit")
         if written is None:
             raise ValueError(f"{path} has no metadata of seqkit; write it with `python -m seqkit export`")
@@ -226,7 +254,9 @@ class Model:
             arguments = entry["init_args"] | {"size": entry["size"], "depth": entry.get("depth", 0)}
             self._encoders[name] = ENCODERS[entry["class_path"]](**arguments)
 
-    def predict(self, rows: Any, *, max_tokens: int = MAX_TOKENS, scores: bool = False) -> Any:
+    def predict(
+        self, rows: Any, *, max_tokens: int = MAX_TOKENS, scores: bool = False, empty: str = "raise"
+    ) -> Any:
         """Predict rows, in batches of similar length.
 
         Args:
@@ -234,6 +264,7 @@ class Model:
                 one row alone, such as the list of words of a model that reads lists of words.
             max_tokens: The largest number of tokens of a batch, with its padding; a longer row is alone in one.
             scores: Whether to add probabilities.
+            empty: What to do with a row without tokens: ``raise`` an error, or let its result be None (``none``).
 
         Returns:
             A dict for each row, in the order of the rows; of one row a dict.
@@ -241,15 +272,26 @@ class Model:
         Raises:
             ValueError: A row cannot be read, and the message names it; or the file has no scores.
         """
+        if empty not in ("raise", "none"):
+            raise ValueError(f"empty={empty!r}: must be 'raise' or 'none'")
         if self._is_row(rows):
-            return self.predict([self.row_of(rows)], max_tokens=max_tokens, scores=scores)[0]
+            return self.predict([self.row_of(rows)], max_tokens=max_tokens, scores=scores, empty=empty)[0]
         held = {about["holds"] for about in self.info["outputs"].values()}
         if scores and held & {"labels", "sets"} and "scores" not in held:
             raise ValueError("the file has no scores; export it with `--scores`")
         run = self._score_texts if "nll" in held else partial(self._run, scores=scores)
         encoded = [self._encode(number, row) for number, row in enumerate(rows)]
-        found: list[dict[str, Any]] = [{} for _ in encoded]
-        for places in _batches([max(map(len, row.values())) for row in encoded], max_tokens):
+        full = [place for place, row in enumerate(encoded) if all(map(len, row.values()))]
+        if empty == "raise" and len(full) < len(encoded):
+            first = next(place for place, row in enumerate(encoded) if place not in full)
+            name = next(name for name, tokens in encoded[first].items() if not len(tokens))
+            raise ValueError(
+                f"row {first}, column {self.entries[name].get('column', name)!r}: there is no token; drop the row, "
+                f'or pass empty="none" (--empty none), which gives None in its place'
+            )
+        found: list[dict[str, Any] | None] = [None] * len(encoded)
+        for batch in _batches([max(map(len, encoded[place].values())) for place in full], max_tokens):
+            places = [full[each] for each in batch]
             for place, result in zip(places, run([encoded[place] for place in places]), strict=True):
                 found[place] = result
         return found
@@ -259,10 +301,28 @@ class Model:
         return value if isinstance(value, Mapping) or len(self.columns) > 1 else {self.columns[0]: value}
 
     def row_of_text(self, text: str) -> Any:
-        """Return the row of a text, which white space splits into words if the model reads lists of words."""
+        """Return the row of a text.
+
+        White space splits it into words if the model reads lists of words. A model of series, of ids or of several
+        columns takes JSON.
+        """
         entry = next(iter(self.entries.values()))
+        if len(self.columns) > 1 or not entry["class_path"].endswith(TEXTS):
+            return self.row_of_json(text)
         is_split = entry.get("depth", 0) and entry["class_path"].endswith(("Words", "WordCharacters", "WordShapes"))
         return self.row_of(text.split() if is_split else text)
+
+    def row_of_json(self, text: str) -> Any:
+        """Return the row of a line of JSON.
+
+        Raises:
+            ValueError: It is no JSON.
+        """
+        try:
+            return self.row_of(json.loads(text))
+        except ValueError as error:
+            reads = " and ".join(self.columns)
+            raise ValueError(f"{text.strip()[:40]!r} is no JSON ({error}); the model reads {reads}") from error
 
     def _is_row(self, rows: Any) -> bool:
         """Whether an object is one row alone, not a container of rows."""
@@ -287,8 +347,6 @@ class Model:
                 encoded[name] = self._encoders[name](value)
             except ValueError as error:
                 raise ValueError(f"row {number}, column {column!r}: {error}") from error
-            if not len(encoded[name]):
-                raise ValueError(f"row {number}, column {column!r}: there is no token; drop the row")
             if not entry.get("unaligned") and len(encoded[name]) != len(encoded[main]):
                 first = self.entries[main].get("column", main)
                 raise ValueError(
@@ -445,18 +503,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("model", type=Path, help="the file")
     parser.add_argument("--text", action="append", help="a text to predict; may be repeated")
     parser.add_argument("--scores", action="store_true", help="add probabilities")
+    parser.add_argument(
+        "--empty", choices=["raise", "none"], default="raise", help="what an empty row gives: an error, or null"
+    )
     parser.add_argument("--threads", type=int, default=0, help="by default one for each core")
     given = parser.parse_args(arguments)
     try:
         model = Model(given.model, threads=given.threads)
         if given.text:
-            rows = [model.row_of_text(text) for text in given.text]
+            rows = [_read(model.row_of_text, *line) for line in enumerate(given.text)]
         else:
-            rows = [model.row_of(json.loads(line)) for line in sys.stdin]
-        for result in model.predict(rows, scores=given.scores):
+            rows = [_read(model.row_of_json, *line) for line in enumerate(sys.stdin)]
+        for result in model.predict(rows, scores=given.scores, empty=given.empty):
             print(json.dumps(result, ensure_ascii=False))
     except (OSError, ValueError) as error:
         parser.error(str(error))
+
+
+def _read(read: Callable[[str], Any], number: int, text: str) -> Any:
+    try:
+        return read(text)
+    except ValueError as error:
+        raise ValueError(f"row {number}: {error}") from error
 
 
 if __name__ == "__main__":

@@ -53,6 +53,10 @@ def test_live_engine_reads_a_checkpoint_and_engines_of_cmapss(load, tmp_path, tr
     assert "engine 1, cycle 21: " in lines[1]
     assert any("engine 6" in line for line in lines)
     assert not any("error" in line for line in lines)  # test engines have no remaining life in the file
+    (tmp_path / "rul.txt").write_text("9\n" * 6)
+    files = ["--engines", str(file), "--rul", str(tmp_path / "rul.txt")]
+    load("live_engine").main(["--checkpoint", str(checkpoint), *files])
+    assert re.fullmatch(r"mean absolute error: [\d.]+ cycles", capsys.readouterr().out.splitlines()[-1])
 
 
 def test_live_engine_needs_both_files(load, capsys):

@@ -76,3 +76,17 @@ def test_the_client_imports_three_libraries(client):
     names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     outside = {name.split(".")[0] for name in names} - sys.stdlib_module_names
     assert outside == {"numpy", "onnxruntime", "tokenizers"}
+
+
+def test_series_on_the_command_line(client, tmp_path, capsys, monkeypatch):
+    path = tmp_path / "model.onnx"
+    to_onnx(config_model("japanese_vowels", rows_of(CONFIGS["japanese_vowels"])), path)
+    series = [[0.5] * 12, [1.0] * 12]
+    client.main([str(path), "--text", json.dumps(series), "--text", json.dumps({"series": []}), "--empty", "none"])
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert found == [client.Model(path).predict([series])[0], None]
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{json.dumps(series)}\nmore\n"))
+    for arguments, row in ((["--text", "more"], 0), ([], 1)):
+        with pytest.raises(SystemExit):
+            client.main([str(path), *arguments])
+        assert f"row {row}: 'more' is no JSON (Expecting value" in capsys.readouterr().err

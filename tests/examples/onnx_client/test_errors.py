@@ -19,7 +19,9 @@ from tests.examples.onnx_client.cases import (
     [
         ("the cat", r"row 1, column 'form': expected a list of words, not \"the cat\""),
         ([1, 2], r"row 1, column 'form': expected a list of words, not \[1, 2\]"),
-        ([], "row 1, column 'form': there is no token; drop the row"),
+        ([], "row 1, column 'form': there is no token; drop the row, or pass empty=\"none\""),
+        (["a", 3], r"row 1, column 'form': expected a list of words, not \[\"a\", 3\]"),
+        (["a", "\ud800"], r"row 1, column 'form': '\\ud800' is half of a character \(a lone surrogate\)"),
         ({"words": ["the"]}, r"row 1 lacks the column 'form'; it has \['words'\]"),
         (None, "row 1, column 'form': expected a list of words, not null"),
     ],
@@ -44,6 +46,10 @@ def test_a_row_that_cannot_be_read_is_named(client, tagger, row, message):
         ("ids, series and sets", {"raw": [[True, False]]}, "column 'raw': expected numbers, not"),
         ("ids, series and sets", {"notes": [["h"]]}, "column 'notes': expected labels among c, e, g"),
         ("ids, series and sets", {"series": [1.0, 2.0]}, "row 0: 2 tokens in 'series', but 1 in 'ids'"),
+        ("ids, series and sets", {"ids": [True]}, r"column 'ids': expected a list of ids, not \[true\]"),
+        ("highlight", {"text": "a\udc00"}, r"column 'text': '\\udc00' is half of a character"),
+        ("imdb", {"text": "a \udc00"}, r"column 'text': '\\udc00' is half of a character"),
+        ("a tokenizer's file", {"text": "\ud800 a"}, r"column 'text': '\\ud800' is half of a character"),
         ("highlight", {"text": 3}, "column 'text': expected a text or a list of characters, not 3"),
         ("a tokenizer's file", {"text": ["a"]}, "column 'text': expected a text, not"),
     ],
@@ -70,6 +76,14 @@ def changed(path, **metadata):
     onnx.helper.set_model_props(model, {"seqkit": json.dumps(written)} if metadata else {})
     onnx.save(model, path.with_name("changed.onnx"))
     return path.with_name("changed.onnx")
+
+
+def test_files_that_are_none_of_onnx(client, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no file .*gone\.onnx; write it with `python -m seqkit export`"):
+        client.Model(tmp_path / "gone.onnx")
+    (tmp_path / "notes.onnx").write_text("notes")
+    with pytest.raises(ValueError, match=r"notes\.onnx is no ONNX file, or one for a later onnxruntime"):
+        client.Model(tmp_path / "notes.onnx")
 
 
 def test_files_that_the_client_cannot_use(client, tagger):

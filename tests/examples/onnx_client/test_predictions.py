@@ -64,3 +64,19 @@ def test_one_row_alone(client, tagger):
     assert read.predict(np.array(["the", "cat"])) == expected
     assert read.predict([["the", "cat"], ["the", "cat"]]) == [expected] * 2
     assert read.predict([]) == []
+
+
+def test_empty_rows(exported):
+    model, read, rows = exported
+    main = next(iter(read.entries.values())).get("column", next(iter(read.entries)))
+    empty = {column: value[:0] for column, value in rows[0].items()}
+    mixed = [rows[0], empty, rows[1], empty]
+    expected = model.predict(mixed, empty="none")
+    assert_same(read.predict(mixed, empty="none"), expected)
+    if expected[1] is not None:  # a tokenizer may add tokens to an empty text
+        return
+    assert read.predict([empty], empty="none") == [None]
+    with pytest.raises(ValueError, match=rf"row 1, column '{main}': there is no token"):
+        read.predict(mixed)
+    with pytest.raises(ValueError, match="empty='drop': must be 'raise' or 'none'"):
+        read.predict(mixed, empty="drop")
