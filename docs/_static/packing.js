@@ -136,5 +136,5 @@
     update();
   }
 
-  start(document.getElementById("packing"));
+  start(document.getElementById("packing-demo"));
 })();

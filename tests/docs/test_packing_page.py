@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from seqkit import packed
+from tests.docs.test_links import anchors
 from tests.serve.browser import CHROMIUM, Browser
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -44,7 +45,7 @@ def opened(tmp_path_factory):
 def browser(opened):
     """The page as it opens; its code must make no error."""
     opened.resize(1000, 800)
-    opened.evaluate("document.querySelector('#packing button:last-child').click()")
+    opened.evaluate("document.querySelector('#packing-demo button:last-child').click()")
     yield opened
     assert not opened.complaints()
 
@@ -67,6 +68,10 @@ def test_without_javascript_the_numbers_are_there():
     for name in re.findall(r"\.\./(_static/[\w.]+)", BLOCK):
         assert (DOCS / name).is_file()
     assert "//" not in BLOCK  # nothing from another server
+    script = (DOCS / "_static" / "packing.js").read_text(encoding="utf-8")
+    ids = set(re.findall(r'id="([\w-]+)"', BLOCK) + re.findall(r'\bid: "([\w-]+)"', script))
+    assert {"packing-demo", "packing-lengths"} <= ids
+    assert not ids & anchors(DOCS / "explained" / "packing.md")  # Sphinx gives each section the id of its heading
 
 
 @chromium
