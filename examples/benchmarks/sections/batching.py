@@ -49,5 +49,5 @@ def curves() -> str:
 def cost() -> str:
     """Return the measured weights of StepCost."""
     found = load("cost")
-    weights = ", ".join(f"{name} {value:.2g}" for name, value in found["cost"].items())
+    weights = ", ".join(f"{name} {value:.3g}" for name, value in found["cost"].items())
     return paragraph(f"Relative to the cost of a time step: {weights}.", measured_on(found))
