@@ -1,48 +1,66 @@
 """Build the optional compiled code; without a compiler the package installs without it."""
 
+import os
+import platform
 import runpy
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
 
-CSRC = "seqkit/kernels/csrc"
-SOURCE_HASH = runpy.run_path("seqkit/kernels/source_hash.py")["source_hash"]()
-SWEEP_FLAGS = [
-    "-O3",
-    "-std=c++17",
-    "-pthread",
-    "-ffp-contract=fast",
-    "-fno-math-errno",
-    "-fno-trapping-math",
-    "-Wno-maybe-uninitialized",
-]
-VARIANTS = {
-    "avx512": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma"],
-    "avx2": ["-mavx2", "-mfma"],
-    "plain": [],
-}
+LIBRARIES = runpy.run_path("packaging/libraries.py")
 
 
-def library(name: str, sources: list[str], compile_flags: list[str], link_flags: list[str]) -> Extension:
-    """Describe one library; a failed build is skipped."""
+def extension(library) -> Extension:
+    """Describe a library; a failed build is skipped."""
     return Extension(
-        f"seqkit.kernels._{name}",
-        [f"{CSRC}/{source}" for source in sources],
-        define_macros=[("SEQKIT_SOURCE", f"{SOURCE_HASH}ULL")],
-        extra_compile_args=compile_flags,
-        extra_link_args=link_flags,
-        depends=[path.as_posix() for path in sorted(Path(CSRC).iterdir())],
+        f"seqkit.kernels.{library.name}",
+        library.sources,
+        define_macros=[LIBRARIES["SOURCE"]],
+        extra_compile_args=[*library.flags, *(f"-m{feature}" for feature in library.features)],
+        extra_link_args=["-static"] if os.name == "nt" else ["-pthread"],
+        depends=[path.as_posix() for path in sorted(Path(LIBRARIES["CSRC"]).iterdir())],
         language="c++",
         optional=True,
     )
 
 
+class BuildLibraries(build_ext):
+    """Builds plain libraries, which do not use Python's interface and serve every version of Python."""
+
+    def build_extensions(self) -> None:
+        """Build all libraries that this compiler can build."""
+        if self.compiler.compiler_type == "msvc":  # it has no vector extensions
+            self.warn("MSVC cannot compile the kernels; install a wheel of seqkit, which contains them")
+        else:
+            super().build_extensions()
+
+    def get_ext_filename(self, fullname: str) -> str:
+        """Return the path of a library, without Python's version."""
+        *folders, name = fullname.split(".")
+        return os.path.join(*folders, LIBRARIES["library_file"](name))
+
+    def get_export_symbols(self, ext: Extension) -> list[str]:
+        """Return no symbols, because the source marks them."""
+        return []
+
+    def get_libraries(self, ext: Extension) -> list[str]:
+        """Return no libraries: Python's is not needed."""
+        return []
+
+
+class TagWheel(bdist_wheel):
+    """Tags a wheel for every version of Python, and for every platform if nothing was compiled."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        """Return the tags for Python, its ABI and the platform."""
+        built = self.get_finalized_command("build_ext").get_outputs()
+        self.root_is_pure = not any(map(os.path.exists, built))
+        return "py3", "none", super().get_tag()[2]
+
+
 setup(
-    ext_modules=[
-        *(
-            library(f"sweeps_{variant}", ["rnn.cpp", "crf.cpp", "pool.cpp"], SWEEP_FLAGS + flags, ["-pthread"])
-            for variant, flags in VARIANTS.items()
-        ),
-        library("gather", ["gather.cpp"], ["-O3", "-std=c++17"], []),
-    ]
+    ext_modules=[extension(library) for library in LIBRARIES["libraries"](platform.machine())],
+    cmdclass={"build_ext": BuildLibraries, "bdist_wheel": TagWheel},
 )

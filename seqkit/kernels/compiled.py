@@ -1,7 +1,7 @@
 """Compiled code: find the library for this CPU, check that it was built from this source, and load it.
 
-``setup.py`` builds the libraries from ``csrc`` when the package is installed, if there is a compiler. They contain
-plain C functions on raw pointers and work with every version of torch.
+Wheels contain the libraries. An installation from source builds them from ``csrc`` if there is a compiler. They
+are plain C functions on raw pointers and work with every version of Python and torch.
 """
 
 import ctypes
@@ -9,13 +9,12 @@ import functools
 import logging
 import os
 import warnings
-from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-from seqkit.kernels.source_hash import source_hash
+from seqkit.kernels.library_files import library_file, source_hash
 from seqkit.upstream.torch import openmp_entry
 
 log = logging.getLogger(__name__)
@@ -24,9 +23,10 @@ Library = Literal["sweeps", "gather"]
 USERS: dict[Library, str] = {"sweeps": "recurrent layers and CRFs", "gather": "gathers of wide values"}
 
 _PROCESS = os.getpid()  # OpenMP does not work in a process that is forked from this one
+REMEDY = "Reinstall seqkit, from a wheel or with a C++ compiler"
 
 FOLDER = Path(__file__).parent
-VARIANTS = {"AVX512": ("avx512", "avx2", "plain"), "AVX2": ("avx2", "plain")}  # by torch's name of the capability
+VARIANTS = {"AVX512": ("avx512", "avx2", "plain"), "AVX2": ("avx2", "plain")}  # by torch's name; ARM has others
 
 _INT, _POINTER = ctypes.c_int64, ctypes.c_void_p
 _LAYER = [ctypes.c_int, _INT, _INT, _INT, _INT, _POINTER, ctypes.c_int]  # cell, T, B, H, D, batch sizes, threads
@@ -58,22 +58,22 @@ def load_library(name: Library) -> ctypes.CDLL | None:
         RuntimeWarning: A library cannot be loaded or was built from other source, and is not used.
     """
     variants = VARIANTS.get(torch.backends.cpu.get_cpu_capability(), ("plain",))
-    files = [f"_sweeps_{variant}" for variant in variants] if name == "sweeps" else ["_gather"]
-    for path in (FOLDER / f"{file}{suffix}" for file in files for suffix in EXTENSION_SUFFIXES):
+    files = [f"sweeps_{variant}" for variant in variants] if name == "sweeps" else ["gather"]
+    for path in (FOLDER / library_file(file) for file in files):
         if path.exists():
             try:
                 library = _open(path, name)
             except (OSError, AttributeError, ValueError) as error:
                 warnings.warn(
-                    f"{path} is not used: {error}. Reinstall seqkit with a C++ compiler to build it again; until "
-                    f"then {USERS[name]} run in another variant, or in Python if there is none",
+                    f"{path} is not used: {error}. {REMEDY}; until then {USERS[name]} "
+                    "run in another variant, or in Python if there is none",
                     RuntimeWarning,
                     stacklevel=2,
                 )
                 continue
             log.info("Compiled code for %s: %s.", USERS[name], path.name)
             return library
-    log.info("No compiled code for %s: they run in Python. Reinstall seqkit with a C++ compiler.", USERS[name])
+    log.info("No compiled code for %s: they run in Python. %s.", USERS[name], REMEDY)
     return None
 
 

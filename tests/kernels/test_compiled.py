@@ -11,7 +11,7 @@ import torch
 from seqkit import kernels
 from seqkit.data.rows.gather import gather
 from seqkit.kernels import compiled
-from seqkit.kernels.source_hash import FOLDER, source_hash
+from seqkit.kernels.library_files import FOLDER, library_file, source_hash
 
 needs_library = pytest.mark.skipif(
     kernels.load_library("sweeps") is None or kernels.load_library("gather") is None,
@@ -44,7 +44,7 @@ def assert_refused(name, *messages):
         assert compiled.load_library(name) is None
     assert compiled.load_library(name) is None  # without a second warning, which would be an error
     (message,) = [str(warning.message) for warning in warned]
-    for expected in (*messages, "Reinstall seqkit with a C++ compiler"):
+    for expected in (*messages, "Reinstall seqkit, from a wheel or with a C++ compiler"):
         assert expected in message
 
 
@@ -77,7 +77,7 @@ def test_every_declared_function_is_in_its_library(name):
 
 @needs_compiler
 def test_a_library_built_from_this_source_is_loaded(folder):
-    file = folder / f"_gather{EXTENSION_SUFFIXES[0]}"
+    file = folder / library_file("gather")
     build(FOLDER / "gather.cpp", file, f"-DSEQKIT_SOURCE={source_hash()}ULL")
     assert compiled.load_library("gather") is not None
 
@@ -87,7 +87,7 @@ def test_a_library_built_from_changed_source_is_refused(folder):
     changed = shutil.copytree(FOLDER, folder / "csrc")
     with (changed / "gather.cpp").open("a") as source:
         source.write("// changed\n")
-    file = folder / f"_gather{EXTENSION_SUFFIXES[0]}"
+    file = folder / library_file("gather")
     build(changed / "gather.cpp", file, f"-DSEQKIT_SOURCE={source_hash(changed)}ULL")
     assert_refused("gather", str(file), f"built from source {source_hash(changed):x}, but this is source")
     assert gather(np.zeros(4, np.int32), np.zeros(1, np.int64), np.ones(2, np.int64), 2) is None
@@ -97,8 +97,8 @@ def test_a_library_built_from_changed_source_is_refused(folder):
 def test_a_foreign_library_is_refused(folder):
     source = folder / "foreign.cpp"
     source.write_text('extern "C" void seqkit_gather() {}')
-    for name, stem in (("gather", "_gather"), ("sweeps", "_sweeps_plain")):
-        file = folder / f"{stem}{EXTENSION_SUFFIXES[0]}"
+    for name, variant in (("gather", "gather"), ("sweeps", "sweeps_plain")):
+        file = folder / library_file(variant)
         build(source, file)
         assert_refused(name, str(file), "seqkit_source")
 
@@ -110,15 +110,15 @@ def test_the_next_variant_is_loaded_if_one_is_refused(folder, monkeypatch):
         return path.name
 
     for variant in ("wide", "narrow"):
-        (folder / f"_sweeps_{variant}{EXTENSION_SUFFIXES[0]}").touch()
+        (folder / library_file(f"sweeps_{variant}")).touch()
     monkeypatch.setitem(compiled.VARIANTS, torch.backends.cpu.get_cpu_capability(), ("wide", "narrow"))
     monkeypatch.setattr(compiled, "_open", load)
     with pytest.warns(RuntimeWarning, match="_sweeps_wide.* is not used: broken"):
-        assert compiled.load_library("sweeps") == f"_sweeps_narrow{EXTENSION_SUFFIXES[0]}"
+        assert compiled.load_library("sweeps") == library_file("sweeps_narrow")
 
 
 def test_a_file_that_is_no_library_is_refused(folder):
-    file = folder / f"_sweeps_plain{EXTENSION_SUFFIXES[0]}"
+    file = folder / library_file("sweeps_plain")
     file.write_bytes(b"text")
     assert_refused("sweeps", str(file))
     assert kernels.available() == ("closed_form", "reference")
@@ -137,3 +137,26 @@ def test_the_hash_depends_on_names_and_contents(tmp_path):
     assert len(set(hashes)) == len(hashes)
     assert all(0 <= found < 2**63 for found in hashes)
     assert hash_of({"a.h": "1", "notes.txt": "2"}) == hashes[0]
+
+
+def test_a_library_of_an_older_release_is_ignored(folder):
+    (folder / f"_gather{EXTENSION_SUFFIXES[0]}").write_bytes(b"named after a version of Python")
+    assert compiled.load_library("gather") is None
+
+
+@pytest.mark.parametrize(
+    ("capability", "first"),
+    [("AVX512", "avx512"), ("AVX2", "avx2"), ("DEFAULT", "plain"), ("SVE256", "plain"), ("NO AVX", "plain")],
+)
+def test_the_variant_follows_the_capability(capability, first, folder, monkeypatch):
+    """ARM has one variant, with NEON, which torch calls DEFAULT; it may also report SVE256."""
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(compiled, "_open", lambda path, name: path.name)
+    for variant in ("avx512", "avx2", "plain"):
+        (folder / library_file(f"sweeps_{variant}")).touch()
+    assert compiled.load_library("sweeps") == library_file(f"sweeps_{first}")
+
+
+def test_files_are_named_after_the_platform():
+    names = [library_file("gather", platform) for platform in ("linux", "darwin", "win32", "freebsd14")]
+    assert names == ["_gather.so", "_gather.dylib", "_gather.dll", "_gather.so"]

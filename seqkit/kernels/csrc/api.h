@@ -14,7 +14,7 @@
 
 typedef int64_t Int;
 
-// setup.py defines SEQKIT_SOURCE as the hash of all files in this folder (source_hash.py). compiled.py computes the
+// setup.py defines SEQKIT_SOURCE as the hash of all files in this folder (library_files.py). compiled.py computes the
 // hash of the installed files and refuses a library with another one.
 EXPORT uint64_t seqkit_source();
 
