@@ -3,14 +3,15 @@
     python packaging/check_wheels.py dist
 
 Checks of each wheel its tags, RECORD and files; of each library what it exports and needs, the oldest system that loads
-it, and on macOS the signature. Then `kernel_driver.cpp`, compiled for the platform by zig, loads each library and
-compares it with plain loops: natively, under QEMU (Debian: qemu-user-static, libc6-arm64-cross) or under Wine (wine64).
+it, and on macOS the signature. Then the drivers beside this script, compiled for the platform by zig, load each library
+and compare it with plain loops: natively, under QEMU (Debian: qemu-user-static, libc6-arm64-cross) or under Wine (wine64).
 What could not be run is listed. Ends with code 1 if a check fails.
 """
 
 import argparse
 import ast
 import csv
+import os
 import platform
 import re
 import shutil
@@ -22,11 +23,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from binaries import read_binary
-from build_wheels import record_line
+from build_wheels import record_line, run
 from libraries import VARIANTS, libraries, library_file
 from targets import TARGETS, Target
 
-DRIVER = Path(__file__).with_name("kernel_driver.cpp")
+FOLDER = Path(__file__).resolve().parent
 SYSTEM_LIBRARIES = {
     "linux": r"lib(c|m|dl|rt|pthread)\.so\.\d|ld-linux-.*",
     "darwin": r"/usr/lib/libSystem\.B\.dylib",
@@ -143,24 +144,34 @@ def missing_features(library_name: str) -> list[str]:
 
 
 def run_libraries(wheel: Path, target: Target, folder: Path) -> Iterator[tuple[str, str]]:
-    """Run the driver on each library of a wheel; yield the library's name and ``passed`` or what happened."""
+    """Run the drivers on the libraries of a wheel; yield the library's name and ``passed`` or what happened."""
     start = runner(target)
     if isinstance(start, str):
         yield "libraries", f"not run: {start}"
         return
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder, [name for name in archive.namelist() if name.startswith("seqkit/kernels/_")])
-    driver = folder / ("driver.exe" if target.platform == "win32" else "driver")
-    words = [sys.executable, "-m", "ziglang", "c++", "-target", target.triple, "-O1", "-std=c++17", "-pthread"]
-    subprocess.run([*words, "-o", str(driver), str(DRIVER)], check=True)
+        archive.extractall(folder, [name for name in archive.namelist() if name.startswith("seqkit/kernels/")])
+    drivers = {name: compile_driver(name, target, folder) for name in ("gather", "kernel")}
     for library in libraries(target.machine):
         if missing := missing_features(library.name):
             yield library.name, f"not run: this processor has no {', '.join(missing)}"
             continue
-        file = folder / "seqkit/kernels" / library_file(library.name, target.platform)
-        done = subprocess.run([*start, str(driver), str(file)], capture_output=True, text=True)
-        last = (done.stdout.strip().splitlines() or [""])[-1]
-        yield library.name, f"passed: {last}" if done.returncode == 0 else f"FAILED:\n{done.stdout}{done.stderr}"
+        file = f"seqkit/kernels/{library_file(library.name, target.platform)}"
+        words = [*start, str(drivers["gather" if library.name == "gather" else "kernel"])]
+        variables = os.environ | {"SEQKIT_LIBRARY": f"./{file}", "WINEDEBUG": "-all"}
+        done = subprocess.run(words, cwd=folder, env=variables, capture_output=True, text=True)
+        checks = len(re.findall(r"^ok\b", done.stdout, flags=re.MULTILINE))
+        good = checks and done.returncode == 0
+        yield library.name, f"passed: {checks} checks" if good else f"FAILED:\n{done.stdout}{done.stderr}"
+
+
+def compile_driver(name: str, target: Target, folder: Path) -> Path:
+    """Compile a driver that calls the functions of a library, with the headers of the wheel."""
+    file = folder / (f"{name}.exe" if target.platform == "win32" else name)
+    words = [sys.executable, "-m", "ziglang", "c++", "-target", target.triple, "-O2", "-std=c++17", "-pthread"]
+    words += ["-I", str(folder / "seqkit/kernels/csrc"), "-include", str(FOLDER / "loaded.h")]
+    run([*words, str(FOLDER / f"{name}_driver.cpp"), "-o", str(file)], folder)
+    return file
 
 
 def check(wheel: Path) -> bool:
