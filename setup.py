@@ -3,6 +3,7 @@
 import os
 import platform
 import runpy
+import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -19,7 +20,7 @@ def extension(library) -> Extension:
         library.sources,
         define_macros=[LIBRARIES["SOURCE"]],
         extra_compile_args=[*library.flags, *(f"-m{feature}" for feature in library.features)],
-        extra_link_args=["-static"] if os.name == "nt" else ["-pthread"],
+        extra_link_args=LIBRARIES["LINK_FLAGS"].get(sys.platform, []),
         depends=[path.as_posix() for path in sorted(Path(LIBRARIES["CSRC"]).iterdir())],
         language="c++",
         optional=True,
@@ -41,11 +42,11 @@ class BuildLibraries(build_ext):
         *folders, name = fullname.split(".")
         return os.path.join(*folders, LIBRARIES["library_file"](name))
 
-    def get_export_symbols(self, ext: Extension) -> list[str]:
+    def get_export_symbols(self, ext: Extension) -> list[str]:  # noqa: ARG002
         """Return no symbols, because the source marks them."""
         return []
 
-    def get_libraries(self, ext: Extension) -> list[str]:
+    def get_libraries(self, ext: Extension) -> list[str]:  # noqa: ARG002
         """Return no libraries: Python's is not needed."""
         return []
 

@@ -4,10 +4,10 @@
     python packaging/build_wheels.py --output dist               # the sdist and every wheel
     python packaging/build_wheels.py --output dist linux-x86_64  # the sdist and one wheel
 
-zig compiles the libraries for all platforms. The sdist and a wheel without libraries are built from it by the standard
-backend; each platform's wheel is that wheel with its libraries and tags. Two builds of a commit give the same bytes with
-the same versions of these packages: times are those of the commit, and files contain no path of this machine. Files that
-git ignores are not in the source; a tree with changes that are not committed is refused.
+The standard backend builds the sdist and, from it, a wheel without libraries. zig compiles the libraries of each
+platform; its wheel is that wheel with libraries and tags. With the same versions of the packages, two builds of a
+commit give the same bytes: times are those of the commit, and libraries contain no path of this machine. Files that git
+ignores are left out. A tree with changes that are not committed is refused.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import time
 import zipfile
 from pathlib import Path
 
-from libraries import ROOT, SOURCE, Library, libraries, library_file
+from libraries import LINK_FLAGS, ROOT, SOURCE, Library, libraries, library_file
 from targets import TARGETS, Target
 
 
@@ -59,6 +59,7 @@ def compile_library(library: Library, target: Target, source: Path, folder: Path
     cpu = "+".join(["baseline", *library.features])
     words = [sys.executable, "-m", "ziglang", "c++", "-target", target.triple, f"-mcpu={cpu}", *library.flags]
     words += [f"-D{SOURCE[0]}={SOURCE[1]}", "-shared", "-s", "-g0", "-o", str(file), *library.sources]
+    words += LINK_FLAGS.get(target.platform, [])
     if target.platform == "darwin":
         words.append(f"-Wl,-install_name,@rpath/{file.name}")
     run(words, source)

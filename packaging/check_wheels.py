@@ -2,10 +2,10 @@
 
     python packaging/check_wheels.py dist
 
-Checks of each wheel its tags, RECORD and files; of each library what it exports and needs, the oldest system that loads
-it, and on macOS the signature. Then the drivers beside this script, compiled for the platform by zig, load each library
-and compare it with plain loops: natively, under QEMU (Debian: qemu-user-static, libc6-arm64-cross) or under Wine (wine64).
-What could not be run is listed. Ends with code 1 if a check fails.
+Checks of each wheel its tags, RECORD and files; of each library what it exports and needs, the oldest system that
+loads it, and on macOS the signature. Then the drivers beside this script, compiled for the platform by zig, load each
+library and compare it with plain loops: natively, under QEMU (Debian: qemu-user-static, libc6-arm64-cross) or under
+Wine (wine64). Lists what could not be run. Ends with code 1 if a check fails.
 """
 
 import argparse
@@ -176,7 +176,8 @@ def compile_driver(name: str, target: Target, folder: Path) -> Path:
 
 def check(wheel: Path) -> bool:
     """Check a wheel and print what was found; tell whether all is well."""
-    target = next((target for target in TARGETS.values() if wheel.name.endswith(f"{'.'.join(target.tags)}.whl")), None)
+    platform_tags = wheel.stem.rpartition("-")[2]
+    target = next((target for target in TARGETS.values() if ".".join(target.tags) == platform_tags), None)
     print(f"{wheel.name} ({wheel.stat().st_size / 1024:.0f} KiB)")
     if target is None:
         print("  PROBLEM: its tags are of no platform in targets.py")
@@ -210,7 +211,8 @@ def main(arguments: list[str] | None = None) -> None:
     wheels = sorted(parser.parse_args(arguments).folder.glob("*.whl"))
     if not wheels:
         sys.exit("there are no wheels in this folder")
-    if not all([check(wheel) for wheel in wheels]):
+    results = [check(wheel) for wheel in wheels]
+    if not all(results):
         sys.exit(1)
 
 

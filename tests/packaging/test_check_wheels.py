@@ -1,4 +1,5 @@
 import re
+from functools import partial
 
 import pytest
 
@@ -8,9 +9,9 @@ from tests.packaging import tiny
 FUNCTIONS = {"seqkit_source", "seqkit_gather"}
 BUILD = {
     "linux-x86_64": tiny.elf,
-    "linux-aarch64": lambda *parts, **options: tiny.elf(*parts, machine=183, **options),
+    "linux-aarch64": partial(tiny.elf, machine=183),
     "macos-arm64": tiny.macho,
-    "macos-x86_64": lambda *parts, **options: tiny.macho(*parts, machine=0x01000007, **options),
+    "macos-x86_64": partial(tiny.macho, machine=0x01000007, system=(10, 15)),
     "windows-x86_64": tiny.pe,
 }
 NEEDS = {"linux": "libc.so.6", "macos": "/usr/lib/libSystem.B.dylib", "windows": "api-ms-win-crt-heap-l1-1-0.dll"}
@@ -70,7 +71,8 @@ def test_the_oldest_system_is_in_the_name_of_the_platform(script):
 
 
 def test_a_changed_file_does_not_fit_the_record(script):
-    files = {"a.py": b"1", "d.dist-info/RECORD": (script.record_line("a.py", b"1") + "d.dist-info/RECORD,,\n").encode()}
+    record = script.record_line("a.py", b"1") + "d.dist-info/RECORD,,\n"
+    files = {"a.py": b"1", "d.dist-info/RECORD": record.encode()}
     assert list(script.check_record(files, "d.dist-info")) == []
     files["a.py"] = b"2"
     assert list(script.check_record(files, "d.dist-info")) == ["RECORD has another hash for a.py"]
@@ -93,7 +95,8 @@ def test_macos_programs_are_not_run_elsewhere(script, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("tag", "version"), [("manylinux_2_17_x86_64", (2, 17)), ("manylinux_2_5_aarch64", (2, 5)), ("linux_x86_64", (99,))]
+    ("tag", "version"),
+    [("manylinux_2_17_x86_64", (2, 17)), ("manylinux_2_5_aarch64", (2, 5)), ("linux_x86_64", (99,))],
 )
 def test_manylinux(script, tag, version):
     assert script.manylinux(tag) == version

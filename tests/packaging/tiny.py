@@ -19,7 +19,8 @@ def strings(names):
 def elf(exports=(), needs=(), versions=("GLIBC_2.2.5",), machine=62):
     """A library for Linux; it also has a local symbol and an undefined one."""
     block, at = strings(["local", "undefined", "libc.so.6", *exports, *needs, *versions])
-    symbols = struct.pack("<IBxHQQ", at["local"], 0x02, 1, 0, 0) + struct.pack("<IBxHQQ", at["undefined"], 0x12, 0, 0, 0)
+    symbols = struct.pack("<IBxHQQ", at["local"], 0x02, 1, 0, 0)
+    symbols += struct.pack("<IBxHQQ", at["undefined"], 0x12, 0, 0, 0)
     symbols += b"".join(struct.pack("<IBxHQQ", at[name], 0x12, 1, 0, 0) for name in exports)
     dynamic = b"".join(struct.pack("<qQ", 1, at[name]) for name in needs) + struct.pack("<qQ", 0, 0)
     needed = struct.pack("<HHIII", 1, len(versions), at["libc.so.6"], 16, 0)
