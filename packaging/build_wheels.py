@@ -6,8 +6,8 @@
 
 The standard backend builds the sdist and, from it, a wheel without libraries. zig compiles the libraries of each
 platform; its wheel is that wheel with libraries and tags. With the same versions of the packages, two builds of a
-commit give the same bytes: times are those of the commit, and libraries contain no path of this machine. Files that git
-ignores are left out. A tree with changes that are not committed is refused.
+commit give the same bytes: times are those of the commit, and libraries contain no path of this machine. Files that
+git ignores are left out. A tree with changes that are not committed is refused.
 """
 
 import argparse

@@ -3,9 +3,9 @@
     python packaging/check_wheels.py dist
 
 Checks of each wheel its tags, RECORD and files; of each library what it exports and needs, the oldest system that
-loads it, and on macOS the signature. Then the drivers beside this script, compiled for the platform by zig, load each
-library and compare it with plain loops: natively, under QEMU (Debian: qemu-user-static, libc6-arm64-cross) or under
-Wine (wine64). Lists what could not be run. Ends with code 1 if a check fails.
+loads it, and on macOS the signature. Then the drivers beside this script, compiled for the platform by zig, load
+each library and compare it with plain loops: natively, under QEMU (Debian: qemu-user-static, libc6-arm64-cross) or
+under Wine (wine64). Lists what could not be run. Ends with code 1 if a check fails.
 """
 
 import argparse

@@ -12,7 +12,13 @@ library_file = _FILES["library_file"]
 SOURCE = ("SEQKIT_SOURCE", f"{_FILES['source_hash']()}ULL")  # a macro
 
 FLAGS = ["-O3", "-std=c++17", "-fvisibility=hidden", "-fvisibility-inlines-hidden"]
-SWEEP_FLAGS = ["-pthread", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
+SWEEP_FLAGS = [
+    "-pthread",
+    "-ffp-contract=fast",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-Wno-maybe-uninitialized",
+]
 LINK_FLAGS = {  # by platform
     "linux": ["-pthread", "-Wl,--version-script=packaging/exports.map"],
     "win32": ["-static"],
@@ -26,7 +32,7 @@ X86 = {"x86_64", "amd64"}
 
 
 class Library(NamedTuple):
-    """A library: its name for ``library_file``, sources relative to the root, flags, and features of the processor."""
+    """A library: its name for ``library_file``, sources below the root, flags, and features of the processor."""
 
     name: str
     sources: list[str]
