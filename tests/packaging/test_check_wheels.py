@@ -42,6 +42,11 @@ def test_a_good_library_passes(script, name):
         ("linux-x86_64", {"needs": "libstdc++.so.6"}, r"needs libstdc\+\+\.so\.6"),
         ("linux-x86_64", {"versions": ("GLIBC_2.28",)}, r"needs glibc 2\.28"),
         ("linux-x86_64", {"machine": 183}, "is for aarch64"),
+        (
+            "macos-arm64",
+            {"exports": {*FUNCTIONS, "_Znwm", "run"}},
+            r"exports \['run', 'seqkit_gather', 'seqkit_source'\]",
+        ),
         ("macos-arm64", {"system": (13, 0)}, r"needs macOS 13\.0"),
         ("macos-arm64", {"signed": False}, "has no valid signature"),
         ("macos-x86_64", {"needs": "/usr/lib/libc++.1.dylib"}, r"needs /usr/lib/libc\+\+"),
