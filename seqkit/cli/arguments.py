@@ -34,6 +34,11 @@ def check_files(args: Sequence[str], *, folders: bool = False) -> None:
         _check_checkpoint(named.ckpt_path, folders=folders)
 
 
+def is_shared(path: str) -> bool:
+    """Whether a path is that of a folder of ``save_pretrained``."""
+    return (Path(path) / _CONFIG).is_file()
+
+
 def check_seed(seed: bool | int) -> None:
     """Check that every random generator takes a seed.
 
@@ -68,7 +73,7 @@ def _check_checkpoint(given: str, *, folders: bool) -> None:
         raise ValueError("--ckpt_path names no file")
     if given in (*_NAMES, "null") or ":" in given or path.is_file() or (path / "meta.pt").is_file():
         return
-    if folders and (path / _CONFIG).is_file():
+    if folders and is_shared(given):
         return
     if path.is_dir():
         raise ValueError(f"--ckpt_path={given} is a folder; name a file in it, such as best.ckpt")

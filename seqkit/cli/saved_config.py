@@ -10,19 +10,22 @@ from typing import Any, NamedTuple
 import yaml
 
 from seqkit.class_paths import LIBRARIES, class_at, public_path
+from seqkit.cli.arguments import is_shared
 from seqkit.data.lightning import SequenceDataModule, finished_epochs
 from seqkit.tasks import SequenceModule
-from seqkit.tasks.checkpoints.loading import read_checkpoint, saved_model
+from seqkit.tasks.checkpoints.loading import named_model, read_checkpoint, saved_model
 from seqkit.tasks.checkpoints.parts import check_arguments
 from seqkit.tasks.checkpoints.rebuild import other_task
+from seqkit.tasks.sharing.files import CONFIG, naming_version, read_config
 
 _CLASS_KEY = re.compile(r"model|data\.source|(model|data)\.(.*\.)?class_path")
 _LIBRARIES = tuple(f"{package}." for package in LIBRARIES)
+_MAX_TOKENS = 16384  # as of `predict` in Python
 _CLASS = re.compile(r"\w+(\.\w+)+")
 
 
 class SavedConfig(NamedTuple):
-    """What the command line reads from a checkpoint."""
+    """What the command line reads from a checkpoint, or from a folder of ``save_pretrained``."""
 
     config: dict[str, Any]
     """The model and the data, as in a config."""
@@ -37,9 +40,9 @@ class SavedConfig(NamedTuple):
 
 
 def read_saved_config(args: Sequence[str]) -> SavedConfig | None:
-    """Return what is in the checkpoint that ``--ckpt_path`` names, or None if it names no file.
+    """Return what is in the checkpoint or the folder that ``--ckpt_path`` names, or None if it names neither.
 
-    The parser imports what a config names, so every name is checked here.
+    A folder has no options of the data. The parser imports what a config names, so every name is checked here.
 
     Args:
         args: The arguments of the command line.
@@ -50,10 +53,12 @@ def read_saved_config(args: Sequence[str]) -> SavedConfig | None:
     parser = ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--ckpt_path")
     path = parser.parse_known_args(args)[0].ckpt_path
-    if path is None or not Path(path).is_file():
+    if path is None or not (Path(path).is_file() or is_shared(path)):
         return None
-    checkpoint = read_checkpoint(path)
     trust = consented_modules(args)
+    if is_shared(path):
+        return _read_folder(path, args, trust)
+    checkpoint = read_checkpoint(path)
     cls, spec, arguments = saved_model(checkpoint, SequenceModule, trust)
     arguments = check_arguments(cls, arguments, trust=trust, place="model")
     config: dict[str, Any] = {"model": {"class_path": public_path(cls), "init_args": arguments}}
@@ -73,6 +78,19 @@ def read_saved_config(args: Sequence[str]) -> SavedConfig | None:
     with suppress(KeyError, TypeError, AttributeError):  # a script may have saved it without the data's state
         epochs = finished_epochs(checkpoint)
     return SavedConfig(config, spec, _directory(checkpoint), epochs, steps if isinstance(steps, int) else 0)
+
+
+def _read_folder(folder: str, args: Sequence[str], trust: Sequence[str]) -> SavedConfig:
+    saved = read_config(Path(folder) / CONFIG)
+    with naming_version(saved):
+        cls = named_model(saved["class_path"], saved["spec"], SequenceModule, trust, place="the config's model")
+        arguments = check_arguments(cls, saved["init_args"], trust=trust, place="model")
+    config = {
+        "model": {"class_path": public_path(cls), "init_args": arguments},
+        "data": {"max_tokens": _MAX_TOKENS},
+    }
+    _remove_replaced(config, args)
+    return SavedConfig(config, saved["spec"], None, None, 0)
 
 
 def _directory(checkpoint: dict[str, Any]) -> str | None:

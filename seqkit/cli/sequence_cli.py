@@ -18,7 +18,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from seqkit.callbacks import BestCheckpoint, Parts, PredictionWriter, Progress, Report, Summary, Throughput
 from seqkit.class_paths import class_at, public_path
-from seqkit.cli.arguments import check_files, check_seed
+from seqkit.cli.arguments import check_files, check_seed, is_shared
 from seqkit.cli.messages import unwrapped
 from seqkit.cli.parser import Parser
 from seqkit.cli.run.finished import check_steps_left
@@ -30,6 +30,7 @@ from seqkit.cli.trainer import SequenceTrainer
 from seqkit.data.lightning import SequenceDataModule
 from seqkit.files import new_folders
 from seqkit.tasks import SequenceModule
+from seqkit.tasks.sharing.files import load_weights
 from seqkit.upstream.lightning import dump_config
 
 _WITH_LOGS = ("fit", "validate", "test")
@@ -243,7 +244,7 @@ class SequenceCLI(LightningCLI):
             check_writable(root or ".")
 
     def _parse_list(self, parser: LightningArgumentParser, args: list[str]) -> None:
-        check_files(args)
+        check_files(args, folders=bool(args) and args[0] in _EVALUATION)
         self._saved = read_saved_config(args)
         if self._saved is not None:
             # Right after the subcommand, so that all other arguments override it.
@@ -253,7 +254,7 @@ class SequenceCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Name every class of the config by its public path, which outlives a move of the class."""
         options = self.config[self.subcommand]
-        if self._ckpt_path is not None:
+        if self._ckpt_path is not None and not is_shared(self._ckpt_path):
             options["ckpt_path"] = self._ckpt_path
         use_public_paths(options)
 
@@ -271,6 +272,8 @@ class SequenceCLI(LightningCLI):
         data["spec"] = self._saved.spec
         try:
             self._instantiate_classes()
+            if is_shared(str(self._ckpt_path)):
+                load_weights(self.model, Path(str(self._ckpt_path)))
         finally:
             data["spec"] = None
 

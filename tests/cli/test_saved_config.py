@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from seqkit import Tagger
 from seqkit.cli import main
 from seqkit.cli.saved_config import consented_modules, read_saved_config
 from tests.cli.cases import one_parser
@@ -20,6 +21,7 @@ from tests.hostile import (
     save_edited,
     save_payload,
 )
+from tests.tasks.sharing.cases import edit
 
 __all__ = ["den", "one_parser"]
 
@@ -199,4 +201,17 @@ def test_saved_trust_of_another_has_no_effect(den):
     hostile = save_edited(lambda saved: saved["seqkit_data"].update(trust=["evil"], source=EVIL_SOURCE))
     with pytest.raises(ValueError, match=r"data\.source names 'evil\.Files'"):
         read_saved_config(["test", f"--ckpt_path={hostile}"])
+    assert_nothing_ran(den)
+
+
+@pytest.mark.parametrize(
+    "change", [{"class_path": "evil.Task"}, {"init_args": {"encoder": {"class_path": "evil.RNN"}}}]
+)
+def test_a_hostile_folder_is_refused(change, den, one_parser):
+    Tagger.load_from_checkpoint("tagger.ckpt").save_pretrained("shared")
+    forget_modules()
+    edit(Path("shared"), **change)
+    for subcommand in ("test", "predict"):
+        with pytest.raises(ValueError, match=r"names 'evil\.\w+'. Only classes of seqkit"):
+            main([subcommand, "--ckpt_path=shared", "--data.source=seqkit.data.Files", *QUICK])
     assert_nothing_ran(den)

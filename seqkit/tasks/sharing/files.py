@@ -169,6 +169,20 @@ def read_weights(path: Path, device: str | torch.device) -> dict[str, Tensor]:
     return tensors | {name: tensors[first] for name, first in metadata.items() if first in tensors}
 
 
+def load_weights(model: nn.Module, folder: Path) -> None:
+    """Load the weights of a folder into a model that was built by its config.
+
+    Raises:
+        OSError: The file is missing.
+        ValueError: It is damaged, or does not fit the model.
+    """
+    path = ModelFiles(folder, {}).find(WEIGHTS)
+    try:
+        model.load_state_dict(read_weights(path, "cpu"))
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not fit its {CONFIG}: {error}") from error
+
+
 @contextmanager
 def naming_version(config: Mapping[str, Any]) -> Iterator[None]:
     """Add the version that wrote a config to the errors in the block, if it is another one.

@@ -175,6 +175,23 @@ def test_a_folder_of_save_pretrained(model, tmp_path, capfd):
     assert lines(capfd.readouterr()) == model.predict([TEXTS[0].split()])
 
 
+def test_a_split_with_a_folder_of_save_pretrained(model, tmp_path, monkeypatch, capfd):
+    """The folder has the spec and the weights; the data are named."""
+    monkeypatch.chdir(tmp_path)
+    model.save_pretrained("shared")
+    source = ["--data.source=seqkit.data.Files", f"--data.source.test={SAVED_FILES / 'rows.jsonl'}"]
+    start = ["predict", "--ckpt_path=shared", "--predictions.path=out.jsonl"]
+    main([*start, *source, "--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu"])
+    written = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    rows = [json.loads(line)["words"] for line in (SAVED_FILES / "rows.jsonl").read_text().splitlines()]
+    assert [{name: line[name] for name in line if name != "row"} for line in written] == model.predict(rows)
+    (Path("shared") / "model.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"a model of seqkit needs model\.safetensors"):
+        main([*start, *source, "--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu"])
+    with pytest.raises(ValueError, match="--ckpt_path=shared is a folder; name a file in it"):
+        main(["fit", "--ckpt_path=shared"])
+
+
 def test_a_device_that_the_machine_lacks():
     with pytest.raises(ValueError, match="this machine has no device 'nowhere'"):
         main([*START, "--text", "Ann", "--device", "nowhere"])
