@@ -6,7 +6,9 @@
 
 #include "layout.h"
 
-// WIDTH: floats in a vector register. A register tile of a matrix product has ROWS rows and PANEL vectors of columns.
+// WIDTH: floats in a vector register. A register tile of a matrix product has ROWS rows and PANEL vectors of columns:
+// ROWS * PANEL sums, PANEL vectors of the weight and a factor or two fill the 32 registers of AVX-512 and NEON and the
+// 16 of the others.
 #if defined(__AVX512F__)
 #include <immintrin.h>
 enum { WIDTH = 16, PANEL = 4, ROWS = 6 };
