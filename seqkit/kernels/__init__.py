@@ -7,8 +7,8 @@
 `torch.compile` keeps a layer in its graph, as one operator. The transforms of `torch.func` and batched backwards
 work with all implementations; second derivatives and forward-mode differentiation use ``reference``.
 
-``native`` runs on as many threads as `torch.get_num_threads()` returns. On Linux they are those of torch's own OpenMP
-runtime, elsewhere and in a forked process those of a pool. Any number of Python threads may call it at once.
+``native`` runs on as many threads as `torch.get_num_threads()` returns. On Linux they are those of torch's own
+OpenMP runtime, elsewhere and in a forked process those of a pool. Any number of Python threads may call it at once.
 
 The same input gives the same bits in every run with the same number of threads. With another number of threads,
 both sweeps of ``native`` still give the same bits; the large products after them are torch's, which may add in
