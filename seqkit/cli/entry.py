@@ -10,7 +10,7 @@ from seqkit.cli.subcommands import check_subcommand
 if TYPE_CHECKING:
     from lightning.pytorch import Callback
 
-_COMMANDS = ("sweep", "export", "share", "serve", "predict")  # with a parser of their own; predict only of texts
+_COMMANDS = ("sweep", "export", "share", "serve", "doctor", "predict")  # each with its parser; predict of texts only
 
 
 def main(args: Sequence[str] | None = None, callbacks: "Sequence[Callback]" = ()) -> Any:
@@ -22,8 +22,8 @@ def main(args: Sequence[str] | None = None, callbacks: "Sequence[Callback]" = ()
             such as one that reports to a search of hyper-parameters.
 
     Returns:
-        What ``sweep`` found; the file of ``export``; the model of ``share``; None for ``predict --text``; for all
-        other subcommands the :class:`~seqkit.cli.SequenceCLI` after its run.
+        What ``sweep`` or ``doctor`` found; the file of ``export``; the model of ``share``; None for
+        ``predict --text``; for all other subcommands the :class:`~seqkit.cli.SequenceCLI` after its run.
 
     Raises:
         ValueError: There are callbacks, but the subcommand has no trainer that takes them.

@@ -22,6 +22,7 @@ SUBCOMMANDS = {
     "export": "write a checkpoint as an ONNX file",
     "share": "write the model of a checkpoint into a folder, or push it to the Hugging Face Hub",
     "serve": "serve a checkpoint over HTTP, with a page to try it",
+    "doctor": "check the installation: versions, compiled code, results, speed",
 }
 _HELP = f"""\
 usage: {PROGRAM} SUBCOMMAND [OPTION ...]

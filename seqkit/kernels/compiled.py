@@ -44,8 +44,16 @@ FUNCTIONS: dict[Library, dict[str, list[type]]] = {
 }
 
 
+class CompiledLibrary(ctypes.CDLL):
+    """A library and its ``path``."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        self.path = path
+
+
 @functools.cache
-def load_library(name: Library) -> ctypes.CDLL | None:
+def load_library(name: Library) -> CompiledLibrary | None:
     """Load a library in the widest variant that was built and that this CPU runs.
 
     Args:
@@ -77,8 +85,8 @@ def load_library(name: Library) -> ctypes.CDLL | None:
     return None
 
 
-def _open(path: Path, name: Library) -> ctypes.CDLL:
-    library = ctypes.CDLL(str(path))
+def _open(path: Path, name: Library) -> CompiledLibrary:
+    library = CompiledLibrary(path)
     library.seqkit_source.argtypes, library.seqkit_source.restype = [], ctypes.c_uint64
     built_from, expected = library.seqkit_source(), source_hash()
     if built_from != expected:

@@ -6,12 +6,14 @@ from typing import Any, TypedDict, cast
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Adam
 
 from seqkit.batch import Batch
 from seqkit.class_paths import public_path
+from seqkit.kernels import available
 from seqkit.losses import Values, mean_over_units
 from seqkit.metrics import ReportMetric
 from seqkit.optim import Interval, Monitor, Schedule, build_optimizer, schedule_config
@@ -209,6 +211,14 @@ class SequenceModule(StageMetrics, PredictingModule, SharedModule, ABC):
             task_monitor=self.monitor,
         )
         return cast(OptimizerLRScheduler, {"optimizer": optimizer, "lr_scheduler": schedule})
+
+    def on_fit_start(self) -> None:
+        """Say where a fit on a CPU has no compiled code."""
+        if self.device.type == "cpu" and "native" not in available():
+            rank_zero_info(
+                "There is no compiled code for recurrent layers here: they run in plain torch, which is slower. "
+                "`python -m seqkit doctor` says why, and what to do."
+            )
 
     def on_train_start(self) -> None:
         """Take the mean number of units in a step from the training loader's plan."""

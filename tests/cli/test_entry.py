@@ -51,7 +51,7 @@ def test_help_names_every_subcommand_of_the_parser(capsys):
     with pytest.raises(SystemExit):
         SequenceCLI(["--help"])
     names = re.search(r"\{(fit,[\w,]+)\}", capsys.readouterr().out)[1].split(",")
-    assert list(SUBCOMMANDS) == [*names, "sweep", "export", "share", "serve"]
+    assert list(SUBCOMMANDS) == [*names, "sweep", "export", "share", "serve", "doctor"]
     with pytest.raises(SystemExit):
         main(["--help"])
     printed = capsys.readouterr().out

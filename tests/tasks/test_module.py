@@ -6,6 +6,7 @@ import torch
 
 from seqkit import SequenceDataModule, Tagger
 from seqkit.nn import LSTM, Embedding
+from seqkit.tasks import module
 
 
 @pytest.mark.parametrize("optimizer", [torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD])
@@ -63,3 +64,20 @@ def test_each_rank_restores_its_own_random_state(splits, monkeypatch):
         model.on_load_checkpoint(checkpoint)
         model.on_train_batch_start(None, 0)
         assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_fit_says_once_where_there_is_no_compiled_code(splits, trainer, caplog, monkeypatch):
+    def said():
+        caplog.clear()
+        data = SequenceDataModule(splits, inputs="words", targets="tags", max_tokens=32)
+        embedding = partial(Embedding, embedding_dim=8)
+        model = Tagger(data.spec, encoder=partial(LSTM, hidden_size=8), embedding=embedding)
+        with caplog.at_level("INFO"):
+            trainer(max_steps=1).fit(model, data)
+        return [record.message for record in caplog.records if "compiled code" in record.message]
+
+    monkeypatch.setattr(module, "available", lambda: ("native", "closed_form", "reference"))
+    assert not said()
+    monkeypatch.setattr(module, "available", lambda: ("closed_form", "reference"))
+    (message,) = said()
+    assert "`python -m seqkit doctor` says why" in message
