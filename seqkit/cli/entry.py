@@ -10,7 +10,7 @@ from seqkit.cli.subcommands import check_subcommand
 if TYPE_CHECKING:
     from lightning.pytorch import Callback
 
-_COMMANDS = ("sweep", "export", "share", "serve", "doctor", "predict")  # each with its parser; predict of texts only
+_COMMANDS = ("sweep", "export", "share", "serve", "doctor", "predict")  # with own parsers; predict of texts only
 
 
 def main(args: Sequence[str] | None = None, callbacks: "Sequence[Callback]" = ()) -> Any:

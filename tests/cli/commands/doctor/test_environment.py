@@ -36,8 +36,8 @@ class TestCompiledCode:
         libraries = [compiled.load_library("sweeps"), compiled.load_library("gather")]
         if None in libraries:
             pytest.skip("built without a compiler")
-        assert found.text.startswith("compiled: sweeps_")
-        assert ", gather" in found.text
+        assert found.text.startswith("compiled: _sweeps_")
+        assert ", _gather" in found.text
         assert not found.remedy
 
     def test_says_what_to_do_where_there_is_none(self, tmp_path, monkeypatch):
