@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     trainer.test(model, data)
 
     print("\n5. A beam")
-    searching = Trainer(callbacks=[Summary()], enable_progress_bar=False, logger=False)
+    searching = Trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False)
     for width in (2, 8):
         model.beam_width = width
         scores = searching.test(model, data, verbose=False)[0]
