@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("train", help="the training file")
     parser.add_argument("test", help="the test file")
-    parser.add_argument("--epochs", type=int, default=15, help="passes over the training file (default 15)")
+    parser.add_argument("--epochs", type=int, default=8, help="passes over the training file (default 8)")
     parser.add_argument("--output", type=Path, default=Path("pictures"), help="a folder (default pictures)")
     options = parser.parse_args(arguments)
     options.output.mkdir(parents=True, exist_ok=True)
@@ -73,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         callbacks=[Progress(), Summary()],
         logger=False,
         enable_checkpointing=False,
+        enable_model_summary=False,
     )
     trainer.fit(model, data)
 

@@ -32,7 +32,7 @@ from seqkit.nn import LSTM, Embedding
 from seqkit.optim import WarmupCosine
 
 sys.path.append(str(Path(__file__).absolute().parents[1]))
-from onnx_client import Model  # noqa: E402  examples/onnx_client.py
+from onnx_client import Model  # examples/onnx_client.py
 
 CODE = "def area(r):\n    return 3.14 * r ** 2  # of a circle"
 
@@ -104,6 +104,7 @@ def tutorial(source: PythonCode, epochs: int, port: int) -> None:
         gradient_clip_val=1.0,
         callbacks=[Progress(), Summary(), BestCheckpoint(dirpath="checkpoints")],
         logger=False,
+        enable_model_summary=False,
     )
     trainer.fit(model, data)
 

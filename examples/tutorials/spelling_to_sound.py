@@ -53,7 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     splits = source.load()
     print(", ".join(f"{name}: {len(split):,} words" for name, split in splits.items()))
     train = splits["train"]
-    for row in train.select(range(0, len(train), len(train) // 5)):
+    several = [row for row, phones in enumerate(train["phones"]) if len(phones) > 1]
+    print(f"{len(several):,} training words have several pronunciations, such as")
+    for row in train.select(several[:: len(several) // 4]):
         print(f"{row['word']}: {' or '.join(' '.join(phones) for phones in row['phones'])}")
 
     print("\n2. Enough steps")
@@ -82,6 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         callbacks=[Progress(), Summary(), Report(worst=3)],
         logger=False,
         enable_checkpointing=False,
+        enable_model_summary=False,
     )
     trainer.fit(model, data)
 
@@ -97,6 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"beam of {width}: {phones:.2%} of the phones and {words:.2%} of the words are wrong")
 
     print("\n6. New words")
+    model.beam_width = 1
     for word, found in zip(NEW_WORDS, model.predict(NEW_WORDS, scores=True), strict=True):
         phones = zip(found["phones"], found["phones_scores"], strict=True)
         print(f"{word:10}" + "  ".join(f"{phone} {score:.2f}" for phone, score in phones))
@@ -107,11 +111,12 @@ def draw_steps(model: CTCRecognizer, word: str) -> Figure:
     """Draw the probabilities of the phones at each step, for those that have some."""
     found = probabilities(model, word)
     labels = (found.amax(0) > 0.1).nonzero()[:, 0].tolist()
-    shown = sorted(labels, key=lambda label: found[:, label].argmax().item())  # in the order of their steps
+    blank = len(model.names)
+    shown = sorted(labels, key=lambda label: (label == blank, found[:, label].argmax().item()))
     figure = Figure(figsize=(7, 3.5), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(found[:, shown].T, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    axes.set_yticks(range(len(shown)), [[*model.names, "blank"][label] for label in shown])
+    axes.set_yticks(range(len(shown)), ["blank" if label == blank else model.names[label] for label in shown])
     axes.set_xticks([2 * place + 0.5 for place in range(len(word))], list(word))
     for place in range(1, len(word)):
         axes.axvline(2 * place - 0.5, color="silver", linewidth=0.8)

@@ -121,7 +121,11 @@ def tutorial(count: int, epochs: int) -> None:
         optimizer=partial(torch.optim.Adam, lr=1e-2),
     )
     trainer = Trainer(
-        max_epochs=epochs, callbacks=[Progress(), Summary()], logger=False, enable_checkpointing=False
+        max_epochs=epochs,
+        callbacks=[Progress(), Summary()],
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
     )
     trainer.fit(model, data)
     trainer.test(model, data)

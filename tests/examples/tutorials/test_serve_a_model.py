@@ -4,6 +4,7 @@ import os
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,7 +23,9 @@ def stub(folder, port):
         def do_POST(self):
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             try:
-                status, answer = 200, model.predict([body["row"]])[0] if "row" in body else model.predict(body["rows"])
+                rows = [body["row"]] if "row" in body else body["rows"]
+                found = model.predict(rows)
+                status, answer = 200, found[0] if "row" in body else found
             except (TypeError, ValueError) as error:
                 status, answer = 422, {"detail": str(error)}
             self.send_response(status)
@@ -76,7 +79,9 @@ def test_with_the_server(example, source, tmp_path, monkeypatch, capfd):
     assert "seqkit.Tagger at http://127.0.0.1:" in output
 
 
-def test_a_server_that_ends_ends_the_program(example):
+def test_a_server_that_ends_ends_the_program(example, monkeypatch):
+    ended = SimpleNamespace(poll=lambda: 1, terminate=lambda: None, wait=lambda: 1)
+    monkeypatch.setattr(example.subprocess, "Popen", lambda command: ended)
     with pytest.raises(SystemExit, match="the server has ended"), example.server("no-model", 1):
         pass
 

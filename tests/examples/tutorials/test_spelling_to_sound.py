@@ -6,13 +6,15 @@ SOUNDS = {"a": "AA", "b": "B", "k": "K", "o": "OW", "s": "S", "t": "T", "x": "K 
 
 
 def dictionary(count=260):
-    """Words of a language in which each letter has its sound; x has two."""
+    """Words of a language in which each letter has its sound, and x two; some words may also end in Z."""
     letters = "abkostx"
     words = {"x", "xx"}
     for number in range(count):
-        word = "".join(letters[number // 7**place % 7] for place in range(2 + number % 4))
-        words.add(word)
-    return "".join(f"{word} {' '.join(SOUNDS[letter] for letter in word)}\n" for word in sorted(words))
+        words.add("".join(letters[number // 7**place % 7] for place in range(2 + number % 4)))
+    sounds = {word: " ".join(SOUNDS[letter] for letter in word) for word in sorted(words)}
+    lines = [f"{word} {phones}" for word, phones in sounds.items()]
+    lines += [f"{word}(2) {sounds[word]} Z" for word in list(sounds)[::10]]
+    return "\n".join(lines) + "\n"
 
 
 def test_spelling_to_sound(load, tmp_path, capsys):
@@ -30,12 +32,14 @@ def test_spelling_to_sound(load, tmp_path, capsys):
     greedy = float(re.search(r"test_label_error_rate\s+│\s+([\d.]+)", output)[1])
     beams = re.findall(r"beam of (\d): ([\d.]+)% of the phones and [\d.]+% of the words are wrong", output)
     assert [int(width) for width, _ in beams] == [2, 8]
-    assert greedy < 0.5
-    assert all(float(wrong) < 50 for _, wrong in beams)
+    assert greedy < 0.8  # at first 1
+    assert all(float(wrong) < 80 for _, wrong in beams)
     assert re.search(r"^box +[A-Z]+ [\d.]+", output, flags=re.MULTILINE)
     assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["steps.png"]
 
 
-@pytest.mark.parametrize(("phones", "steps"), [("", 0), ("T", 1), ("K AE T", 3), ("B UH K K EY S", 7), ("A A A", 5)])
+@pytest.mark.parametrize(
+    ("phones", "steps"), [("", 0), ("T", 1), ("K AE T", 3), ("B UH K K EY S", 7), ("A A A", 5)]
+)
 def test_steps_needed(load, phones, steps):
     assert load("tutorials/spelling_to_sound").steps_needed(phones.split()) == steps
