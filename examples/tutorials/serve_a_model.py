@@ -25,7 +25,7 @@ from lightning.pytorch import Trainer
 
 import seqkit
 from seqkit import SequenceDataModule, Tagger
-from seqkit.callbacks import BestCheckpoint, Progress, Summary
+from seqkit.callbacks import BestCheckpoint, Progress
 from seqkit.data import PythonCode
 from seqkit.export import to_onnx
 from seqkit.nn import LSTM, Embedding
@@ -38,10 +38,10 @@ CODE = "def area(r):\n    return 3.14 * r ** 2  # of a circle"
 
 
 def shown(code: str, kinds: Sequence[str]) -> str:
-    """Write each run of characters of one kind, with the kind."""
+    """Write each run of characters of one kind, with the kind, in a line."""
     runs = groupby(zip(code, kinds, strict=True), key=lambda pair: pair[1])
     texts = [("".join(character for character, _ in run), kind) for kind, run in runs]
-    return "  ".join(f"{text} [{kind}]" for text, kind in texts if kind != "whitespace")
+    return "\n".join(f"{text:14} {kind}" for text, kind in texts if kind != "whitespace")
 
 
 @contextlib.contextmanager
@@ -77,7 +77,7 @@ def ask(address: str, body: dict[str, Any]) -> Any:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the tutorial with these command-line arguments, by default those of the process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--characters", type=int, default=2_000_000, help="how much code to read")
+    parser.add_argument("--characters", type=int, default=3_000_000, help="how much code to read")
     parser.add_argument("--epochs", type=int, default=2, help="passes over the code (default 2)")
     parser.add_argument("--port", type=int, default=8000, help="the port of the server (default 8000)")
     parser.add_argument("--output", type=Path, default=Path("code-tagger"), help="a folder (default code-tagger)")
@@ -102,7 +102,7 @@ def tutorial(source: PythonCode, epochs: int, port: int) -> None:
     trainer = Trainer(
         max_epochs=epochs,
         gradient_clip_val=1.0,
-        callbacks=[Progress(), Summary(), BestCheckpoint(dirpath="checkpoints")],
+        callbacks=[Progress(), BestCheckpoint(dirpath="checkpoints")],
         logger=False,
         enable_model_summary=False,
     )
@@ -128,8 +128,9 @@ def tutorial(source: PythonCode, epochs: int, port: int) -> None:
     with server("model", port) as address:
         answer = ask(address, {"row": CODE})
         print("the server answers what the model predicts:", answer == model.predict(CODE))
-        for row in ask(address, {"rows": ["x = 1", "# x = 1"]}):
-            print(row["kinds"])
+        rows = ["x = 1", "# x = 1"]
+        for row, found in zip(rows, ask(address, {"rows": rows}), strict=True):
+            print(shown(row, found["kinds"]))
         print("a wrong row:", ask(address, {"row": 5}), flush=True)
 
 
