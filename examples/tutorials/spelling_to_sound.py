@@ -115,7 +115,7 @@ def draw_steps(model: CTCRecognizer, word: str) -> Figure:
     shown = sorted(labels, key=lambda label: (label == blank, found[:, label].argmax().item()))
     figure = Figure(figsize=(7, 3.5), layout="constrained")
     axes = figure.add_subplot()
-    image = axes.imshow(found[:, shown].T, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    image = axes.imshow(found[:, shown].T.numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
     axes.set_yticks(range(len(shown)), ["blank" if label == blank else model.names[label] for label in shown])
     axes.set_xticks([2 * place + 0.5 for place in range(len(word))], list(word))
     for place in range(1, len(word)):
