@@ -291,8 +291,10 @@ def _numbers(table: pa.Table, name: str) -> NDArray[Any]:
     if not (
         pa.types.is_integer(values.type) or pa.types.is_floating(values.type) or pa.types.is_boolean(values.type)
     ):
+        # One word in a CSV file makes texts of all numbers in its column.
+        row = next((row for row, value in enumerate(values.to_pylist()) if not _is_number(value)), 0)
         raise RowError(
-            0, f"{values[0].as_py()!r:.60} ({values.type}) is no number; vectors consist of numbers", name
+            row, f"{values[row].as_py()!r:.60} ({values.type}) is no number; vectors consist of numbers", name
         )
     try:
         require_values(values)
@@ -300,6 +302,14 @@ def _numbers(table: pa.Table, name: str) -> NDArray[Any]:
         raise error.replace(column=name) from error
     numbers: NDArray[Any] = values.to_numpy(zero_copy_only=False).astype(np.float64)
     return numbers
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _codes(values: pa.Array) -> NDArray[Any]:

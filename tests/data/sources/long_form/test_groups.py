@@ -165,6 +165,7 @@ def test_no_rows():
         ),
         ({"model": ["new", None, "new", "new", "old", "new"]}, "row 1 (column 'model'): machine='a' has None here"),
         ({"heat": ["x"] * 6}, "row 0 (column 'heat'): 'x' ("),
+        ({"heat": ["1", "2.5", "warm", "4", "cold", "6"]}, "row 2 (column 'heat'): 'warm' ("),
         (
             {"speed": pandas.array([1, None, 3, 4, 5, 6], "Int64")},
             "row 1 (column 'speed'): there is no value (null); fill it in or drop the row",
