@@ -23,7 +23,7 @@ def test_your_own_data(load, tmp_path, capsys):
         "a row twice:\n  train row ",
         "ride='r0000' has 7 in row 7, too",
         "two surfaces in a ride:\n  train row 3 (line 5 of wrong.csv)",
-        "a word for a number:\n  train row ",
+        "a word for a number:\n  train row 2 (line 4 of wrong.csv) (column 'speed'): 'fast' ",
         "another name:\n  train has no column 'second'",
     ):
         assert message in faults
