@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> str:
         optimizer=partial(torch.optim.Adam, lr=sizes["lr"]),
     )
     logger = MLFlowLogger(experiment_name="brackets", tracking_uri=options.tracking_uri)
-    logger.log_hyperparams(sizes)  # a model does not log its arguments: they contain the vocabulary
+    logger.log_hyperparams(sizes)  # a model logs none: its arguments contain the vocabulary
     trainer = Trainer(
         max_epochs=options.epochs,
         logger=logger,

@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         optimizer=partial(torch.optim.Adam, lr=sizes["lr"]),
     )
     logger = WandbLogger(project="brackets", save_dir=options.folder, offline=not options.online)
-    logger.log_hyperparams(sizes)  # a model does not log its arguments: they contain the vocabulary
+    logger.log_hyperparams(sizes)  # a model logs none: its arguments contain the vocabulary
     trainer = Trainer(
         max_epochs=options.epochs,
         logger=logger,
