@@ -75,6 +75,8 @@ def _parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--max_tokens", type=int, default=16384, help="the largest number of tokens in a batch")
     parser.add_argument("--device", help="where the model runs, such as cpu or cuda")
+    if {"-h", "--help"}.intersection(arguments):  # also right after --text, which takes a value otherwise
+        arguments = ["--help"]
     given = parser.read(arguments)
     if _STDIN in given.text and len(given.text) > 1:
         raise ValueError("--text - reads the standard input; give it without another --text")

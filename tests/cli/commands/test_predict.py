@@ -148,9 +148,10 @@ def test_the_help_names_texts(capsys):
     printed = " ".join(capsys.readouterr().out.split())
     assert "--text TEXT" in printed
     assert "--scores" in printed
-    with pytest.raises(SystemExit):
-        main(["predict", "--text", "-", "--help"])
-    assert "usage: python -m seqkit predict --text [-h] --ckpt_path FILE" in capsys.readouterr().out
+    for options in (["--text", "-", "--help"], ["--text", "--help"]):
+        with pytest.raises(SystemExit):
+            main(["predict", *options])
+        assert "usage: python -m seqkit predict --text [-h] --ckpt_path FILE" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("scores", [False, True])
