@@ -121,6 +121,10 @@ def setup(app: Sphinx) -> dict[str, bool]:
         own = sphinx_inspect.signature(cls.__init__, bound_method=True)
         return sphinx_inspect.stringify_signature(own, show_annotation=False, show_return_annotation=False), None
 
+    def describe(_app: Sphinx, what: str, _name: str, _found: object, _options: object, lines: list[str]) -> None:
+        if what == "data":  # the docstring of a constant or of an alias is that of its class
+            lines.clear()
+
     def skip(_app: Sphinx, _what: str, _name: str, found: object, _skip: bool, _options: object) -> bool | None:
         doc = getattr(found, "__doc__", None) or ""
         return True if doc.startswith("Alias for field number") else None  # a named tuple's, by Python
@@ -149,6 +153,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("source-read", expand)
     app.connect("autodoc-process-bases", show_bases)
     app.connect("autodoc-process-signature", sign)
+    app.connect("autodoc-process-docstring", describe)
     app.connect("autodoc-skip-member", skip)
     app.connect("doctree-read", link)
     app.connect("missing-reference", resolve)
