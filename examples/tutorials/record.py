@@ -37,6 +37,7 @@ FILES = {  # the data files of each tutorial, in the order of its arguments
     "language_model": ["input.txt"],
     "named_entities": ["wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated"],
     "serve_a_model": [],
+    "spelling_to_sound": ["cmudict.dict"],
     "tag_words": ["en_ewt-ud-train.conllu", "en_ewt-ud-dev.conllu", "en_ewt-ud-test.conllu"],
     "your_own_data": [],
 }
