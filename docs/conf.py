@@ -47,6 +47,7 @@ toc_object_entries_show_parents = "hide"
 html_theme = "pydata_sphinx_theme"
 html_title = "seqkit"
 html_static_path = ["_static"]
+html_favicon = "_static/favicon.svg"
 html_css_files = ["site.css"]
 html_context = {"default_mode": "auto"}
 html_sidebars = {"index": []}

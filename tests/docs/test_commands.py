@@ -28,7 +28,7 @@ from tests.docs.pages import (
 
 PLACEHOLDERS = {"CONFIG": "tagger.yaml", "CHECKPOINT": "checkpoints/best.ckpt", "FILE": "rows.parquet"}
 SEQKIT = calls(["python", "-m", "seqkit"])
-GENERIC = [words for words in SEQKIT if PLACEHOLDERS.keys() & set(words)]
+GENERIC = [[*words] for words in dict.fromkeys(map(tuple, SEQKIT)) if PLACEHOLDERS.keys() & set(words)]
 SHIPPED = [words for words in SEQKIT if any(word.startswith("configs/") for word in words)]
 SCRIPTS = [words for words in calls(["python"]) if words[0].endswith(".py")]
 TOOLS = {"pip", "pytest", "ruff", "mypy", "mutmut", "curl", "cat", "torchrun", "hf", "docker"}
