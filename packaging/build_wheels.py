@@ -56,13 +56,18 @@ def build_pure(source: Path, folder: Path, epoch: str) -> tuple[Path, Path]:
 def compile_library(library: Library, target: Target, source: Path, folder: Path) -> Path:
     """Compile a library for a platform. It contains the C++ library and needs only what the system has."""
     file = folder / library_file(library.name, target.platform)
+    zig = [sys.executable, "-m", "ziglang", "c++", "-target", target.triple]
     cpu = "+".join(["baseline", *library.features])
-    words = [sys.executable, "-m", "ziglang", "c++", "-target", target.triple, f"-mcpu={cpu}", *library.flags]
-    words += [f"-D{SOURCE[0]}={SOURCE[1]}", "-shared", "-s", "-g0", "-o", str(file), *library.sources]
-    words += LINK_FLAGS.get(target.platform, [])
+    objects = []
+    for path in library.sources:
+        objects.append(str(folder / f"{library.name}_{Path(path).stem}.o"))
+        words = [f"-mcpu={cpu}", "-fPIC", "-g0", *library.flags, f"-D{SOURCE[0]}={SOURCE[1]}", "-c", path]
+        run([*zig, *words, "-o", objects[-1]], source)
+    # All libraries of a platform are linked for the same processor, so zig compiles the C++ library only once.
+    flags = ["-mcpu=baseline", "-shared", "-s", *LINK_FLAGS.get(target.platform, [])]
     if target.platform == "darwin":
-        words.append(f"-Wl,-install_name,@rpath/{file.name}")
-    run(words, source)
+        flags.append(f"-Wl,-install_name,@rpath/{file.name}")
+    run([*zig, *flags, "-o", str(file), *objects], source)
     return file
 
 

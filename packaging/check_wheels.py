@@ -134,7 +134,8 @@ def runner(target: Target) -> list[str] | str:
     if target.platform == "linux" and sys.platform == "linux":
         program, found = [f"qemu-{target.machine}-static", "-L", f"/usr/{target.machine}-linux-gnu"], "QEMU"
     elif target.platform == "win32":
-        program, found = [next(filter(shutil.which, ("wine64", "wine")), "wine64")], "Wine"
+        places = ("wine64", "wine", "/usr/lib/wine/wine64")  # Debian's package wine64 is not on the path
+        program, found = [next(filter(shutil.which, places), "wine64")], "Wine"
     else:
         return f"nothing here runs programs for {target.platform} on {target.machine}"
     return program if shutil.which(program[0]) else f"{found} ({program[0]}) is not installed"
@@ -162,8 +163,8 @@ def run_libraries(wheel: Path, target: Target, folder: Path) -> Iterator[tuple[s
             continue
         file = f"seqkit/kernels/{library_file(library.name, target.platform)}"
         words = [*start, str(drivers["gather" if library.name == "gather" else "kernel"])]
-        variables = os.environ | {"SEQKIT_LIBRARY": f"./{file}", "WINEDEBUG": "-all"}
-        done = subprocess.run(words, cwd=folder, env=variables, capture_output=True, text=True)
+        variables = {"SEQKIT_LIBRARY": f"./{file}", "WINEDEBUG": "-all", "WINEPREFIX": str(folder / "wine")}
+        done = subprocess.run(words, cwd=folder, env=os.environ | variables, capture_output=True, text=True)
         checks = len(re.findall(r"^ok\b", done.stdout, flags=re.MULTILINE))
         good = checks and done.returncode == 0
         yield library.name, f"passed: {checks} checks" if good else f"FAILED:\n{done.stdout}{done.stderr}"
