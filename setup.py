@@ -20,7 +20,7 @@ def extension(library) -> Extension:
         library.sources,
         define_macros=[LIBRARIES["SOURCE"]],
         extra_compile_args=[*library.flags, *(f"-m{feature}" for feature in library.features)],
-        extra_link_args=LIBRARIES["LINK_FLAGS"].get(sys.platform, []),
+        extra_link_args=LIBRARIES["LINK_FLAGS"].get(sys.platform, ["-static"] if os.name == "nt" else []),
         depends=[path.as_posix() for path in sorted(Path(LIBRARIES["CSRC"]).iterdir())],
         language="c++",
         optional=True,

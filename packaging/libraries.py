@@ -19,10 +19,7 @@ SWEEP_FLAGS = [
     "-fno-trapping-math",
     "-Wno-maybe-uninitialized",
 ]
-LINK_FLAGS = {  # by platform
-    "linux": ["-pthread", "-Wl,--version-script=packaging/exports.map"],
-    "win32": ["-static"],
-}
+LINK_FLAGS = {"linux": ["-pthread", "-Wl,--version-script=packaging/exports.map"]}  # by platform
 VARIANTS = {  # by instruction set, the features that the compiler may use
     "avx512": ["avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma"],
     "avx2": ["avx2", "fma"],
