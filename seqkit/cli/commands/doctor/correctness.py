@@ -40,8 +40,9 @@ def _largest_difference(cell: str, sequences: list[Tensor], device: torch.device
     torch.autograd.backward([(output**2).sum() for output in outputs])
 
     together = [torch.asarray(sequence, device=device).detach().requires_grad_() for sequence in sequences]
-    output, _ = found(packed.pack(together))
-    torch.autograd.backward((output.data**2).sum())
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # by default, cuDNN rounds factors to 10 bits
+        output, _ = found(packed.pack(together))
+        torch.autograd.backward((output.data**2).sum())
 
     pairs = [
         *zip(packed.unpack(output), outputs, strict=True),

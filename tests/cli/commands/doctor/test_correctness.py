@@ -18,3 +18,18 @@ def test_a_wrong_layer_is_found(monkeypatch):
 
     monkeypatch.setattr(nn, "GRU", Wrong)
     assert largest_differences(torch.device("cpu"))["GRU"] > 1e-3
+
+
+def test_full_precision_on_a_gpu(monkeypatch):
+    allowed = []
+
+    class Spy(nn.RNN):
+        def forward(self, *arguments):
+            allowed.append(torch.backends.cudnn.allow_tf32)
+            return super().forward(*arguments)
+
+    monkeypatch.setattr(nn, "RNN", Spy)
+    before = torch.backends.cudnn.allow_tf32
+    largest_differences(torch.device("cpu"))
+    assert allowed == [False]
+    assert torch.backends.cudnn.allow_tf32 == before
