@@ -36,7 +36,7 @@ SYSTEM_LIBRARIES = {
 # zig exports these for macOS whatever it is told: operators new and delete, and two of the linker's own.
 ALWAYS_EXPORTED = {"darwin": r"_Z[nd][wal].*|_mh_dylib_header|__dso_handle"}
 MACHINES = {"arm64": "aarch64", "AMD64": "x86_64"}
-PATHS = re.compile(rb"/(?:home|root|tmp|work|Users)/[\w./-]+")
+PATHS = re.compile(rb"/(?:home|root|tmp|Users)/[\w./-]+")
 
 
 def functions_of(source: str) -> dict[str, set[str]]:
@@ -132,7 +132,10 @@ def runner(target: Target) -> list[str] | str:
     if (target.platform, target.machine) == (sys.platform, platform.machine()):
         return []
     if target.platform == "linux" and sys.platform == "linux":
-        program, found = [f"qemu-{target.machine}-static", "-L", f"/usr/{target.machine}-linux-gnu"], "QEMU"
+        system = f"/usr/{target.machine}-linux-gnu"
+        program, found = [f"qemu-{target.machine}-static", "-L", system], "QEMU"
+        if shutil.which(program[0]) and not Path(system).exists():
+            return f"there is no C library for QEMU in {system}"
     elif target.platform == "win32":
         places = ("wine64", "wine", "/usr/lib/wine/wine64")  # Debian's package wine64 is not on the path
         program, found = [next(filter(shutil.which, places), "wine64")], "Wine"

@@ -99,6 +99,13 @@ def test_macos_programs_are_not_run_elsewhere(script, monkeypatch):
     }
 
 
+def test_qemu_needs_a_c_library(script, monkeypatch):
+    monkeypatch.setattr(script.sys, "platform", "linux")
+    monkeypatch.setattr(script.shutil, "which", lambda program: program)
+    target = script.TARGETS["linux-aarch64"]._replace(machine="other")
+    assert script.runner(target) == "there is no C library for QEMU in /usr/other-linux-gnu"
+
+
 @pytest.mark.parametrize(
     ("tag", "version"),
     [("manylinux_2_17_x86_64", (2, 17)), ("manylinux_2_5_aarch64", (2, 5)), ("linux_x86_64", (99,))],
