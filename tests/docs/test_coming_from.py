@@ -17,19 +17,14 @@ from seqkit.cli import main
 from seqkit.data import PackCollate
 from seqkit.nn import LSTM
 from seqkit.packed import pack, to_padded
+from tests.docs.pages import DEPRECATED, fenced
 
 FOLDER = Path(__file__).parents[2] / "docs" / "coming_from"
 PAGES = [page for page in sorted(FOLDER.glob("*.md")) if page.stem != "index"]
 
-# Lightning and the CLI call functions that the pinned jsonargparse deprecates.
-DEPRECATED = pytest.mark.filterwarnings(
-    "ignore:(?s).*(add_instantiator|skip_none).*was deprecated:DeprecationWarning"
-)
-
 
 def blocks(page, language):
-    text = (FOLDER / f"{page}.md").read_text(encoding="utf-8")
-    return re.findall(rf"^```{re.escape(language)}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    return fenced(FOLDER / f"{page}.md", language)
 
 
 def run(names, *scripts):
