@@ -47,10 +47,10 @@ struct Group {
         for (double e : expected) largest = std::max(largest, std::abs(e));
         for (size_t i = 0; i < expected.size(); ++i) {
             const double d = std::abs(double(found[i]) - expected[i]);
-            difference = d <= difference ? difference : d;  // NaN counts as a difference
+            difference = std::max(difference, std::isnan(d) ? INFINITY : d);
         }
         if (found.size() != expected.size()) difference = INFINITY;
-        worst = difference / largest <= worst ? worst : difference / largest;
+        worst = std::max(worst, difference / largest);
         ++arrays;
     }
 
