@@ -81,6 +81,16 @@ def test_calls_of_many_python_threads():
     assert all(result == expected for result in found)
 
 
+@pytest.mark.skipif(openmp_entry() is None, reason="torch's OpenMP runtime cannot be used here")
+def test_inside_a_parallel_region_of_openmp():
+    """There the runtime gives a call fewer threads than it asks for: its own one."""
+    expected, found = viterbi(1), []
+    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+    parallel = ctypes.CFUNCTYPE(None, function, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)(openmp_entry())
+    parallel(function(lambda _: found.append(viterbi(3))), None, 2, 0)
+    assert found == [expected] * 2
+
+
 def _same_in_child(expected):
     """Fork, run with several threads in the child, and compare."""
     child = os.fork()
