@@ -24,20 +24,37 @@ inline void product(Int C, const double* __restrict row, const double* __restric
         for (Int j = 0; j < C; ++j) out[j] += row[i] * matrix[i * C + j];
 }
 
-// Extends the best paths that end in each tag by one tag. Pointers are doubles: all vectors have the same width.
-// A function of its own: inside the lambda, GCC compiles it to slower code.
-inline void extend(Int C, const double* __restrict held, const double* __restrict transitions,
-                                      double* __restrict v, double* __restrict back) {
-    for (Int j = 0; j < C; ++j) v[j] = held[0] + transitions[j], back[j] = 0.0;
-    for (Int i = 1; i < C; ++i) {
-        const double* __restrict row = transitions + i * C;
-        const double value = held[i], index = double(i);
-        for (Int j = 0; j < C; ++j) {
-            const double candidate = value + row[j];
-            const bool more = candidate > v[j];
-            v[j] = more ? candidate : v[j];
-            back[j] = more ? index : back[j];
+// Finds the best path of one sequence.
+void best_path(Int C, Int b, const Layout& layout, const double* scores, const double* start, const double* transitions,
+               const double* end, Int* tags, double* best) {
+    const Int length = layout.lengths[b];
+    // Pointers to the tags before are doubles: all vectors have the same width.
+    std::vector<double> held(C), next(C), from(length * C);
+    for (Int j = 0; j < C; ++j) held[j] = start[j] + scores[b * C + j];
+    for (Int t = 1; t < length; ++t) {
+        const double* __restrict x = scores + (layout.starts[t] + b) * C;
+        double* __restrict v = next.data();
+        double* __restrict back = from.data() + t * C;
+        for (Int j = 0; j < C; ++j) v[j] = held[0] + transitions[j], back[j] = 0.0;
+        for (Int i = 1; i < C; ++i) {
+            const double* __restrict row = transitions + i * C;
+            const double value = held[i], index = double(i);
+            for (Int j = 0; j < C; ++j) {
+                const double candidate = value + row[j];
+                const bool more = candidate > v[j];
+                v[j] = more ? candidate : v[j];
+                back[j] = more ? index : back[j];
+            }
         }
+        for (Int j = 0; j < C; ++j) v[j] += x[j];
+        held.swap(next);
+    }
+    for (Int j = 0; j < C; ++j) held[j] += end[j];
+    Int tag = std::max_element(held.begin(), held.end()) - held.begin();
+    best[b] = held[tag];
+    for (Int t = length - 1; t >= 0; --t) {
+        tags[layout.starts[t] + b] = tag;
+        tag = Int(from[t * C + tag]);
     }
 }
 
@@ -106,25 +123,6 @@ int seqkit_crf_viterbi(Int steps, Int batch, Int C, const Int* sizes, int thread
                        double* best) {
     return guarded([&] {
         const Layout layout(steps, batch, sizes);
-        parallel(threads, batch, [&](Int b) {
-            const Int length = layout.lengths[b];
-            std::vector<double> held(C), next(C), from(length * C);
-            for (Int j = 0; j < C; ++j) held[j] = start[j] + scores[b * C + j];
-            for (Int t = 1; t < length; ++t) {
-                const double* __restrict x = scores + (layout.starts[t] + b) * C;
-                double* __restrict v = next.data();
-                double* __restrict back = from.data() + t * C;
-                extend(C, held.data(), transitions, v, back);
-                for (Int j = 0; j < C; ++j) v[j] += x[j];
-                held.swap(next);
-            }
-            for (Int j = 0; j < C; ++j) held[j] += end[j];
-            Int tag = std::max_element(held.begin(), held.end()) - held.begin();
-            best[b] = held[tag];
-            for (Int t = length - 1; t >= 0; --t) {
-                tags[layout.starts[t] + b] = tag;
-                tag = Int(from[t * C + tag]);
-            }
-        });
+        parallel(threads, batch, [&](Int b) { best_path(C, b, layout, scores, start, transitions, end, tags, best); });
     });
 }
