@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the tutorial with these command-line arguments, by default those of the process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("text", help="a text file")
-    parser.add_argument("--epochs", type=int, default=3, help="passes over the text (default 3)")
+    parser.add_argument("--epochs", type=int, default=5, help="passes over the text (default 5)")
     parser.add_argument("--prompt", default="ROMEO:\n", help="the beginning of generated texts")
     parser.add_argument("--output", type=Path, default=Path("pictures"), help="a folder (default pictures)")
     options = parser.parse_args(arguments)
