@@ -80,6 +80,8 @@ async def photograph_all(pages: Sequence[Path], output: Path, browser: str) -> l
         process = subprocess.Popen([browser, *OPTIONS.split(), *own], stderr=subprocess.DEVNULL)
         try:
             while not (port := Path(profile, "DevToolsActivePort")).exists() or not port.read_text():
+                if process.poll() is not None:
+                    raise RuntimeError(f"{browser} ended with status {process.returncode} before it opened a page")
                 await asyncio.sleep(0.1)
             address = f"http://127.0.0.1:{port.read_text().split()[0]}/json/new?about:blank"
             async with aiohttp.ClientSession() as session, session.put(address) as answer:

@@ -81,8 +81,9 @@ def check_files(wheel: Path, files: dict[str, bytes], target: Target) -> Iterato
         yield "WHEEL says that the wheel has no libraries"
     if f"Version: {version}" not in files[f"{info}/METADATA"].decode().splitlines():
         yield f"METADATA has another version than {version}"
-    if f"{info}/licenses/LICENSE" not in files:
-        yield "there is no LICENSE"
+    for notice in ("LICENSE", "NOTICE"):
+        if f"{info}/licenses/{notice}" not in files:
+            yield f"there is no {notice}"
     expected = {f"seqkit/kernels/{library_file(lib.name, target.platform)}" for lib in libraries(target.machine)}
     found = {file for file in files if file.endswith((".so", ".dylib", ".dll", ".pyd", ".pdb", ".lib"))}
     for file in expected ^ found:

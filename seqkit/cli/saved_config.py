@@ -16,11 +16,11 @@ from seqkit.tasks import SequenceModule
 from seqkit.tasks.checkpoints.loading import named_model, read_checkpoint, saved_model
 from seqkit.tasks.checkpoints.parts import check_arguments
 from seqkit.tasks.checkpoints.rebuild import other_task
+from seqkit.tasks.prediction import MAX_TOKENS
 from seqkit.tasks.sharing.files import CONFIG, naming_version, read_config
 
 _CLASS_KEY = re.compile(r"model|data\.source|(model|data)\.(.*\.)?class_path")
 _LIBRARIES = tuple(f"{package}." for package in LIBRARIES)
-_MAX_TOKENS = 16384  # as of `predict` in Python
 _CLASS = re.compile(r"\w+(\.\w+)+")
 
 
@@ -87,7 +87,7 @@ def _read_folder(folder: str, args: Sequence[str], trust: Sequence[str]) -> Save
         arguments = check_arguments(cls, saved["init_args"], trust=trust, place="model")
     config = {
         "model": {"class_path": public_path(cls), "init_args": arguments},
-        "data": {"max_tokens": _MAX_TOKENS},
+        "data": {"max_tokens": MAX_TOKENS},
     }
     _remove_replaced(config, args)
     return SavedConfig(config, saved["spec"], None, None, 0)

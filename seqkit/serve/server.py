@@ -28,6 +28,7 @@ from seqkit.serve.requests import Limits
 from seqkit.serve.worker import PredictAPI
 from seqkit.tasks import load
 from seqkit.tasks.checkpoints.loading import check_device
+from seqkit.tasks.prediction import MAX_TOKENS
 from seqkit.upstream.litserve import request_shutdown
 
 _HOSTS = ("127.0.0.1", "0.0.0.0", "::")  # those that LitServe takes
@@ -40,7 +41,7 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
-    max_tokens: int = 16384,
+    max_tokens: int = MAX_TOKENS,
     max_rows: int = 1000,
     max_request_tokens: int = 200_000,
     max_bytes: int = 8_000_000,

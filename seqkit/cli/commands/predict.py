@@ -17,7 +17,7 @@ from seqkit.cli.commands.options import CommandParser
 from seqkit.data.rows.checks import RowError, SourceRows
 from seqkit.data.text_rows import text_reader
 from seqkit.tasks import SequenceModule
-from seqkit.tasks.prediction import EmptyRowError
+from seqkit.tasks.prediction import MAX_TOKENS, EmptyRowError
 
 _STDIN = "-"
 _AT_ONCE = 1 << 20  # bytes of the standard input
@@ -73,7 +73,7 @@ def _parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--empty", choices=["raise", "none"], default="raise", help="what an empty text gives: an error, or null"
     )
-    parser.add_argument("--max_tokens", type=int, default=16384, help="the largest number of tokens in a batch")
+    parser.add_argument("--max_tokens", type=int, default=MAX_TOKENS, help="the token budget of a batch")
     parser.add_argument("--device", help="where the model runs, such as cpu or cuda")
     if {"-h", "--help"}.intersection(arguments):  # also right after --text, which takes a value otherwise
         arguments = ["--help"]

@@ -8,6 +8,9 @@ from lightning.pytorch import LightningModule
 from seqkit.tasks.prediction.predict import predict
 from seqkit.tasks.prediction.rows import RowReader
 
+MAX_TOKENS = 16384
+"""The token budget of a batch of predictions, by default."""
+
 
 class PredictingModule(LightningModule):
     """Predicts rows as they are before encoding, by a ``predict_step`` that returns plain Python objects.
@@ -22,7 +25,7 @@ class PredictingModule(LightningModule):
         self,
         rows: Any,
         *,
-        max_tokens: int = 16384,
+        max_tokens: int = MAX_TOKENS,
         progress: bool | None = None,
         scores: bool = False,
         empty: Literal["raise", "none"] = "raise",

@@ -77,7 +77,8 @@ def gpu() -> Finding:
     if torch.cuda.is_available():
         devices = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
         names = ", ".join(f"{device.name} ({device.total_memory / 2**30:.0f} GiB)" for device in devices)
-        return Finding("GPU", f"{names}; CUDA {torch.version.cuda}")
+        built_for = f"ROCm {torch.version.hip}" if torch.version.hip else f"CUDA {torch.version.cuda}"
+        return Finding("GPU", f"{names}; {built_for}")
     if torch.backends.mps.is_available():
         return Finding("GPU", "Apple's, through MPS; layers run there in plain torch")
     build = torch.version.cuda
