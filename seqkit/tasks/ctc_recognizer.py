@@ -16,7 +16,7 @@ from seqkit.labels import END, UNKNOWN, nearest, split
 from seqkit.losses import CTC, Values, full_precision, steps_needed
 from seqkit.metrics import EditReport, ErrorRates, ReportMetric
 from seqkit.tasks.inputs import Encoded, TaskOptions
-from seqkit.tasks.outputs import RowReport, TaskOutput, check_outputs, joined_labels, select_sequences
+from seqkit.tasks.outputs import NAN, RowReport, TaskOutput, joined_labels, select_sequences
 from seqkit.tasks.task import Task
 
 _IMPOSSIBLE = torch.iinfo(torch.int64).max  # steps for a label that training did not have
@@ -128,9 +128,8 @@ class CTCRecognizer(Task):
     def predict_values(self, encoded: list[Encoded], *, scores: bool = False) -> dict[str, Values]:
         """Return the labels that the steps of the most probable paths emit, data (N,), and their probabilities."""
         output = cast(PackedSequence, self.read(encoded))
-        check_outputs(self, output.data)
         emitted = self._emit(output)
-        found: dict[str, Values] = {self.target_column: emitted}
+        found: dict[str, Values] = {self.target_column: emitted, NAN: output.data.isnan().any()}
         if scores:
             each = full_precision(output.data).softmax(-1)
             chosen = each.gather(1, emitted.data.clamp(min=0)[:, None])[:, 0]
@@ -140,9 +139,9 @@ class CTCRecognizer(Task):
     def columns_to_python(self, found: dict[str, Values]) -> dict[str, list[Any]]:
         """Turn what the steps emit into the names of each row's labels, and their probabilities into lists."""
         emitted = cast(PackedSequence, found[self.target_column])
-        plain = super().columns_to_python({self.target_column: collect(emitted)})
+        plain = super().columns_to_python({self.target_column: collect(emitted), NAN: found[NAN]})
         for column, scores in found.items():
-            if column != self.target_column:
+            if column not in (self.target_column, NAN):
                 pairs = zip(packed.unpack(emitted), packed.unpack(cast(PackedSequence, scores)), strict=True)
                 plain[column] = [values[labels >= 0].tolist() for labels, values in pairs]
         return plain

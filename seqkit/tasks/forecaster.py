@@ -138,7 +138,8 @@ class Forecaster(Task):
     def predict_values(self, encoded: list[Encoded], *, scores: bool = False) -> dict[str, Values]:
         """Return the steps that follow each sequence's last one, (B, horizon, D)."""
         found = super().predict_values(encoded, scores=scores)
-        return {column: packed.last(cast(PackedSequence, values)) for column, values in found.items()}
+        last = packed.last(cast(PackedSequence, found[self.target_column]))
+        return found | {self.target_column: last}
 
     def _pairs(self, output: Values, target: Values) -> list[tuple[Tensor, Tensor]]:
         """Return, for each number of steps ahead, predicted and true values, (P, D) each."""

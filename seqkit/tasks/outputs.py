@@ -47,13 +47,21 @@ class RowReport(NamedTuple):
     summary: str | None = None
 
 
-def check_outputs(model: nn.Module, values: Tensor) -> None:
+NAN = ""
+"""The key, among predictions, of a tensor that says whether an output is NaN. No column has this name."""
+
+
+def check_outputs(model: nn.Module, is_nan: Tensor) -> None:
     """Check that no output of a model is NaN.
+
+    Args:
+        model: The model, for the message.
+        is_nan: Whether there is one, on the CPU: on another device, the host would wait.
 
     Raises:
         ValueError: One is.
     """
-    if values.isnan().any():
+    if is_nan:
         raise ValueError(
             f"an output of {type(model).__name__} is NaN, as after a training that diverged; take an earlier "
             f"checkpoint, or train again with a smaller learning rate"

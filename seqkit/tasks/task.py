@@ -17,7 +17,15 @@ from seqkit.losses import Loss, Values, build_loss, check_total, mean_over_units
 from seqkit.optim import Interval, Monitor, Schedule
 from seqkit.tasks.inputs import Encoded, EncoderParts, InputOptions, build_encoder
 from seqkit.tasks.module import Part, SequenceModule
-from seqkit.tasks.outputs import Predictions, RowReport, TaskOutput, check_outputs, comparison, select_sequences
+from seqkit.tasks.outputs import (
+    NAN,
+    Predictions,
+    RowReport,
+    TaskOutput,
+    check_outputs,
+    comparison,
+    select_sequences,
+)
 from seqkit.tasks.stream import TaskStream
 
 
@@ -276,11 +284,10 @@ class Task(SequenceModule):
 
         Returns:
             The predictions as ``TARGET``; their probabilities, if there are any, as ``TARGET_scores``; the weights
-            of pooling, if the task has ``attention``, as ``INPUT_attention``.
+            of pooling, if the task has ``attention``, as ``INPUT_attention``; whether an output is NaN, as ``NAN``.
         """
         output = self.read(encoded)
-        check_outputs(self, output.data)
-        found = {self.target_column: self.decode(output)}
+        found: dict[str, Values] = {self.target_column: self.decode(output), NAN: output.data.isnan().any()}
         probabilities = self.probabilities(output, found[self.target_column]) if scores else None
         if probabilities is not None:
             found[f"{self.target_column}_scores"] = probabilities
@@ -291,13 +298,21 @@ class Task(SequenceModule):
         return found
 
     def columns_to_python(self, found: dict[str, Values]) -> dict[str, list[Any]]:
-        """Turn what :meth:`predict_values` returns, moved to the CPU, into plain types."""
+        """Turn what :meth:`predict_values` returns, moved to the CPU, into plain types.
+
+        Raises:
+            ValueError: An output is NaN.
+        """
+        if NAN in found:
+            check_outputs(self, found[NAN].data)
         to_python: dict[str, Callable[[Values], list[Any]]] = {
             self.target_column: self.predictions_to_python,
             f"{self.target_column}_scores": partial(_each_sequence, self.scores_to_python),
         }
         as_lists: Callable[[Values], list[Any]] = partial(_each_sequence, _to_list)
-        return {column: to_python.get(column, as_lists)(values) for column, values in found.items()}
+        return {
+            column: to_python.get(column, as_lists)(values) for column, values in found.items() if column != NAN
+        }
 
     def predictions_to_python(self, predicted: Values) -> list[Any]:
         """Turn decoded predictions into plain types, one for each sequence."""

@@ -85,9 +85,9 @@ def predict(model: "LanguageModel", rows: Tensor, ids: PackedSequence) -> Predic
     directions = [_score_rows(model, ids, model.encoder)]
     if model.backward_encoder is not None:
         directions.append(_score_rows(model, packed.reverse(ids), model.backward_encoder))
-    for scores in directions:
-        check_outputs(model, scores.data)
     rows, *scored = packed.to_host([rows, *directions])
+    for scores in scored:
+        check_outputs(model, scores.data.isnan().any())
     forward, *backward = (packed.unpack(each) for each in scored)
     columns: dict[str, list[Any]] = {
         "nll": [values[:-1].tolist() for values in forward],

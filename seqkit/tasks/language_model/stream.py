@@ -112,11 +112,11 @@ class LanguageStream(Stream):
         # A token is predicted from the output before it, the first one from that of the push before.
         before = torch.cat([hidden.data, last[0]]).index_select(0, PackedLayout.of(ids).previous)
         nll = ids._replace(data=self.model.softmax.nll(before, ids.data))
-        check_outputs(self.model, nll.data)
         total = total + packed.sum(nll._replace(data=nll.data.to(total.dtype)))
         after = packed.last(hidden)
         end = self.model.softmax.nll(after, ids.data.new_full((len(after),), self.model.boundary))
         scores, ends, totals = packed.to_host([nll, end, total[0]])
+        check_outputs(self.model, scores.data.isnan().any())
         counts = packed.lengths(scores) + torch.tensor([self.lengths[row] for row in batch.rows.tolist()]) + 1
         outputs = zip(
             [values.tolist() for values in packed.unpack(scores)],

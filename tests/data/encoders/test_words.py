@@ -63,7 +63,9 @@ def test_texts_are_split_into_words_and_punctuation():
 
 def test_other_types_and_nulls():
     words = fitted(Words(), WORDS)
-    with pytest.raises(RowError, match=r"Words reads lists of words, or texts, not .*; use another"):
+    with pytest.raises(
+        RowError, match=r"Words reads lists of words, or texts, not .*; give such values, or use another"
+    ):
         words.encode([1])
     with pytest.raises(
         RowError, match=r"row 1: there is no value \(null\) at position 1; fill it in or drop the row"
