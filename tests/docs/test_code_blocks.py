@@ -51,7 +51,6 @@ def test_page(page, folder):
         first, second = names["texts"]
         assert first.startswith("to be")
         assert second.startswith("that is the")
-        assert float(names["trainer"].callback_metrics["val_mae"]) < 0.3
 
 
 @pytest.mark.parametrize("page", DOCS, ids=name_of)

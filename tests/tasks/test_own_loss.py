@@ -1,6 +1,5 @@
-"""A loss of the user's own: the classes of docs/guide/tasks.md, in a script and in YAML, and what is refused."""
+"""A loss of the user's own: the classes of docs/howto/own_loss.md, in a script and in YAML, and what is refused."""
 
-import re
 from functools import partial
 from pathlib import Path
 
@@ -14,18 +13,18 @@ from seqkit import Classifier, Regressor, SequenceDataModule, Tagger
 from seqkit.cli import main
 from seqkit.losses import CrossEntropy, Loss
 from seqkit.nn import LSTM, Embedding
+from tests.docs.pages import blocks, fenced
 
 PARTS = {"encoder": partial(LSTM, hidden_size=4), "embedding": partial(Embedding, embedding_dim=4)}
-PAGE = Path(__file__).parents[2] / "docs" / "guide" / "tasks.md"
+PAGE = Path(__file__).parents[2] / "docs" / "howto" / "own_loss.md"
+FILE = next(block.code for block in blocks(PAGE) if block.file == "my_losses.py")
 
 
 @pytest.fixture(scope="module")
 def page():
     """The classes of the page, by name."""
-    text = PAGE.read_text(encoding="utf-8")
-    (block,) = [code for code in re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S) if "class Focal" in code]
-    names = {"__name__": "page", "torch": torch}
-    exec(block.partition("\nrows = ")[0], names)
+    names = {"__name__": "page"}
+    exec(FILE, names)
     return names
 
 
@@ -36,7 +35,7 @@ def build(task, target, splits, **options):
 
 
 def test_a_loss_on_tokens_weighs_each_token_the_same(page, splits, trainer):
-    model, data = build(Tagger, "tags", splits, loss=partial(page["Focal"], gamma=1.0))
+    model, data = build(Tagger, "tags", splits, loss=partial(page["Robust"], q=0.5))
     run = trainer(max_epochs=1)
     run.fit(model, data)
     alone = []
@@ -45,16 +44,17 @@ def test_a_loss_on_tokens_weighs_each_token_the_same(page, splits, trainer):
             batch = data.rows("validation")[[row]]
             for logits, label in zip(model(batch.inputs).data, batch.targets["tags"].data, strict=True):
                 p = logits.softmax(-1)[label]
-                alone.append(-(1 - p) * p.log())
+                alone.append((1 - p.sqrt()) / 0.5)
     assert float(run.callback_metrics["val_loss"]) == pytest.approx(float(torch.stack(alone).mean()), rel=1e-5)
 
 
 def test_labels_that_do_not_count_add_nothing(page):
     torch.manual_seed(0)
     logits, labels = torch.randn(5, 3, requires_grad=True), torch.tensor([0, -100, 2, 1, -100])
-    total, units = page["Focal"](gamma=0.0).total(logits, labels)
+    total, units = page["Robust"](q=1.0).total(logits, labels)
     assert int(units) == 3
-    torch.testing.assert_close(total, F.cross_entropy(logits, labels, reduction="sum"))
+    each = [1 - logits[unit].softmax(-1)[labels[unit]] for unit in (0, 2, 3)]
+    torch.testing.assert_close(total, sum(each))
     total.backward()
     assert torch.equal(logits.grad[[1, 4]], torch.zeros(2, 3))
 
@@ -81,21 +81,19 @@ def test_a_loss_on_values_gets_tensors_of_standardised_values(target, page, spli
 @pytest.mark.usefixtures("folder")
 @pytest.mark.filterwarnings("ignore:(?s).*(add_instantiator|skip_none).*was deprecated:DeprecationWarning")
 def test_in_yaml(monkeypatch):
-    code = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
-    (block,) = [part for part in code if "class Focal" in part]
-    Path("my_losses.py").write_text("import torch\n" + block.partition("\nrows = ")[0])
+    Path("my_losses.py").write_text(FILE, encoding="utf-8")
     monkeypatch.syspath_prepend(".")
     config = yaml.safe_load(Path("config.yaml").read_text())
-    (line,) = re.findall(r"^loss: .*my_losses.*$", PAGE.read_text(encoding="utf-8"), re.M)
-    config["model"]["init_args"] |= yaml.safe_load(line)
+    (options,) = map(yaml.safe_load, fenced(PAGE, "yaml"))
+    config["model"]["init_args"] |= options["model"]["init_args"]
     config["trainer"] |= {"max_epochs": 1, "enable_progress_bar": False, "enable_model_summary": False}
     Path("config.yaml").write_text(yaml.safe_dump(config))
     cli = main(["fit", "--config", "config.yaml"])
-    assert type(cli.model.loss).__name__ == "Focal"
-    assert cli.model.loss.gamma == 1.0
+    assert type(cli.model.loss).__name__ == "Robust"
+    assert cli.model.loss.q == 0.7
     checkpoint = cli.trainer.checkpoint_callback.best_model_path
     again = main(["test", "--ckpt_path", checkpoint, "--trust", "my_losses", "--trainer.enable_progress_bar=false"])
-    assert again.model.loss.gamma == 1.0
+    assert again.model.loss.q == 0.7
 
 
 @pytest.mark.filterwarnings("ignore:Attribute 'loss' is an instance of")
