@@ -73,6 +73,7 @@ def test_options_are_read_from_the_help(options, words):
     assert [option.name for option in found] == [name for name in listed if not name.endswith(".help")]
     assert len(listed) > 3
     assert all("\n" not in option.text for option in found)
+    assert not any("known subclasses" in option.text + option.kind for option in found)
 
 
 def test_options_of_a_config_have_its_names(options):
