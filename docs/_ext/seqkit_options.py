@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 BLOCK = re.compile(r"^```\{options\} (.+)\n(?:(only|without) (.+)\n)?```$", re.MULTILINE)
 ENTRY = re.compile(r"  (-\S.*?)(?:  +(.*))?")
-KIND = re.compile(r" ?\(((?:required|type: |default: ).*?)(?:, known subclasses: .*|\))$")  # the help wraps a long list
+KIND = re.compile(r" ?\(((?:required|type: |default: ).*?)(?:, known subclasses: .*|\))$")  # may be wrapped
 CODE = re.compile(r":\w+:`~?([^`]+)`|``([^`]+)``|`([^`]+)`")
 
 
