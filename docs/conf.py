@@ -3,6 +3,9 @@
 import sys
 from pathlib import Path
 
+from docutils import nodes
+from sphinx.application import Sphinx
+
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE / "_ext")]
 
@@ -61,3 +64,16 @@ html_theme_options = {
     "footer_end": [],
     "show_toc_level": 2,
 }
+
+
+def strip_code(app: Sphinx, doctree: nodes.document) -> None:
+    """Remove empty lines at the end of code blocks: `literalinclude` keeps those before `end-before`."""
+    for block in doctree.findall(nodes.literal_block):
+        if block.rawsource == block.astext():
+            block.rawsource = block.rawsource.rstrip()
+            block[:] = [nodes.Text(block.rawsource)]
+
+
+def setup(app: Sphinx) -> None:
+    """Connect what Sphinx has no option for."""
+    app.connect("doctree-read", strip_code)
