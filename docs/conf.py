@@ -66,7 +66,7 @@ html_theme_options = {
 }
 
 
-def strip_code(app: Sphinx, doctree: nodes.document) -> None:
+def strip_code(app: Sphinx, doctree: nodes.document) -> None:  # noqa: ARG001 - Sphinx gives it
     """Remove empty lines at the end of code blocks: `literalinclude` keeps those before `end-before`."""
     for block in doctree.findall(nodes.literal_block):
         if block.rawsource == block.astext():
