@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from sections.markdown import minutes, paragraph
+from sections.markdown import paragraph
 from sections.results import setting_of
 
 RECORDED = Path(__file__).parents[3] / "docs" / "tutorials" / "recorded"
@@ -14,7 +14,7 @@ RECORDED = Path(__file__).parents[3] / "docs" / "tutorials" / "recorded"
 def recorded(file: Path) -> str:
     """Return the paragraph on a recorded run."""
     run = json.loads(file.read_text(encoding="utf-8"))
-    time = f"`{run['command']}` printed this page's output in {minutes(run['seconds'])} minutes."
+    time = f"`{run['command']}` printed this page's output in {run['seconds']:.0f} seconds."
     return paragraph(time, f"Run on: {setting_of(run)}.")
 
 

@@ -24,7 +24,7 @@ def test_recorded(tutorials, tmp_path):
     }
     (tmp_path / "tag.json").write_text(json.dumps(run))
     assert " ".join(tutorials.recorded(tmp_path / "tag.json").split()) == (
-        "`python examples/tutorials/tag.py a.txt` printed this page's output in 1:32 minutes. "
+        "`python examples/tutorials/tag.py a.txt` printed this page's output in 92 seconds. "
         "Run on: Some CPU, AVX2, 2 threads on 2 cores; torch 2.13.0; commit 0123456789."
     )
 
